@@ -1,0 +1,3 @@
+module github.com/sessionkv/store/bench
+
+go 1.26.0

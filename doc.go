@@ -1,0 +1,2 @@
+// Package store keeps typed values in a session.
+package store
