@@ -1,0 +1,86 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sentinel errors. Test for them with [errors.Is]; what the library returns
+// wraps them, usually in an [*Error].
+var (
+	// ErrNotFound: the key has no value.
+	ErrNotFound = errors.New("no value under this key")
+
+	// ErrDestroyed: the life of the session that this handle belongs to has
+	// ended. It was destroyed, it expired, or another handle resumed it.
+	ErrDestroyed = errors.New("the session has ended")
+
+	// ErrSuspended: this handle let go of its session with Suspend.
+	ErrSuspended = errors.New("the session was suspended through this handle; resume it to go on")
+
+	// ErrExists: a session with this ID lives already.
+	ErrExists = errors.New("a session with this ID lives already; resume it or create another ID")
+
+	// ErrNoSession: no session with this ID lives.
+	ErrNoSession = errors.New("no session with this ID lives")
+
+	// ErrConflict: a conditional write found other values than it expected.
+	ErrConflict = errors.New("the values changed in the meantime")
+
+	// ErrUnknownOutcome: a write may or may not have taken effect, because its
+	// reply was lost. Read the value to find out.
+	ErrUnknownOutcome = errors.New("outcome unknown: the write may or may not have taken effect")
+
+	// ErrNilValue: a nil pointer or nil interface was to be stored.
+	ErrNilValue = errors.New("nil cannot be stored; delete the key instead")
+
+	// ErrDecode: the stored bytes are not an encoding of the key's type.
+	ErrDecode = errors.New("the stored bytes do not decode")
+
+	// ErrEncode: the codec cannot encode the value.
+	ErrEncode = errors.New("the value cannot be encoded")
+
+	// ErrSealed: a sealed value does not open: it was sealed with an unknown
+	// key, changed, or copied from another session or key, or not sealed at all.
+	ErrSealed = errors.New("the sealed value does not open")
+
+	// ErrTooLarge: the encoded value is larger than the limit.
+	ErrTooLarge = errors.New("value too large")
+
+	// ErrTooManyKeys: the session would hold more keys than the limit.
+	ErrTooManyKeys = errors.New("too many keys in this session")
+
+	// ErrInvalidKey: the key is not one that CheckKey accepts.
+	ErrInvalidKey = errors.New("invalid key")
+
+	// ErrInvalidID: the session ID is not one that CheckID accepts.
+	ErrInvalidID = errors.New("invalid session ID")
+
+	// ErrClosed: the Sessions or the Backend was closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Error records the operation and the key that failed, and why.
+// It never carries the session ID, which is a credential, nor a value.
+type Error struct {
+	Op  string // "get", "set", "create", "decode", …
+	Key string // the key's declared name; empty when the operation has none
+	Err error  // the cause
+}
+
+// Error returns one line: operation, key, cause.
+func (e *Error) Error() string {
+	if e.Key == "" {
+		return "store: " + e.Op + ": " + e.Err.Error()
+	}
+	return fmt.Sprintf("store: %s %q: %v", e.Op, e.Key, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// keyError says why a key is refused.
+type keyError struct{ why string }
+
+func (e *keyError) Error() string { return ErrInvalidKey.Error() + ": " + e.why }
+func (e *keyError) Unwrap() error { return ErrInvalidKey }

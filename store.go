@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Store holds the values of one life of one session as opaque bytes.
+//
+// It is the raw contract under the typed keys: a backend implements it, a
+// [Session] wraps it. Package storetest checks an implementation against every
+// sentence written here.
+//
+// # Lives
+//
+// A Store is bound to one life of its session: the span that begins with
+// [Backend.Create] or [Backend.Resume] and ends with Destroy, with the next
+// Resume, or when the lease runs out. When that life has ended, on whatever
+// node, every method except Destroy fails with [ErrDestroyed] and changes
+// nothing, also when a session with the same ID lives again. The backend
+// decides this in the same atomic step as the operation itself.
+//
+// # Keys
+//
+// Keys are those that [CheckKey] accepts. Any other key fails with
+// [ErrInvalidKey].
+//
+// # Ownership
+//
+// No method retains or modifies a slice that it was given. A slice that a
+// method returns is read-only for ever: neither the caller nor the backend
+// changes it, so both may go on using it without a copy.
+//
+// # Errors
+//
+// A method called with a context that has ended returns the context's error and
+// changes nothing. A write whose outcome cannot be known, because the reply was
+// lost, fails with an error that satisfies errors.Is(err, [ErrUnknownOutcome]);
+// it is never reported as refused or as done. The errors of a client library
+// stay reachable through errors.As. No error text contains a session ID.
+//
+// # Concurrency
+//
+// Every method is safe for concurrent use, on one Store and on many Stores of
+// the same session in many processes. Operations on one session are
+// linearizable.
+type Store interface {
+	// Get returns the value under key, or [ErrNotFound]. An empty value is
+	// returned as an empty slice that is not nil.
+	Get(ctx context.Context, key string) ([]byte, error)
+
+	// Set stores value under key. A nil value is stored as an empty one.
+	// A new key beyond [Terms].MaxKeys fails with [ErrTooManyKeys].
+	Set(ctx context.Context, key string, value []byte) error
+
+	// Has reports whether key has a value, without loading it.
+	Has(ctx context.Context, key string) (bool, error)
+
+	// Delete removes key. Deleting an absent key succeeds.
+	Delete(ctx context.Context, key string) error
+
+	// Destroy ends this life of the session and removes its values, on every
+	// node. It is idempotent: when this life has ended already it succeeds and
+	// touches nothing, least of all a later life with the same ID.
+	Destroy(ctx context.Context) error
+}
+
+// Terms bind the Store that a [Backend] hands out.
+type Terms struct {
+	// Lease is how long the session lives without a renewal. It must be
+	// positive. A backend may round it up to its own granularity.
+	// Attach does not use it.
+	Lease time.Duration
+
+	// MaxKeys is the number of keys that the session may hold when this Store
+	// adds one. Zero or less means no limit.
+	MaxKeys int
+}
+
+// A Backend is a source of sessions: one node's door to storage that it may
+// share with other nodes.
+//
+// IDs are those that [CheckID] accepts; any other fails with [ErrInvalidID].
+// Every method is safe for concurrent use. After Close, every method of the
+// Backend and of its Stores fails with [ErrClosed].
+type Backend interface {
+	// Namespace returns the name that keeps this backend's sessions apart from
+	// those of other applications on the same server.
+	Namespace() string
+
+	// Create begins a new life of the session id with the initial values, in
+	// one atomic step. It fails with [ErrExists] while that session lives.
+	Create(ctx context.Context, id string, initial []Entry, t Terms) (Store, error)
+
+	// Attach returns another handle to the session's current life, from any
+	// node. It fails with [ErrNoSession] when there is none. A suspended
+	// session that has not expired can be attached to.
+	Attach(ctx context.Context, id string, t Terms) (Store, error)
+
+	// Resume begins a new life of a living session, suspended or not, with the
+	// values of the life before, and leases it for t.Lease. Every Store of the
+	// earlier life is refused from then on, so a node that lost its client
+	// without noticing cannot disturb the node that took it over. It fails with
+	// [ErrNoSession] when there is no such session.
+	Resume(ctx context.Context, id string, t Terms) (Store, error)
+
+	// Renew makes each of the sessions live for at least lease from now; it
+	// never shortens a life. With a lease of zero it only finds out which
+	// sessions live. It returns nil when all of them do, and otherwise a slice
+	// as long as sessions with an error or nil for each: [ErrDestroyed] for a
+	// life that has ended, which Renew never brings back. Sessions that this
+	// Backend did not hand out are an error. Renew takes as few round trips as
+	// the backend can make of it.
+	Renew(ctx context.Context, sessions []Store, lease time.Duration) []error
+
+	// Suspend makes the session live for exactly grace from now, shorter or
+	// longer than before. Its values stay, and so does its life until somebody
+	// resumes it. It fails with [ErrDestroyed] when that life has ended.
+	Suspend(ctx context.Context, session Store, grace time.Duration) error
+
+	// Close releases what the Backend itself holds. Sessions on a server stay
+	// there until their leases run out. Closing twice is harmless.
+	Close() error
+}
+
+// An Entry is a key with its value. A nil Value means that the key is absent;
+// an empty Value that is not nil is a value.
+type Entry struct {
+	Key   string
+	Value []byte
+}
+
+// A ManyGetter is a [Store] that reads several keys at once.
+type ManyGetter interface {
+	// GetMany returns the values of keys, in their order, as they were at one
+	// instant. An absent key has a nil value.
+	GetMany(ctx context.Context, keys []string) ([][]byte, error)
+}
+
+// GetMany reads several keys of s at one instant, in one round trip.
+// It fails with [errors.ErrUnsupported] when s is no [ManyGetter]: one Get
+// after another would not be one instant.
+func GetMany(ctx context.Context, s Store, keys []string) ([][]byte, error) {
+	if m, ok := s.(ManyGetter); ok {
+		return m.GetMany(ctx, keys)
+	}
+	return nil, unsupported("reading several keys at once (ManyGetter)")
+}
+
+// A Committer is a [Store] that writes conditionally: compare-and-swap,
+// set-if-absent, take and a transaction over several keys in one primitive.
+type Committer interface {
+	// Commit checks that each key of expect has the value given there, and if
+	// all do, stores each value of write (nil deletes), all in one atomic step.
+	//
+	// Otherwise it changes nothing and returns [ErrConflict] together with the
+	// current values of the keys of expect, in their order, so that a retry
+	// needs no further read. An empty expect always holds. Bytes
+	// are compared, never the identity of slices. In each of the two lists a
+	// key stands at most once. Keys that would exceed [Terms].MaxKeys when all
+	// is written fail with [ErrTooManyKeys], and nothing is written.
+	Commit(ctx context.Context, expect, write []Entry) (current [][]byte, err error)
+}
+
+// Commit writes conditionally to s; see [Committer]. A key that stands twice in
+// one of the lists fails with [ErrInvalidKey]. It fails with
+// [errors.ErrUnsupported] when s is no [Committer].
+func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]byte, err error) {
+	c, ok := s.(Committer)
+	if !ok {
+		return nil, unsupported("conditional writes (Committer)")
+	}
+	if err := distinct(expect); err != nil {
+		return nil, err
+	}
+	if err := distinct(write); err != nil {
+		return nil, err
+	}
+	return c.Commit(ctx, expect, write)
+}
+
+// A KeyLister is a [Store] that can name its keys.
+type KeyLister interface {
+	// Keys returns the keys that have a value, in ascending byte order.
+	Keys(ctx context.Context) ([]string, error)
+}
+
+// Keys returns the keys of s that have a value, in ascending byte order.
+// It fails with [errors.ErrUnsupported] when s is no [KeyLister].
+func Keys(ctx context.Context, s Store) ([]string, error) {
+	if l, ok := s.(KeyLister); ok {
+		return l.Keys(ctx)
+	}
+	return nil, unsupported("listing keys (KeyLister)")
+}
+
+// A StableReader is a [Store] whose Get returns the very same slice (same
+// address, same length) for as long as a value is unchanged. A [Session]
+// remembers decoded values only over such a Store.
+type StableReader interface {
+	// StableReads reports whether Get behaves so.
+	StableReads() bool
+}
+
+// StableReads reports whether s is a [StableReader] that says so.
+func StableReads(s Store) bool {
+	r, ok := s.(StableReader)
+	return ok && r.StableReads()
+}
+
+// distinct refuses entries that name a key twice.
+func distinct(entries []Entry) error {
+	const few = 16 // up to here comparing all pairs is cheaper than a map
+	if len(entries) <= few {
+		for i := range entries {
+			for j := range i {
+				if entries[i].Key == entries[j].Key {
+					return &keyError{why: "it stands twice in one batch; name each key once"}
+				}
+			}
+		}
+		return nil
+	}
+	seen := make(map[string]struct{}, len(entries))
+	for i := range entries {
+		if _, dup := seen[entries[i].Key]; dup {
+			return &keyError{why: "it stands twice in one batch; name each key once"}
+		}
+		seen[entries[i].Key] = struct{}{}
+	}
+	return nil
+}
+
+func unsupported(what string) error {
+	return &abilityError{what}
+}
+
+// abilityError says which ability a backend lacks.
+type abilityError struct{ what string }
+
+func (e *abilityError) Error() string {
+	return "this backend does not support " + e.what + "; use another backend or single-key operations"
+}
+
+func (e *abilityError) Unwrap() error { return errors.ErrUnsupported }
