@@ -1,0 +1,257 @@
+package memstore
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"math"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessionkv/store"
+)
+
+// Options configures [New]. The zero value is ready to use.
+type Options struct {
+	// Namespace is what [Backend.Namespace] returns. Two Backends share nothing,
+	// whatever their namespaces, but sealed values are bound to it, as they are
+	// on a server. Empty means "store".
+	Namespace string
+}
+
+// defaultNamespace is the namespace of a Backend that was given none.
+const defaultNamespace = "store"
+
+// shardCount is a power of two well above the number of cores, so that two
+// cores seldom want the same shard.
+const shardCount = 256
+
+// A Backend is an in-process [store.Backend] whose Stores have all abilities
+// and stable reads. Make one with [New]. Every method is safe for concurrent
+// use.
+type Backend struct {
+	namespace string
+	born      time.Time // all deadlines count from here
+	seed      maphash.Seed
+	closed    atomic.Bool
+	names     names
+	alarm     alarm
+	shards    [shardCount]shard
+}
+
+var _ store.Backend = (*Backend)(nil)
+
+var (
+	errLease   = errors.New("the lease must be positive; give the time that the session lives without a renewal")
+	errGrace   = errors.New("the grace period must be positive; to end a session now, destroy it")
+	errForeign = errors.New("this session was not handed out by this backend; renew and suspend it through its own")
+)
+
+// New returns an empty Backend. A nil opts means defaults.
+func New(opts *Options) *Backend {
+	b := &Backend{
+		namespace: defaultNamespace,
+		born:      time.Now(),
+		seed:      maphash.MakeSeed(),
+	}
+	if opts != nil && opts.Namespace != "" {
+		b.namespace = opts.Namespace
+	}
+	b.alarm.at.Store(never)
+	for i := range b.shards {
+		b.shards[i].backend = b
+		b.shards[i].due.Store(never)
+	}
+	return b
+}
+
+// Namespace implements [store.Backend].
+func (b *Backend) Namespace() string { return b.namespace }
+
+// Create implements [store.Backend]. A key that stands twice in initial gets
+// the later value.
+func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
+	if err := b.check(ctx, id); err != nil {
+		return nil, err
+	}
+	if t.Lease <= 0 {
+		return nil, errLease
+	}
+	l := &life{id: strings.Clone(id), maxKeys: limit(t.MaxKeys)}
+	if err := l.fill(initial, &b.names); err != nil {
+		return nil, err
+	}
+	s := b.shard(id)
+	if err := s.create(l, t.Lease); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Attach implements [store.Backend].
+func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.Store, error) {
+	if err := b.check(ctx, id); err != nil {
+		return nil, err
+	}
+	l, err := b.shard(id).attach(id)
+	if err != nil {
+		return nil, err
+	}
+	if max := limit(t.MaxKeys); max != l.maxKeys {
+		return &limited{l, max}, nil
+	}
+	return l, nil
+}
+
+// Resume implements [store.Backend].
+func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
+	if err := b.check(ctx, id); err != nil {
+		return nil, err
+	}
+	if t.Lease <= 0 {
+		return nil, errLease
+	}
+	l, err := b.shard(id).resume(id, t.Lease, limit(t.MaxKeys))
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Renew implements [store.Backend].
+func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
+	var errs []error // made at the first failure: there is hardly ever one
+	fail := func(i int, err error) {
+		if errs == nil {
+			errs = make([]error, len(sessions))
+		}
+		errs[i] = err
+	}
+	every := ctx.Err()
+	if every == nil && b.closed.Load() {
+		every = store.ErrClosed
+	}
+	now := b.now()
+	for i, s := range sessions {
+		l, err := b.own(s)
+		if every != nil {
+			err = every
+		} else if err == nil {
+			err = l.renew(now, lease)
+		}
+		if err != nil {
+			fail(i, err)
+		}
+	}
+	return errs
+}
+
+// Suspend implements [store.Backend]. The grace period must be positive.
+func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if b.closed.Load() {
+		return store.ErrClosed
+	}
+	if grace <= 0 {
+		return errGrace
+	}
+	l, err := b.own(session)
+	if err != nil {
+		return err
+	}
+	return l.shard.suspend(l, grace)
+}
+
+// Close ends all sessions, releases their values and stops the timer. Closing
+// twice is harmless.
+func (b *Backend) Close() error {
+	b.closed.Store(true)
+	b.alarm.stop()
+	for i := range b.shards {
+		b.shards[i].clear()
+	}
+	return nil
+}
+
+// check refuses what no method on a session ID accepts.
+func (b *Backend) check(ctx context.Context, id string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if b.closed.Load() {
+		return store.ErrClosed
+	}
+	return store.CheckID(id)
+}
+
+// own returns the life behind a Store that this Backend handed out.
+func (b *Backend) own(s store.Store) (*life, error) {
+	var l *life
+	switch s := s.(type) {
+	case *life:
+		l = s
+	case *limited:
+		if s != nil {
+			l = s.life
+		}
+	}
+	if l == nil || l.shard.backend != b {
+		return nil, errForeign
+	}
+	return l, nil
+}
+
+func (b *Backend) shard(id string) *shard {
+	return &b.shards[maphash.String(b.seed, id)%shardCount]
+}
+
+// limit maps MaxKeys to the form that a life keeps; 0 means no limit.
+func limit(maxKeys int) int32 {
+	if maxKeys <= 0 || maxKeys > math.MaxInt32 {
+		return 0
+	}
+	return int32(maxKeys)
+}
+
+// names keeps one copy of each key for all sessions: programs use few keys, and
+// a copy for each session would cost memory and cache. A key is never kept as
+// given, because it may be a part of a large string.
+type names struct {
+	known atomic.Pointer[map[string]string]
+	mu    sync.Mutex // serializes replacing known
+}
+
+// maxNames bounds what names remembers for programs that invent keys.
+const maxNames = 512
+
+// keep returns a copy of key that may be retained.
+func (n *names) keep(key string) string {
+	known := n.known.Load()
+	if known != nil {
+		if kept, ok := (*known)[key]; ok {
+			return kept
+		}
+		if len(*known) >= maxNames {
+			return strings.Clone(key)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	larger := make(map[string]string)
+	if known = n.known.Load(); known != nil {
+		for k := range *known {
+			larger[k] = k
+		}
+	}
+	kept, ok := larger[key]
+	if !ok {
+		kept = strings.Clone(key)
+		larger[kept] = kept
+		n.known.Store(&larger)
+	}
+	return kept
+}
