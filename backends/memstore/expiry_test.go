@@ -171,9 +171,7 @@ func TestManyDeadlines(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		if n := memstore.Held(b); n != 0 {
-			t.Errorf("%d sessions and queue entries are held after all have ended", n)
-		}
+		wantHeld(t, b, 0)
 	})
 }
 
@@ -251,9 +249,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		wantErr(t, "Attach", err, store.ErrClosed)
 		_, err = b.Resume(ctx, "a", terms)
 		wantErr(t, "Resume", err, store.ErrClosed)
-		if n := memstore.Held(b); n != 0 {
-			t.Errorf("%d sessions and queue entries are held after Close", n)
-		}
+		wantHeld(t, b, 0)
 	})
 	if after := runtime.NumGoroutine(); after > before {
 		t.Errorf("%d goroutines before, %d after Close", before, after)

@@ -157,19 +157,22 @@ func (l *life) set(ctx context.Context, key string, b []byte, maxKeys int32) err
 	if t == nil {
 		return l.gone(key)
 	}
-	if s := t.find(key); s != nil && s.val.Load() != nil {
+	// A key that has a value is valid and within the limit.
+	s := t.find(key)
+	if s != nil && s.val.Load() != nil {
 		s.val.Store(v)
 		return nil
 	}
-	if t.get(key) == nil {
-		if err := store.CheckKey(key); err != nil {
-			return err
-		}
-		if maxKeys > 0 && l.count >= maxKeys {
-			return store.ErrTooManyKeys
-		}
+	if g := t.large(); g != nil && g.replace(key, v) {
+		return nil
 	}
-	l.put(t, key, v)
+	if err := store.CheckKey(key); err != nil {
+		return err
+	}
+	if maxKeys > 0 && l.count >= maxKeys {
+		return store.ErrTooManyKeys
+	}
+	l.add(t, s, key, v)
 	return nil
 }
 
@@ -191,20 +194,48 @@ func (l *life) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// put stores or removes (v is nil) one key in t, the table of l, or in a larger
-// one that takes its place. The caller holds mu.
+// put stores or removes (v is nil) one key in t, the table of l. The caller
+// holds mu.
 func (l *life) put(t *table, key string, v value) {
+	s := t.find(key)
+	switch had := t.get(key) != nil; {
+	case v != nil && !had:
+		l.add(t, s, key, v)
+		return
+	case v == nil && had:
+		l.count--
+	}
+	if g := t.large(); g != nil {
+		g.mu.Lock()
+		g.put(key, v, nil)
+		g.mu.Unlock()
+	} else if s != nil {
+		s.val.Store(v)
+	}
+}
+
+// add stores v under a key that has no value, in t, the table of l, or in a
+// larger one that takes its place. The slot s is what t.find(key) returned. The
+// caller holds mu.
+func (l *life) add(t *table, s *slot, key string, v value) {
 	names := &l.shard.backend.names
-	had := t.get(key) != nil
-	if !t.put(key, v, names) {
+	g := t.large()
+	switch {
+	case s != nil:
+		s.val.Store(v)
+	case g != nil:
+		g.mu.Lock()
+		g.put(key, v, names)
+		g.mu.Unlock()
+	case !t.append(key, v, names):
 		// Doubling keeps a life that adds one key at a time from copying its
 		// table each time; three is what a small session has.
-		larger := newTable(max(3, int(l.count)+1+int(l.count)/2))
-		t.copyTo(larger)
-		larger.put(key, v, names)
-		l.table.Store(larger)
+		more := newTable(max(3, int(l.count)+1+int(l.count)/2))
+		t.copyTo(more)
+		more.put(key, v, names)
+		l.table.Store(more)
 	}
-	l.count += delta(had, v != nil)
+	l.count++
 }
 
 // delta is by how much the number of keys changes.

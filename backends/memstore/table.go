@@ -159,25 +159,11 @@ func (t *table) get(key string) value {
 	return nil
 }
 
-// put stores v under key, or removes key if v is nil, in one step for readers.
-// It reports false when that takes a table with more room. A new key is copied
-// through names. The caller is a writer.
-func (t *table) put(key string, v value, names *names) bool {
-	if g := t.large(); g != nil {
-		g.mu.Lock()
-		g.put(key, v, names)
-		g.mu.Unlock()
-		return true
-	}
-	if s := t.find(key); s != nil {
-		s.val.Store(v)
-		return true
-	}
-	if v == nil {
-		return true
-	}
+// append fills the next free slot with a new key, which is copied through names.
+// It reports false when there is no free slot. The caller is a writer.
+func (t *table) append(key string, v value, names *names) bool {
 	used := t.used.Load()
-	if used == t.room {
+	if used >= t.room || t.room == isLarge {
 		return false
 	}
 	s := &t.slots(used + 1)[used]
@@ -187,7 +173,22 @@ func (t *table) put(key string, v value, names *names) bool {
 	return true
 }
 
-// put does it in a large table. The caller holds mu.
+// put stores v under key, or removes key if v is nil, in a table that is not
+// published yet and has room for it.
+func (t *table) put(key string, v value, names *names) {
+	if g := t.large(); g != nil {
+		g.put(key, v, names)
+		return
+	}
+	if s := t.find(key); s != nil {
+		s.val.Store(v)
+	} else if v != nil {
+		t.append(key, v, names)
+	}
+}
+
+// put stores v under key, or removes key if v is nil. A new key is copied
+// through names. The caller holds mu.
 func (g *large) put(key string, v value, names *names) {
 	if v == nil {
 		delete(g.keys, key)
@@ -197,6 +198,17 @@ func (g *large) put(key string, v value, names *names) {
 		key = names.keep(key)
 	}
 	g.keys[key] = v
+}
+
+// replace stores v under key if key has a value. The caller is a writer.
+func (g *large) replace(key string, v value) bool {
+	if _, ok := g.keys[key]; !ok {
+		return false
+	}
+	g.mu.Lock()
+	g.keys[key] = v
+	g.mu.Unlock()
+	return true
 }
 
 // all calls f for each key that has a value. The caller is a writer.
