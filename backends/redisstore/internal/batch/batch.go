@@ -1,0 +1,166 @@
+package batch
+
+import (
+	"context"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Options tunes a [Batcher]. The zero value is ready to use.
+type Options struct {
+	// MaxInFlight bounds the pipelines that are under way to one server at
+	// the same time, and so the connections taken from the client's pool.
+	// Zero means 8, or three quarters of its PoolSize if that is less.
+	MaxInFlight int
+
+	// MaxBatch bounds the commands in one pipeline. Zero means 512.
+	MaxBatch int
+
+	// MaxBytes bounds the bytes of arguments in one pipeline, so that small
+	// commands do not wait behind large values. A command that exceeds it by
+	// itself is sent alone. Zero means 64 KiB.
+	MaxBytes int
+}
+
+func (o Options) withDefaults(poolSize int) Options {
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = max(1, min(8, poolSize*3/4))
+	}
+	if o.MaxBatch <= 0 {
+		o.MaxBatch = 512
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 64 << 10
+	}
+	return o
+}
+
+// Batcher merges the commands of concurrent goroutines into pipelines over a
+// live client. All methods are safe for concurrent use.
+type Batcher struct {
+	client  redis.UniversalClient
+	cluster *redis.ClusterClient // client, if it is one
+	opts    Options
+
+	// only is the single lane of a client that is not a cluster. A pipeline
+	// over several nodes is as slow as the slowest of them, so every node of
+	// a cluster has a lane of its own, by address.
+	only  *lane
+	lanes sync.Map // string to *lane
+
+	mu     sync.Mutex // orders the making of lanes and Close
+	closed bool
+}
+
+// New returns a Batcher over client, which the caller keeps, and closes after
+// the Batcher. It merges commands for [*redis.Client] (plain or Sentinel) and
+// [*redis.ClusterClient]; any other client gets every command by itself.
+func New(client redis.UniversalClient, opts Options) *Batcher {
+	b := &Batcher{client: client}
+	switch c := client.(type) {
+	case *redis.Client:
+		b.opts = opts.withDefaults(c.Options().PoolSize)
+		b.only = newLane(b, false)
+	case *redis.ClusterClient:
+		b.opts = opts.withDefaults(c.Options().PoolSize)
+		b.cluster = c
+	default:
+		b.only = newLane(b, true)
+	}
+	return b
+}
+
+// Process executes cmd, alone or in a pipeline with the commands of other
+// goroutines, and returns its error, like [redis.Client.Process]. The result
+// stands in cmd.
+//
+// A command whose NoRetry method reports true is sent at most once. Others
+// may be sent again after a network error, as the client does.
+//
+// When ctx ends first, Process returns at once with an error that wraps the
+// cause of ctx. If [Unknown] reports true for it, the command may already be
+// on its way, and its outcome is not known; cmd and the memory its arguments
+// refer to are then still in use and must not be touched again, not even
+// read. Otherwise the command was not and will not be sent.
+//
+// A ctx that can end costs a lone caller one more goroutine switch; one that
+// cannot, such as [context.Background], costs nothing.
+func (b *Batcher) Process(ctx context.Context, cmd redis.Cmder) error {
+	if err := ctx.Err(); err != nil {
+		return notSent(context.Cause(ctx))
+	}
+	l := b.only
+	if l == nil {
+		var err error
+		if l, err = b.laneFor(ctx, cmd); err != nil {
+			return err
+		}
+	}
+	return l.process(ctx, cmd)
+}
+
+// Close refuses new commands, and waits until those accepted before have
+// their outcome or ctx ends, whose error it then returns. Batches under way
+// are not cut off: they end at the latest with the client's own timeouts.
+func (b *Batcher) Close(ctx context.Context) error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	for l := range b.all {
+		l.close()
+	}
+	for l := range b.all {
+		select {
+		case <-l.idle:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// all yields every lane.
+func (b *Batcher) all(yield func(*lane) bool) {
+	if b.only != nil {
+		yield(b.only)
+		return
+	}
+	b.lanes.Range(func(_, l any) bool { return yield(l.(*lane)) })
+}
+
+// laneFor returns the lane of the cluster node that serves cmd's key.
+func (b *Batcher) laneFor(ctx context.Context, cmd redis.Cmder) (*lane, error) {
+	addr := ""
+	if key, ok := keyOf(cmd); ok {
+		// Without a known node the pipeline itself will report why.
+		if node, err := b.cluster.MasterForKey(ctx, key); err == nil {
+			addr = node.Options().Addr
+		}
+	}
+	if l, ok := b.lanes.Load(addr); ok {
+		return l.(*lane), nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, notSent(errClosed)
+	}
+	l, _ := b.lanes.LoadOrStore(addr, newLane(b, false))
+	return l.(*lane), nil
+}
+
+// keyOf returns the key that decides which node of a cluster serves cmd. A
+// wrong guess costs speed, not correctness: the client routes for itself.
+func keyOf(cmd redis.Cmder) (string, bool) {
+	args, at := cmd.Args(), 1
+	switch cmd.Name() {
+	case "eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro":
+		at = 3
+	}
+	if at >= len(args) {
+		return "", false
+	}
+	key, ok := args[at].(string)
+	return key, ok
+}

@@ -1,0 +1,108 @@
+package batch
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The life of a call. The one who moves it on, its caller or the batch, owns
+// what follows from it.
+const (
+	queued    int32 = iota // the caller may still withdraw it
+	taken                  // in a batch: cmd belongs to that batch
+	done                   // err and cmd belong to the caller again
+	withdrawn              // the caller left first; never sent
+	left                   // the caller left later; nobody waits for it
+)
+
+// A call is one command on its way through a batch. It stands in for its
+// command in the pipeline, to see the moment the reply arrives.
+type call struct {
+	redis.Cmder
+	ctx   context.Context
+	err   error
+	bytes int
+	once  bool // NoRetry: sent at most once
+	ok    bool // once, and the server's success has been read
+	state atomic.Int32
+	ready chan struct{} // capacity 1: the batch never waits for the caller
+}
+
+var calls = sync.Pool{New: func() any { return &call{ready: make(chan struct{}, 1)} }}
+
+func newCall(ctx context.Context, cmd redis.Cmder) *call {
+	c := calls.Get().(*call)
+	c.Cmder, c.ctx = cmd, ctx
+	c.once = cmd.NoRetry()
+	c.bytes = size(cmd)
+	return c
+}
+
+// free returns c for reuse. Only the last one who knows c may call it.
+func (c *call) free() {
+	c.Cmder, c.ctx, c.err, c.ok = nil, nil, nil, false
+	c.state.Store(queued)
+	calls.Put(c)
+}
+
+// SetErr keeps a success: when a connection breaks, the client stamps its
+// error on every command of a pipeline, those with a reply included. Only for
+// commands that are sent once is the first reply also the last word.
+func (c *call) SetErr(err error) {
+	if c.ok {
+		return
+	}
+	c.ok = err == nil && c.once
+	c.Cmder.SetErr(err)
+}
+
+// wait returns the outcome, or an error as soon as ctx ends.
+func (c *call) wait(ctx context.Context) error {
+	if stop := ctx.Done(); stop == nil {
+		<-c.ready
+	} else {
+		select {
+		case <-c.ready:
+		case <-stop:
+			// From here on c belongs to the batch, unless that has finished.
+			if c.state.CompareAndSwap(queued, withdrawn) {
+				return notSent(context.Cause(ctx))
+			}
+			if c.state.CompareAndSwap(taken, left) {
+				return abandoned(context.Cause(ctx))
+			}
+			<-c.ready
+		}
+	}
+	err := c.err
+	c.free()
+	return err
+}
+
+// finish hands the outcome to the caller, if there is still one.
+func (c *call) finish() {
+	c.err = c.Cmder.Err()
+	if c.state.CompareAndSwap(taken, done) {
+		c.ready <- struct{}{}
+	} else {
+		c.free()
+	}
+}
+
+// size returns roughly the bytes that cmd takes on the wire.
+func size(cmd redis.Cmder) int {
+	n := 0
+	for _, arg := range cmd.Args() {
+		switch a := arg.(type) {
+		case string:
+			n += len(a)
+		case []byte:
+			n += len(a)
+		}
+		n += 8
+	}
+	return n
+}

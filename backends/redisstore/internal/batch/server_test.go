@@ -1,0 +1,180 @@
+package batch
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// startRedis runs a redis-server for the length of the test, and returns its
+// address.
+func startRedis(t testing.TB, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("redis-server is not installed: apt-get install redis-server")
+		}
+		t.Skip("redis-server is not installed: apt-get install redis-server")
+	}
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1",
+		"--save", "", "--appendonly", "no", "--dir", t.TempDir()}, args...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
+	defer client.Close()
+	until(t, "redis-server answers", func() bool { return client.Ping(t.Context()).Err() == nil })
+	return addr
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ln.Addr().(*net.TCPAddr)
+		_ = ln.Close()
+		if addr.Port <= 55535 { // a cluster node listens on its port + 10000, too
+			return "127.0.0.1:" + strconv.Itoa(addr.Port)
+		}
+	}
+	t.Fatal("no free port below 55536")
+	return ""
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so after 20 s: %s", what)
+		}
+	}
+}
+
+func newClient(t testing.TB, opts redis.Options) *redis.Client {
+	client := redis.NewClient(&opts)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// A link is a TCP proxy that can break.
+type link struct {
+	ln     net.Listener
+	target string
+
+	mu    sync.Mutex
+	cut   int // bytes of replies to let pass before the connection is cut; < 0: all
+	hang  chan struct{}
+	conns []net.Conn
+}
+
+func newLink(t testing.TB, target string) *link {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &link{ln: ln, target: target, cut: -1}
+	go l.serve()
+	t.Cleanup(l.close)
+	return l
+}
+
+func (l *link) addr() string { return l.ln.Addr().String() }
+
+func (l *link) close() {
+	_ = l.ln.Close()
+	l.resume()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+}
+
+// cutAfter lets n more bytes of replies pass, and then cuts one connection.
+func (l *link) cutAfter(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = n
+}
+
+// pause holds replies back until resume.
+func (l *link) pause() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hang = make(chan struct{})
+}
+
+func (l *link) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.hang != nil {
+		close(l.hang)
+		l.hang = nil
+	}
+}
+
+func (l *link) serve() {
+	for {
+		c, err := l.ln.Accept()
+		if err != nil {
+			return
+		}
+		s, err := net.Dial("tcp", l.target)
+		if err != nil {
+			_ = c.Close()
+			continue
+		}
+		l.mu.Lock()
+		l.conns = append(l.conns, c, s)
+		l.mu.Unlock()
+		go func() { _, _ = io.Copy(s, c); _ = s.Close() }()
+		go l.replies(c, s)
+	}
+}
+
+func (l *link) replies(c, s net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := s.Read(buf)
+		if errors.Is(err, net.ErrClosed) || n == 0 {
+			return
+		}
+		l.mu.Lock()
+		hang, cut := l.hang, false
+		if l.cut >= 0 {
+			if cut = n >= l.cut; cut {
+				n, l.cut = l.cut, -1
+			} else {
+				l.cut -= n
+			}
+		}
+		l.mu.Unlock()
+		if hang != nil {
+			<-hang
+		}
+		if _, err := c.Write(buf[:n]); err != nil || cut {
+			return
+		}
+	}
+}
