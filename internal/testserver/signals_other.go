@@ -1,0 +1,8 @@
+//go:build !unix
+
+package testserver
+
+import "os"
+
+// Only killing works everywhere; a nil signal reads as unsupported.
+var terminate, pauseSignal, resumeSignal os.Signal = os.Kill, nil, nil
