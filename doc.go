@@ -1,2 +1,69 @@
-// Package store keeps typed values in a session.
+/*
+Package store keeps typed values in a session.
+
+A realtime server keeps small pieces of state for each connected client: user ID,
+tenant, token claims, rooms. Declare each piece once, as a constant that names
+it and its type, then get and set it in a [Session]:
+
+	const (
+		UserID = store.Key[string]("userId")
+		Claims = store.Key[TokenClaims]("tokenClaims")
+	)
+
+	backend, err := backends.Open(ctx, "memory:") // or redis://…, hazelcast://…
+	sessions := store.New(backend, nil)
+
+	sess, err := sessions.Create(ctx, store.NewID())
+	defer sess.Destroy(ctx)
+
+	err = UserID.Set(ctx, sess, "u-42")
+	id, err := UserID.Get(ctx, sess) // id is a string
+
+The code that gets and sets stays the same when the backend changes.
+
+# Reading and writing
+
+[Key] has Get, Lookup and GetOr for reading, Set, Has, Delete, SetIfAbsent and
+Take, and Update for a read-modify-write that loses nothing. [Load] and [Save] move
+several keys in one round trip; Save is atomic. [Session.Update] is a transaction
+over several keys.
+
+# The life of a session
+
+[Sessions.Create] begins a session and makes this process its owner: the process
+renews the session's lease until [Session.Destroy], [Session.Suspend] or
+[Sessions.Close]. When a process dies, its sessions end after [Options].Lease.
+[Sessions.Attach] gives any node a handle to a session that lives elsewhere.
+When a connection drops, Suspend keeps the values for a while, and
+[Sessions.Resume], on any node, takes the session over.
+
+Destroyed is final: on every node, for writes that are under way, and when the
+same ID lives again. Refused operations fail with [ErrDestroyed], and
+[Session.Done] is closed.
+
+# Errors
+
+Failures are [*Error] values around the sentinel errors of this package; use
+[errors.Is]. The errors of a client library stay reachable with [errors.As]. Reading
+an absent value is [ErrNotFound] from Get and no error from Lookup and GetOr. When
+the reply to a write was lost, the error is [ErrUnknownOutcome], never a guess.
+
+Session IDs are credentials. No error, log value or String method of this package
+shows one.
+
+# Concurrency
+
+Everything is safe for concurrent use, by goroutines and by processes, except a
+[Tx], which belongs to its function.
+
+# Encodings
+
+Values are stored as plain msgpack (by default) or JSON, see package codec, so that
+other programs can read them. With [Options].Sealer they are encrypted first.
+
+# Writing a backend
+
+Implement [Backend] and [Store], and the abilities [ManyGetter], [Committer] and
+[KeyLister]; then run the suite of package storetest against it.
+*/
 package store

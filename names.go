@@ -27,15 +27,17 @@ func CheckKey(key string) error {
 	if len(key) > MaxKeyLength {
 		return &keyError{why: fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), MaxKeyLength)}
 	}
+	ascii := true
 	for i := range len(key) {
 		switch c := key[i]; {
 		case c < 0x20 || c == 0x7f:
 			return &keyError{why: fmt.Sprintf("control character at byte %d", i)}
 		case c >= utf8.RuneSelf:
-			if !utf8.ValidString(key[i:]) {
-				return &keyError{why: "it is not valid UTF-8"}
-			}
+			ascii = false
 		}
+	}
+	if !ascii && !utf8.ValidString(key) {
+		return &keyError{why: "it is not valid UTF-8"}
 	}
 	return nil
 }

@@ -1,0 +1,54 @@
+# make test    installs the servers that are missing and runs all tests
+# make lint    gofmt, go vet, staticcheck
+# make bench   in-code benchmarks of all modules, in a form that benchstat reads
+# make fuzz    each fuzz target for FUZZTIME
+
+GO        ?= go
+MODULES   := . bench examples integrations
+FUZZTIME  ?= 30s
+BENCHTIME ?= 1s
+COUNT     ?= 6
+BENCH     ?= .
+
+.PHONY: test servers lint bench bench-smoke fuzz clean
+
+test: servers
+	@set -e; for m in $(MODULES); do \
+		echo "== go test -race ./... in $$m"; \
+		(cd $$m && $(GO) test -race -timeout 20m ./...); \
+	done
+
+servers:
+	@scripts/install-servers.sh --browser
+
+lint:
+	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt these files:"; echo "$$files"; exit 1; fi
+	@set -e; for m in $(MODULES); do \
+		echo "== go vet and staticcheck in $$m"; \
+		(cd $$m && $(GO) vet ./...); \
+	done
+	@set -e; $(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck; \
+	for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+
+# Benchmarks compare what runs side by side: do nothing else meanwhile.
+bench: servers
+	@set -e; for m in $(MODULES); do \
+		(cd $$m && $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -benchmem -timeout 3h ./...); \
+	done
+
+# Each benchmark for a moment, so that none can rot.
+bench-smoke: servers
+	@set -e; for m in $(MODULES); do \
+		echo "== benchmarks in $$m"; \
+		(cd $$m && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./...); \
+	done
+
+fuzz:
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+clean:
+	rm -rf bin

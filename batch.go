@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// A Target is where [Load] puts one value; see [Key.Into] and [Key.IntoOr].
+type Target interface {
+	name() string
+	decode(s *Session, raw []byte) error // raw is nil when there is no value
+	store()
+}
+
+// A Change is one write of a [Save] or a [Sessions.Create]; see [Key.To] and
+// [Key.Unset].
+type Change interface {
+	name() string
+	encode(s *Session, buf *buffer) ([]byte, error) // nil removes the value
+}
+
+// Load reads several typed values of one session, as they were at one instant,
+// in one round trip. Either all destinations are set or, after an error, none.
+//
+//	err := store.Load(ctx, sess, UserID.Into(&id), Tenant.IntoOr(&tenant, "none"))
+//
+// A backend that cannot read several keys at once fails with
+// [errors.ErrUnsupported].
+func Load(ctx context.Context, s *Session, targets ...Target) error {
+	if err := s.usable(); err != nil {
+		return &Error{Op: "load", Err: err}
+	}
+	keys := make([]string, len(targets))
+	for i, t := range targets {
+		if err := s.usableKey(t.name()); err != nil {
+			return wrap("load", t.name(), err)
+		}
+		keys[i] = t.name()
+	}
+	raws, err := loadRaw(ctx, s.raw, keys)
+	if err != nil {
+		return &Error{Op: "load", Err: s.noticed(err)}
+	}
+	for i, t := range targets {
+		if err := t.decode(s, raws[i]); err != nil {
+			return wrap("load", t.name(), err)
+		}
+	}
+	for _, t := range targets {
+		t.store()
+	}
+	return nil
+}
+
+// loadRaw reads keys at one instant. One key alone needs no further ability.
+func loadRaw(ctx context.Context, raw Store, keys []string) ([][]byte, error) {
+	switch len(keys) {
+	case 0:
+		return nil, ctx.Err()
+	case 1:
+		b, err := raw.Get(ctx, keys[0])
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		return [][]byte{b}, nil
+	}
+	return GetMany(ctx, raw, keys)
+}
+
+// Save writes several typed values of one session in one atomic step and one
+// round trip: other readers see all of it or nothing.
+//
+//	err := store.Save(ctx, sess, UserID.To("u-42"), Tenant.Unset())
+//
+// Each key may stand once. A backend without conditional writes fails with
+// [errors.ErrUnsupported].
+func Save(ctx context.Context, s *Session, changes ...Change) error {
+	if err := s.usable(); err != nil {
+		return &Error{Op: "save", Err: err}
+	}
+	buf := getBuffer()
+	defer buf.release()
+	entries, err := s.encodeChanges(buf, changes)
+	if err != nil {
+		return opError("save", err)
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	if _, err := Commit(ctx, s.raw, nil, entries); err != nil {
+		return &Error{Op: "save", Err: s.noticed(err)}
+	}
+	return nil
+}
+
+// encodeChanges encodes changes into buf.
+func (s *Session) encodeChanges(buf *buffer, changes []Change) ([]Entry, error) {
+	entries := make([]Entry, len(changes))
+	for i, c := range changes {
+		if err := s.usableKey(c.name()); err != nil {
+			return nil, wrap("save", c.name(), err)
+		}
+		b, err := c.encode(s, buf)
+		if err != nil {
+			return nil, wrap("save", c.name(), err)
+		}
+		entries[i] = Entry{Key: c.name(), Value: b}
+	}
+	return entries, nil
+}
+
+// into is the Target of a typed key.
+type into[T any] struct {
+	key      CodecKey[T]
+	dst      *T
+	value    T // what store puts into *dst; the fallback before decode
+	optional bool
+}
+
+func (i *into[T]) name() string { return i.key.name }
+
+func (i *into[T]) decode(s *Session, raw []byte) error {
+	if raw == nil {
+		if i.optional {
+			return nil
+		}
+		return ErrNotFound
+	}
+	v, err := decode[T](s, i.key.name, i.key.codec, raw)
+	if err != nil {
+		return err
+	}
+	i.value = v
+	return nil
+}
+
+func (i *into[T]) store() { *i.dst = i.value }
+
+// assignment is the Change that stores a typed value.
+type assignment[T any] struct {
+	key   CodecKey[T]
+	value T
+}
+
+func (a *assignment[T]) name() string { return a.key.name }
+
+func (a *assignment[T]) encode(s *Session, buf *buffer) ([]byte, error) {
+	return encode(s, buf, a.key.name, a.key.codec, a.value)
+}
+
+// removal is the Change that removes the value of a key.
+type removal string
+
+func (r removal) name() string { return string(r) }
+
+func (r removal) encode(*Session, *buffer) ([]byte, error) { return nil, nil }

@@ -1,0 +1,212 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+)
+
+// A Tx is a transaction over the keys of one session; see [Session.Update]. It
+// belongs to the function that it was passed to and to its goroutine.
+type Tx struct {
+	ctx     context.Context
+	session *Session
+	known   []Entry // values that the last refusal brought along
+	read    []Entry // values that fn has seen; they must still hold at the commit
+	written []Entry // in the order of their first write; a nil Value deletes
+	buf     *buffer
+	over    bool
+}
+
+var errTxOver = errors.New("the transaction is over; use it only within its function")
+
+// Update runs fn as a transaction over several keys of the session: typed reads
+// and writes through [Key.In]. When fn returns nil, all its writes take effect in
+// one atomic step, provided that every value it read is still the same on
+// the server; otherwise fn runs again on the new values, which cost no further
+// round trip. Update tries until it succeeds or ctx ends. An error of fn ends the
+// transaction without a write and is returned.
+//
+//	err := sess.Update(ctx, func(tx *store.Tx) error {
+//		credits, err := Credits.In(tx).GetOr(0)
+//		if err != nil {
+//			return err
+//		}
+//		if credits == 0 {
+//			return errNoCredits
+//		}
+//		return Credits.In(tx).Set(credits - 1)
+//	})
+//
+// fn may run several times and must have no other effects. A run that will not
+// commit may see values of different moments. Update may be called by many
+// goroutines and nodes at once.
+func (s *Session) Update(ctx context.Context, fn func(tx *Tx) error) error {
+	if err := s.usable(); err != nil {
+		return &Error{Op: "update", Err: err}
+	}
+	tx := &Tx{ctx: ctx, session: s, buf: getBuffer()}
+	defer func() {
+		tx.over = true
+		tx.buf.release()
+		tx.buf = nil
+	}()
+	var retry backoff
+	for {
+		if err := fn(tx); err != nil {
+			return opError("update", err)
+		}
+		if len(tx.written) == 0 && len(tx.read) <= 1 {
+			return nil // a single read is consistent by itself
+		}
+		current, err := Commit(ctx, s.raw, tx.read, tx.written)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return &Error{Op: "update", Err: s.noticed(err)}
+		}
+		tx.restart(current)
+		if err := retry.wait(ctx); err != nil {
+			return &Error{Op: "update", Err: err}
+		}
+	}
+}
+
+// restart prepares another run of fn that starts from the current values.
+func (tx *Tx) restart(current [][]byte) {
+	tx.known = tx.known[:0]
+	for i, e := range tx.read {
+		tx.known = append(tx.known, Entry{e.Key, current[i]})
+	}
+	tx.read = tx.read[:0]
+	tx.written = tx.written[:0]
+	tx.buf.reset()
+}
+
+// get returns the stored bytes under key as the transaction sees them; nil when
+// there is no value.
+func (tx *Tx) get(key string) ([]byte, error) {
+	if tx.over {
+		return nil, errTxOver
+	}
+	if err := tx.session.usableKey(key); err != nil {
+		return nil, err
+	}
+	if e := find(tx.written, key); e != nil {
+		// Decoded strings may share memory with what they were decoded from, and
+		// the buffer behind written is reused.
+		return bytes.Clone(e.Value), nil
+	}
+	if e := find(tx.read, key); e != nil {
+		return e.Value, nil
+	}
+	var raw []byte
+	if e := find(tx.known, key); e != nil {
+		raw = e.Value
+	} else {
+		var err error
+		raw, err = tx.session.raw.Get(tx.ctx, key)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, tx.session.noticed(err)
+		}
+	}
+	tx.read = append(tx.read, Entry{key, raw})
+	return raw, nil
+}
+
+// put makes value what the transaction writes under key.
+func (tx *Tx) put(key string, value []byte) {
+	if e := find(tx.written, key); e != nil {
+		e.Value = value
+		return
+	}
+	tx.written = append(tx.written, Entry{key, value})
+}
+
+func find(entries []Entry, key string) *Entry {
+	for i := range entries {
+		if entries[i].Key == key {
+			return &entries[i]
+		}
+	}
+	return nil
+}
+
+// A TxValue is the value of a key within a transaction; [Key.In] makes it.
+type TxValue[T any] struct {
+	tx  *Tx
+	key CodecKey[T]
+}
+
+// Get returns the value, or an error that satisfies errors.Is(err, [ErrNotFound]).
+func (v TxValue[T]) Get() (T, error) {
+	value, ok, err := v.Lookup()
+	if err == nil && !ok {
+		err = wrap("get", v.key.name, ErrNotFound)
+	}
+	return value, err
+}
+
+// Lookup returns the value and whether there is one.
+func (v TxValue[T]) Lookup() (value T, ok bool, err error) {
+	raw, err := v.tx.get(v.key.name)
+	if err != nil {
+		return value, false, wrap("get", v.key.name, err)
+	}
+	if raw == nil {
+		return value, false, nil
+	}
+	value, err = decode[T](v.tx.session, v.key.name, v.key.codec, raw)
+	if err != nil {
+		return value, false, wrap("get", v.key.name, err)
+	}
+	return value, true, nil
+}
+
+// GetOr returns the value, or fallback when there is none.
+func (v TxValue[T]) GetOr(fallback T) (T, error) {
+	value, ok, err := v.Lookup()
+	if err == nil && !ok {
+		return fallback, nil
+	}
+	return value, err
+}
+
+// Has reports whether there is a value. It counts as a read.
+func (v TxValue[T]) Has() (bool, error) {
+	raw, err := v.tx.get(v.key.name)
+	if err != nil {
+		return false, wrap("has", v.key.name, err)
+	}
+	return raw != nil, nil
+}
+
+// Set makes value what the transaction writes.
+func (v TxValue[T]) Set(value T) error {
+	if err := v.tx.writable(v.key.name); err != nil {
+		return wrap("set", v.key.name, err)
+	}
+	data, err := encode(v.tx.session, v.tx.buf, v.key.name, v.key.codec, value)
+	if err != nil {
+		return wrap("set", v.key.name, err)
+	}
+	v.tx.put(v.key.name, data)
+	return nil
+}
+
+// Delete makes the transaction remove the value.
+func (v TxValue[T]) Delete() error {
+	if err := v.tx.writable(v.key.name); err != nil {
+		return wrap("delete", v.key.name, err)
+	}
+	v.tx.put(v.key.name, nil)
+	return nil
+}
+
+func (tx *Tx) writable(key string) error {
+	if tx.over {
+		return errTxOver
+	}
+	return tx.session.usableKey(key)
+}
