@@ -1,0 +1,112 @@
+/*
+Package redisstore keeps sessions on Redis (6.0 or later), Valkey or DragonflyDB:
+one server, a primary found through Sentinel, or a Cluster.
+
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	defer client.Close()
+	backend, err := redisstore.New(client, &redisstore.Options{Namespace: "chat"})
+	if err != nil {
+		return err
+	}
+	defer backend.Close()
+	sessions := store.New(backend, nil)
+
+# Layout
+
+A session is one hash. Its name is the namespace, a colon and the session's ID,
+in which every byte other than A-Z a-z 0-9 _ . - is written as %XX. Each key is a
+field, and its value is what the codec made of it, nothing around it, so that
+redis-cli and programs in other languages can read a session:
+
+	> HGETALL chat:u%3A1
+	1) "\x00t"
+	2) "xV3R1oEJ0yb8dXpKk0-Zvw"
+	3) "userId"
+	4) "\xa4u-42"
+
+Two fields begin with NUL, which no key does. "\x00t" holds the token of the
+session's present life, 128 random bits made when it was created or resumed; the
+hash of a session without values has this field alone. "\x00c" holds a random
+mark of the last conditional write; see below. Whoever writes to the hash from
+elsewhere bypasses the checks described here, and must keep both fields as they
+are.
+
+The hash has an expiry at every moment: the lease, or the grace period after
+Suspend.
+
+# Atomicity
+
+Get and GetMany are one HMGET of the values together with the token, which is
+compared here. Everything else is one Lua script, sent by its hash (EVALSHA), that
+compares the token, keeps the limit of keys, and writes, in one step. Its only
+key is the session's hash. Servers that do not know a script yet, or no longer,
+are sent it again, unnoticed.
+
+Renew sends one script for each session in pipelines of 256.
+
+# Lost replies
+
+When a connection breaks after a write was sent, nobody knows whether the server
+executed it. go-redis would send it again; this package never does so where that
+could do harm. A write that was surely not sent, or that the server refused for
+the moment (it is loading, failing over, moving a slot), is repeated a few times
+for as long as the context allows. Reads, Destroy, Suspend and Renew may be
+repeated always. A lost Create, Resume or Commit is looked for on the server by
+its token or mark, and counts as done if it is found. All else fails with
+[store.ErrUnknownOutcome] and, by errors.As, the client's error. A context that
+ends while a write is under way leaves it just as unknown.
+
+# What a failover can lose
+
+Redis replicates asynchronously: a primary that dies takes with it the writes
+that its replicas did not get, usually those of the last milliseconds. After a
+failover a value may be older than it was, a session that was created may be
+missing, and one that was destroyed may be there again until its lease runs out.
+Handles that know that their life has ended stay ended. Options.WaitReplicas makes each write wait
+until replicas have it (WAIT), for one more round trip between the servers; that
+makes such a loss improbable, not impossible, since Redis may promote a replica
+that did not confirm. The server's own min-replicas-to-write limits how long a
+primary that has lost its replicas goes on.
+
+# Access rights
+
+This is the least that an ACL user needs, for the namespace chat:
+
+	user app on >password resetkeys ~chat:* resetchannels -@all +eval +evalsha +hmget +hget +hset +hdel +hexists +hlen +hkeys +pttl +pexpire +unlink
+
+A client's handshake may use hello, client and select besides, and go on without
+where it is refused; a password needs +auth on none of the servers. A client of
+a Cluster also needs +command and +cluster|slots. WaitReplicas needs +wait, and
+client-side caching +client|tracking.
+
+# Sizing
+
+A session costs the server about 200 bytes and its values. The lease bounds how
+long the sessions of a process that died stay: renewing happens a few times in a
+lease, and each renewal costs the server about three microseconds.
+
+With batching, up to 16 pipelines are under way to a server at the same time, or three
+quarters of the client's PoolSize, so that the default pool of 10 connections per
+processor is plenty. Without batching, each operation under way holds a
+connection: size the pool to the number of them that run at the same time.
+
+# Client-side caching
+
+A client made with a [Cache] answers Get and GetMany from the memory of this
+process where it can, with RESP3 tracking, on a single server (not a Cluster), database 0. What
+holds then:
+
+  - What this process wrote is what it reads afterwards, through this backend, on every handle of
+    the session; and no value of a session that this process destroyed is read
+    after Destroy returned.
+  - What another process wrote, or destroyed, may be unseen until the server's
+    notice arrives: a few milliseconds, or the cache's DrainInterval on an idle
+    connection. The same holds for a session whose lease ran out, which a
+    server notices only when it gets around to it. If notices are lost, an entry serves for the
+    cache's MaxStaleness at most.
+  - Writes, Has, Keys, Commit and Attach always ask the server. So a Commit, and with
+    it every typed Update, works with current values.
+
+Any other cache that a client may have is bypassed, because it gives none of the above.
+*/
+package redisstore

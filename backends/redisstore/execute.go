@@ -1,0 +1,204 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore/internal/batch"
+)
+
+// An executor brings one command to the server and its reply back.
+type executor interface {
+	// Process returns when the reply is in cmd, or when ctx ends. It returns the
+	// error that it sets on cmd.
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// What may happen to a command whose reply was lost.
+type kind int
+
+const (
+	look  kind = iota // it changes nothing, and its answer may come from the client's cache
+	read              // it changes nothing: repeat it
+	again             // repeating it changes nothing more: repeat it
+	once              // never repeat it
+)
+
+const (
+	attempts = 3
+	minPause = 8 * time.Millisecond
+	maxPause = 128 * time.Millisecond
+)
+
+// eval runs s on the session called name. Its reply is an integer or a list.
+func (b *Backend) eval(ctx context.Context, k kind, s *script, name any, args ...any) (any, error) {
+	full := make([]any, 0, 4+len(args))
+	full = append(full, "evalsha", s.sha, 1, name)
+	full = append(full, args...)
+	reply, err := b.run(ctx, k, full, 3)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+		// The server has restarted or forgotten its scripts, or is another one
+		// since a failover. It has executed nothing. EVAL also teaches it.
+		full = append([]any{"eval", s.source}, full[2:]...)
+		reply, err = b.run(ctx, k, full, 3)
+	}
+	if err != nil {
+		return nil, b.explain(err)
+	}
+	return reply, nil
+}
+
+// hmget reads fields of the session called name.
+func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([]any, error) {
+	full := make([]any, 0, 2+len(fields))
+	full = append(full, "hmget", name)
+	full = append(full, fields...)
+	reply, err := b.run(ctx, k, full, 1)
+	if err != nil {
+		return nil, b.explain(err)
+	}
+	return list(reply, len(fields))
+}
+
+// list checks that reply is a list of n.
+func list(reply any, n int) ([]any, error) {
+	values, ok := reply.([]any)
+	if !ok || len(values) != n {
+		return nil, errReply
+	}
+	return values, nil
+}
+
+// run executes a command once, and again where that is harmless: when it surely
+// was not sent, when the server surely refused it for the moment, or when k
+// allows it. Its errors satisfy errors.Is(err, store.ErrUnknownOutcome) where
+// the server may have executed the command without our knowing.
+func (b *Backend) run(ctx context.Context, k kind, args []any, keyPos int8) (any, error) {
+	maybe := false // an earlier attempt may have been executed
+	for attempt := 1; ; attempt++ {
+		cmd := newCommand(ctx, args, keyPos)
+		err := b.executors[k].Process(ctx, cmd)
+		if err == nil {
+			return cmd.Val(), nil
+		}
+		if b.closed.Load() && errors.Is(err, batch.ErrNotSent) && !maybe {
+			return nil, store.ErrClosed
+		}
+		if unconfirmed := (*unconfirmedError)(nil); errors.As(err, &unconfirmed) {
+			return nil, err
+		}
+		var (
+			reply, _ = replyError(err)
+			unsent   = reply == nil && (cmd.withdraw() || !batch.Unknown(err))
+			lost     = reply == nil && !unsent
+		)
+		maybe = maybe || lost && k > read
+		if ctxErr := ctx.Err(); ctxErr != nil && reply == nil {
+			return nil, outcome(maybe, err, ctxErr)
+		}
+		var worthwhile bool
+		switch {
+		case reply != nil:
+			worthwhile = b.passing(reply)
+		case lost:
+			worthwhile = k != once
+		default:
+			worthwhile = !errors.Is(err, redis.ErrClosed)
+		}
+		if worthwhile && attempt < attempts {
+			b.lookAround()
+			if ctxErr := pause(ctx, attempt); ctxErr != nil {
+				return nil, outcome(maybe, err, ctxErr)
+			}
+			continue
+		}
+		return nil, outcome(maybe, err, nil)
+	}
+}
+
+// outcome is the error of a command that failed with err, and for which there
+// was no time left when ctxErr is not nil.
+func outcome(maybe bool, err, ctxErr error) error {
+	switch {
+	case maybe:
+		return &unknownError{cause: err, ctxErr: ctxErr}
+	case ctxErr != nil:
+		return ctxErr
+	default:
+		return err
+	}
+}
+
+// lookAround makes a cluster's client ask who serves what now. go-redis does so
+// by itself only for commands that it may repeat.
+func (b *Backend) lookAround() {
+	if cluster, ok := b.client.(*redis.ClusterClient); ok {
+		cluster.ReloadState(context.Background())
+	}
+}
+
+// pause waits longer from attempt to attempt, by chance, so that callers who
+// failed together do not come back together.
+func pause(ctx context.Context, attempt int) error {
+	longest := min(minPause<<(attempt-1), maxPause)
+	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// replyError returns the server's own error in err, if it is one: then the
+// server has refused the command and executed nothing of it. A script that
+// fails does so before its first write.
+func replyError(err error) (redis.Error, bool) {
+	var reply redis.Error
+	ok := errors.As(err, &reply)
+	return reply, ok
+}
+
+// passing reports whether a server that refused a command so may well take it a
+// moment later. A cluster's client follows a slot that moves by itself, but not
+// for what is sent to one node.
+func (b *Backend) passing(err error) bool {
+	if _, ok := b.client.(*redis.ClusterClient); ok {
+		_, moved := redis.IsMovedError(err)
+		_, ask := redis.IsAskError(err)
+		if moved || ask {
+			return true
+		}
+	}
+	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
+		redis.IsMasterDownError(err) || redis.IsTryAgainError(err) || redis.IsMaxClientsError(err)
+}
+
+// direct executes each command by itself, on a connection of the pool.
+type direct struct{ client redis.UniversalClient }
+
+func (d direct) Process(ctx context.Context, cmd redis.Cmder) error {
+	return await(ctx, func() error { return d.client.Process(ctx, cmd) })
+}
+
+// await runs f and returns its error, or the context's when that ends first.
+// go-redis by itself waits for a reply until its read timeout, whatever the
+// context says.
+func await(ctx context.Context, f func() error) error {
+	if ctx.Done() == nil {
+		return f()
+	}
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

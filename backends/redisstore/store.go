@@ -1,0 +1,335 @@
+package redisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/sessionkv/store"
+)
+
+var (
+	_ store.Store      = (*Store)(nil)
+	_ store.ManyGetter = (*Store)(nil)
+	_ store.Committer  = (*Store)(nil)
+	_ store.KeyLister  = (*Store)(nil)
+)
+
+// A Store holds the values of one life of one session in one hash on the
+// server. A [Backend] hands it out. Every method is safe for concurrent use and
+// is one round trip.
+type Store struct {
+	b       *Backend
+	name    any         // string, boxed once: the hash
+	token   any         // string, boxed once: the life
+	maxKeys int         // zero: no limit
+	ended   atomic.Bool // this life is known to have ended; it never comes back
+}
+
+// Get returns the value under key; see [store.Store].
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	if err := s.checkKey(ctx, key); err != nil {
+		return nil, err
+	}
+	values, err := s.fields(ctx, tokenField, key)
+	if err != nil {
+		return nil, err
+	}
+	value := bytesOf(values[1])
+	if value == nil {
+		return nil, store.ErrNotFound
+	}
+	return value, nil
+}
+
+// GetMany returns the values of keys as they were at one instant; see
+// [store.ManyGetter].
+func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
+	if err := s.b.open(ctx); err != nil {
+		return nil, err
+	}
+	fields := make([]any, 1, 1+len(keys))
+	fields[0] = tokenField
+	for _, key := range keys {
+		if err := store.CheckKey(key); err != nil {
+			return nil, err
+		}
+		fields = append(fields, key)
+	}
+	if s.ended.Load() {
+		return nil, store.ErrDestroyed
+	}
+	replies, err := s.fields(ctx, fields...)
+	if err != nil {
+		return nil, err
+	}
+	values := make([][]byte, len(keys))
+	for i := range values {
+		values[i] = bytesOf(replies[1+i])
+	}
+	return values, nil
+}
+
+// Has reports whether key has a value; see [store.Store]. The value stays on
+// the server.
+func (s *Store) Has(ctx context.Context, key string) (bool, error) {
+	if err := s.checkKey(ctx, key); err != nil {
+		return false, err
+	}
+	answer, err := s.eval(ctx, read, hasScript, key)
+	return answer == int64(2), err
+}
+
+// Keys returns the keys that have a value; see [store.KeyLister].
+func (s *Store) Keys(ctx context.Context) ([]string, error) {
+	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	answer, err := s.eval(ctx, read, keysScript)
+	if err != nil {
+		return nil, err
+	}
+	fields, ok := answer.([]any)
+	if !ok {
+		return nil, errReply
+	}
+	keys := make([]string, 0, len(fields))
+	for _, field := range fields {
+		if name, ok := field.(string); ok && !strings.HasPrefix(name, "\x00") {
+			keys = append(keys, name)
+		}
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// Set stores value under key; see [store.Store].
+func (s *Store) Set(ctx context.Context, key string, value []byte) error {
+	if err := s.checkKey(ctx, key); err != nil {
+		return err
+	}
+	defer s.forget()
+	value = lend(ctx, value)
+	if s.maxKeys == 0 {
+		_, err := s.eval(ctx, once, setScript, key, value)
+		return err
+	}
+	answer, err := s.eval(ctx, once, setLimitedScript, key, value, s.maxKeys)
+	if err == nil && answer == int64(answerTooMany) {
+		return store.ErrTooManyKeys
+	}
+	return err
+}
+
+// Delete removes key; see [store.Store].
+func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := s.checkKey(ctx, key); err != nil {
+		return err
+	}
+	defer s.forget()
+	_, err := s.eval(ctx, once, deleteScript, key)
+	return err
+}
+
+// Destroy ends this life of the session; see [store.Store].
+func (s *Store) Destroy(ctx context.Context) error {
+	if err := s.b.open(ctx); err != nil {
+		return err
+	}
+	if s.ended.Load() {
+		return nil
+	}
+	defer s.forget()
+	_, err := s.b.eval(ctx, again, destroyScript, s.name, s.token)
+	if err == nil {
+		s.ended.Store(true)
+	}
+	return err
+}
+
+// Commit writes conditionally; see [store.Committer].
+//
+// Where the reply was lost, Commit looks whether the server has executed it and
+// tells so; it fails with [store.ErrUnknownOutcome] only when another Commit
+// or the end of the session has covered its trace, or the server stays silent.
+func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	if err := s.b.open(ctx); err != nil {
+		return nil, err
+	}
+	args := make([]any, 4, 4+3*len(expect)+2*len(write))
+	for _, e := range expect {
+		if err := store.CheckKey(e.Key); err != nil {
+			return nil, err
+		}
+		present := 0
+		if e.Value != nil {
+			present = 1
+		}
+		args = append(args, e.Key, present, lend(ctx, e.Value))
+	}
+	sets := 0
+	for _, e := range write {
+		if err := store.CheckKey(e.Key); err != nil {
+			return nil, err
+		}
+		if e.Value != nil {
+			args = append(args, e.Key, lend(ctx, e.Value))
+			sets++
+		}
+	}
+	for _, e := range write {
+		if e.Value == nil {
+			args = append(args, e.Key)
+		}
+	}
+	if s.ended.Load() {
+		return nil, store.ErrDestroyed
+	}
+	k, nonce := once, ""
+	if len(write) == 0 {
+		k = read
+	} else {
+		nonce = random()
+		defer s.forget()
+	}
+	args[0], args[1], args[2], args[3] = s.maxKeys, nonce, len(expect), sets
+	answer, err := s.eval(ctx, k, commitScript, args...)
+	if err != nil {
+		if s.committed(ctx, err, nonce) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	switch answer := answer.(type) {
+	case int64:
+		if answer == answerTooMany {
+			return nil, store.ErrTooManyKeys
+		}
+		return nil, nil
+	case []any:
+		if len(answer) != len(expect) {
+			return nil, errReply
+		}
+		current := make([][]byte, len(answer))
+		for i, value := range answer {
+			current[i] = bytesOf(value)
+		}
+		return current, store.ErrConflict
+	default:
+		return nil, errReply
+	}
+}
+
+// committed reports whether the server has executed the commit with this nonce
+// although its reply was lost, as err says.
+func (s *Store) committed(ctx context.Context, err error, nonce string) bool {
+	values, ok := s.trace(ctx, err)
+	return ok && values[0] == s.token && values[1] == any(nonce)
+}
+
+// begun reports whether the server has begun this life although the reply was
+// lost, as err says.
+func (s *Store) begun(ctx context.Context, err error) bool {
+	values, ok := s.trace(ctx, err)
+	return ok && values[0] == s.token
+}
+
+// trace reads what a write whose reply was lost leaves behind. What is not
+// there proves nothing: the server may still execute the write.
+func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
+	var unknown *unknownError
+	if !errors.As(err, &unknown) {
+		return nil, false
+	}
+	values, err := s.b.hmget(ctx, read, s.name, tokenField, commitField)
+	return values, err == nil
+}
+
+// fields reads fields of the hash, the first of which is the token's.
+func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
+	values, err := s.b.hmget(ctx, look, s.name, fields...)
+	if err != nil {
+		return nil, err
+	}
+	if values[0] != s.token {
+		return nil, s.end()
+	}
+	return values, nil
+}
+
+// eval runs a guarded script with the token and args. It fails with
+// ErrDestroyed when the script says that this life has ended.
+func (s *Store) eval(ctx context.Context, k kind, script *script, args ...any) (any, error) {
+	answer, err := s.b.eval(ctx, k, script, s.name, append([]any{s.token}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	if answer == int64(answerEnded) {
+		return nil, s.end()
+	}
+	return answer, nil
+}
+
+// end remembers that this life has ended.
+func (s *Store) end() error {
+	s.ended.Store(true)
+	return store.ErrDestroyed
+}
+
+// forget drops what the client's cache has of this session, after a write.
+func (s *Store) forget() {
+	if s.b.cache != nil {
+		s.b.cache.forget(s.name.(string))
+	}
+}
+
+func (s *Store) check(ctx context.Context) error {
+	if err := s.b.open(ctx); err != nil {
+		return err
+	}
+	if s.ended.Load() {
+		return store.ErrDestroyed
+	}
+	return nil
+}
+
+func (s *Store) checkKey(ctx context.Context, key string) error {
+	if err := s.b.open(ctx); err != nil {
+		return err
+	}
+	if err := store.CheckKey(key); err != nil {
+		return err
+	}
+	if s.ended.Load() {
+		return store.ErrDestroyed
+	}
+	return nil
+}
+
+// bytesOf returns a value of a reply, without a copy: nobody else has the
+// string, and nobody may change what Get returns. It is nil for an absent one.
+func bytesOf(reply any) []byte {
+	s, ok := reply.(string)
+	switch {
+	case !ok:
+		return nil
+	case s == "":
+		return []byte{}
+	default:
+		return unsafe.Slice(unsafe.StringData(s), len(s))
+	}
+}
+
+// lend returns value as it may be given to a command. When ctx can end before
+// the command has been written, the caller may change its slice while the
+// command is being written, so the command gets a copy.
+func lend(ctx context.Context, value []byte) []byte {
+	if ctx.Done() == nil {
+		return value
+	}
+	return bytes.Clone(value)
+}
