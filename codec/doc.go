@@ -1,0 +1,62 @@
+/*
+Package codec turns typed values into bytes and back.
+
+Most programs only choose one of three codecs and hand it to the store:
+
+	codec.Msgpack  compact and fast; any type; the usual choice
+	codec.JSON     readable by people and by everything else; any type
+	codec.Raw      []byte and string as they are
+
+To use one directly, call [Append] and [Decode]:
+
+	b, err := codec.Append(codec.Msgpack, nil, &claims)
+	claims, err := codec.Decode[TokenClaims](codec.Msgpack, b)
+
+What they write is plain msgpack or JSON without an envelope, so a program in another
+language can read it.
+
+# Scalars
+
+For string, bool, the integers, the floats, []byte, time.Time, time.Duration and types
+defined as one of the basic kinds (type Role string), [Append] and [Decode]
+do not call the library behind the codec and do not allocate, except for the copy of a []byte. The
+bytes are the same. A decoded string shares the memory of the encoded bytes,
+which therefore must never change.
+
+A defined type that has methods for marshaling, or functions registered with the msgpack
+library, always goes the library's way. This is decided when a type is first
+used, so register functions before that, for instance in an init function.
+
+# Generated methods
+
+With [Msgpack], a type that has the two methods
+
+	MarshalMsg(b []byte) ([]byte, error)    // appends to b
+	UnmarshalMsg(b []byte) ([]byte, error)  // returns what follows the value
+
+as tinylib/msgp generates them, is encoded through them, which is several times faster than reflection.
+They must write one msgpack value. A struct that embeds a type with such methods goes through
+the library instead, since methods promoted from one field would lose the others.
+
+# What is refused
+
+Stored bytes may come from anywhere. Decoding never panics because of them and
+needs memory in proportion to their length (times the size of the largest slice or
+map element in the Go type). Beyond what the libraries refuse, [Msgpack] refuses bytes after the value,
+lengths that exceed the data anywhere in it (also in fields that the Go
+type does not have), and nesting deeper than 1000. [JSON] has the bounds of encoding/json.
+
+# Errors
+
+An error is one line that names the codec, the Go type and what was found, but
+never the data. The text of an error from an unmarshal
+method may quote data, so it is not repeated; errors.As and errors.Is reach it.
+
+# Writing a codec
+
+Implement [Codec] on a comparable type without state, such as an empty struct.
+Its comment says who owns which slice. [Append] and [Decode] work with it like with the
+built-in ones, at the price of one allocation for the value. Test at least that decoding what was appended
+gives the value back, that dst keeps what it held, and that bytes cut short are an error.
+*/
+package codec

@@ -1,0 +1,111 @@
+package codec
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"runtime"
+	"strings"
+)
+
+var errNoCodec = errors.New("codec: the codec is nil; use codec.Msgpack, codec.JSON or codec.Raw")
+
+func errNilPointer(c Codec, t reflect.Type) error {
+	if c == nil {
+		return errNoCodec
+	}
+	return fmt.Errorf("codec: %s needs a pointer to the value, not a nil *%v", c.Name(), t)
+}
+
+// target returns v, which must be a pointer that is not nil.
+func target(c Codec, v any) (reflect.Value, error) {
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer || p.IsNil() {
+		return p, fmt.Errorf("codec: %s needs a pointer to the value that is not nil, not a %T", c.Name(), v)
+	}
+	return p, nil
+}
+
+// A valueError says that a value could not be encoded or decoded. The text tells of the cause only
+// what cannot be data.
+type valueError struct {
+	text string
+	err  error
+}
+
+func (e *valueError) Error() string { return e.text }
+func (e *valueError) Unwrap() error { return e.err }
+
+// encodeError reports that c could not encode *v.
+func encodeError(c Codec, v any, err error) error {
+	return &valueError{fmt.Sprintf("codec: %s cannot encode a %v: %s", c.Name(), reflect.TypeOf(v).Elem(), cause(err)), err}
+}
+
+// decodeError reports that c found something that is no encoding of *v.
+func decodeError(c Codec, v any, found string, err error) error {
+	return &valueError{fmt.Sprintf("codec: %s found %s that does not decode into a %v: %s", c.Name(), found, reflect.TypeOf(v).Elem(), cause(err)), err}
+}
+
+// cause describes err without repeating data that its text may quote.
+func cause(err error) string {
+	var (
+		syntax      *json.SyntaxError
+		wrongType   *json.UnmarshalTypeError
+		badType     *json.UnsupportedTypeError
+		badValue    *json.UnsupportedValueError
+		broken      *walkError
+		trailing    *trailingError
+		panicked    *panicError
+		text        = err.Error()
+		fromMsgpack = strings.HasPrefix(text, "msgpack: ") && !strings.ContainsAny(text, "\"\n")
+	)
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("not valid JSON at byte %d", syntax.Offset)
+	case errors.As(err, &wrongType):
+		kind, _, _ := strings.Cut(wrongType.Value, " ") // "number 12" holds the number
+		where := ""
+		if wrongType.Field != "" {
+			where = " in field " + wrongType.Field
+		}
+		return fmt.Sprintf("a JSON %s%s for a Go %v, at byte %d", kind, where, wrongType.Type, wrongType.Offset)
+	case errors.As(err, &badType), errors.As(err, &badValue), errors.As(err, &broken), errors.As(err, &trailing), errors.As(err, &panicked):
+		return text
+	case err == errExtension, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
+		return text
+	}
+	return fmt.Sprintf("a %T, which errors.As can reach", err)
+}
+
+// A trailingError says how many bytes follow the value.
+type trailingError struct{ n int }
+
+func (e *trailingError) Error() string { return fmt.Sprintf("%d bytes follow the value", e.n) }
+
+// A panicError is a panic of a library, met while decoding.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string {
+	switch v := e.value.(type) {
+	case runtime.Error, *reflect.ValueError:
+		return fmt.Sprintf("panic: %v", v)
+	case string:
+		if strings.HasPrefix(v, "reflect") {
+			return "panic: " + v
+		}
+	}
+	return fmt.Sprintf("panic with a %T", e.value)
+}
+
+// guard calls decode and turns a panic into an error: the libraries panic on
+// some input, for example on a slice as the key of a map.
+func guard(decode func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{v}
+		}
+	}()
+	return decode()
+}
