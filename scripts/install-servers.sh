@@ -1,0 +1,132 @@
+#!/bin/sh
+# usage: install-servers.sh [--browser]
+#
+# Fetches the servers that the tests start: redis-server from the system's packages, and Redis 8, Valkey and the
+# Hazelcast member into a cache folder outside the repository (STORE_TEST_CACHE, else sessionkv-store/servers in the
+# user's cache folder). With --browser also Chromium, for the examples' browser tests. What is there already is left
+# alone; what cannot be had is reported in one line, and fails the script only where CI is set.
+#
+# No service is enabled or left running: the tests start their servers themselves.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd -P)
+
+hazelcast_version=5.5.0
+hazelcast_sha256=cf560b40b988526e780e4fae12cb6fe01c5158bb9e00839882857f32b544a19e
+
+browser=no
+for arg; do
+	case $arg in
+	--browser) browser=yes ;;
+	*) echo 'usage: install-servers.sh [--browser]' >&2; exit 2 ;;
+	esac
+done
+
+if [ -n "${STORE_TEST_CACHE:-}" ]; then
+	cache=$STORE_TEST_CACHE
+elif [ "$(uname -s)" = Darwin ]; then
+	cache=$HOME/Library/Caches/sessionkv-store/servers
+else
+	cache=${XDG_CACHE_HOME:-$HOME/.cache}/sessionkv-store/servers
+fi
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd -P)
+
+# One run at a time, where there is flock; elsewhere only the jar is fetched, and that is moved into place whole.
+if command -v flock >/dev/null; then
+	exec 8>"$cache/install.lock"
+	flock 8
+fi
+
+failed=no
+lacks() {
+	echo "install-servers: $1" >&2
+	failed=yes
+}
+
+has() { command -v "$1" >/dev/null; }
+
+is_debian() { has apt-get && grep -Eq '^(ID|ID_LIKE)=.*(debian|ubuntu)' /etc/os-release 2>/dev/null; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# apt_install installs system packages. The policy keeps their services from being started, and is removed again if
+# it was not there before.
+updated=no
+apt_install() {
+	if [ "$updated" = no ]; then
+		as_root apt-get update -qq >/dev/null || return 1
+		updated=yes
+	fi
+	as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+get_redis() {
+	has redis-server && return 0
+	if ! is_debian; then
+		lacks "install redis-server 6 or later by hand (macOS: brew install redis; Fedora: dnf install redis)"
+	elif ! apt_install redis-server; then
+		lacks "redis-server could not be installed: run 'apt-get install redis-server' as root"
+	fi
+}
+
+# get_suite NAME SUITE PACKAGE... caches a server of a Debian suite that the tests want besides the system's own.
+get_suite() {
+	name=$1 suite=$2
+	shift 2
+	[ -d "$cache/$name/bin" ] && return 0
+	if ! is_debian; then
+		lacks "$name skipped: put its programs into $cache/$name/bin by hand to test with it"
+	elif ! output=$("$here/get-server.sh" "$suite" "$cache/$name" "$@" 2>&1); then
+		lacks "$name could not be fetched from Debian $suite: $(printf '%s' "$output" | tail -n 1)"
+	fi
+}
+
+sha256_of() {
+	if has sha256sum; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
+}
+
+# fetch_jar FOLDER fetches the member's jar into FOLDER, with Maven, which knows the user's mirrors, else with curl.
+fetch_jar() {
+	if has mvn && mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+		-Dartifact="com.hazelcast:hazelcast:$hazelcast_version" -DoutputDirectory="$1" -Dmdep.useBaseVersion=true >/dev/null 2>&1; then
+		return 0
+	fi
+	has curl && curl -fsSL --retry 3 --max-time 300 -o "$1/hazelcast-$hazelcast_version.jar" \
+		"https://repo1.maven.org/maven2/com/hazelcast/hazelcast/$hazelcast_version/hazelcast-$hazelcast_version.jar" 2>/dev/null
+}
+
+get_hazelcast() {
+	has java || lacks 'java not found: install Java 17 or later, which Hazelcast needs'
+	jar=$cache/hazelcast-$hazelcast_version.jar
+	[ -f "$jar" ] && return 0
+	work=$(mktemp -d "$cache/.hazelcast.XXXXXX")
+	if ! fetch_jar "$work"; then
+		lacks "com.hazelcast:hazelcast:$hazelcast_version could not be fetched from Maven Central with mvn or curl"
+	elif [ "$(sha256_of "$work/hazelcast-$hazelcast_version.jar")" != "$hazelcast_sha256" ]; then
+		lacks "com.hazelcast:hazelcast:$hazelcast_version has an unexpected checksum and was thrown away"
+	else
+		mv "$work/hazelcast-$hazelcast_version.jar" "$jar"
+	fi
+	rm -rf "$work"
+}
+
+get_browser() {
+	for program in chromium chromium-browser google-chrome google-chrome-stable chrome; do
+		has "$program" && return 0
+	done
+	if ! is_debian; then
+		lacks 'install Chromium or Chrome by hand'
+	elif ! apt_install chromium; then
+		lacks "chromium could not be installed: run 'apt-get install chromium' as root"
+	fi
+}
+
+get_redis
+get_suite redis8 trixie redis-server redis-sentinel
+get_suite valkey trixie valkey-server valkey-sentinel
+get_hazelcast
+if [ "$browser" = yes ]; then get_browser; fi
+
+if [ "$failed" = yes ] && [ -n "${CI:-}" ]; then exit 1; fi
