@@ -26,20 +26,21 @@ type memoEntry struct {
 	value any // a *T
 }
 
-// remembered returns the value that was decoded from raw earlier.
-func remembered[T any](s *Session, key string, c codec.Codec, raw []byte) (T, bool) {
-	if m := s.memo.Load(); m != nil {
-		for i := range m.entries {
-			e := &m.entries[i]
-			if unsafe.SliceData(e.raw) == unsafe.SliceData(raw) && len(e.raw) == len(raw) && e.key == key && e.codec == c {
-				if v, ok := e.value.(*T); ok {
-					return *v, true
-				}
-			}
+// remembered returns the value that was decoded from raw earlier, or nil. It
+// belongs to the memo: copy it.
+func remembered[T any](s *Session, key string, c codec.Codec, raw []byte) *T {
+	m := s.memo.Load()
+	if m == nil {
+		return nil
+	}
+	for i := range m.entries {
+		e := &m.entries[i]
+		if unsafe.SliceData(e.raw) == unsafe.SliceData(raw) && len(e.raw) == len(raw) && e.key == key && e.codec == c {
+			v, _ := e.value.(*T)
+			return v
 		}
 	}
-	var zero T
-	return zero, false
+	return nil
 }
 
 // remember keeps v for as long as raw is what the store returns under key.

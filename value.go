@@ -8,17 +8,30 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// get reads and decodes the value under key. Its errors are not wrapped yet.
+// get reads the value under key into *v. Scalars take a short way on which v
+// does not escape. Its errors are not wrapped yet.
 func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (T, error) {
-	var zero T
-	if err := s.usableKey(key); err != nil {
-		return zero, err
-	}
-	raw, err := s.raw.Get(ctx, key)
-	if err != nil {
-		return zero, s.noticed(err)
+	var v T
+	raw, done, err := s.getScalar(ctx, key, c, &v)
+	if done || err != nil {
+		return v, err
 	}
 	return decode[T](s, key, c, raw)
+}
+
+// getScalar reads the bytes under key. If they are a scalar of the type that v
+// points to, it stores that in *v and is done.
+func (s *Session) getScalar(ctx context.Context, key string, c codec.Codec, v any) (raw []byte, done bool, err error) {
+	if err := s.usableKey(key); err != nil {
+		return nil, false, err
+	}
+	if raw, err = s.raw.Get(ctx, key); err != nil {
+		return nil, false, s.noticed(err)
+	}
+	if c == nil {
+		c = s.sessions.codec
+	}
+	return raw, s.sessions.sealer == nil && codec.DecodeScalar(c, raw, v), nil
 }
 
 // decode turns the bytes stored under key into a value.
@@ -26,9 +39,13 @@ func decode[T any](s *Session, key string, c codec.Codec, raw []byte) (T, error)
 	if c == nil {
 		c = s.sessions.codec
 	}
-	if v, ok := remembered[T](s, key, c, raw); ok {
-		return v, nil
+	if v := remembered[T](s, key, c, raw); v != nil {
+		return *v, nil
 	}
+	return decodeAnew[T](s, key, c, raw)
+}
+
+func decodeAnew[T any](s *Session, key string, c codec.Codec, raw []byte) (T, error) {
 	data := raw
 	if sealer := s.sessions.sealer; sealer != nil {
 		var err error
@@ -60,12 +77,13 @@ func set[T any](ctx context.Context, s *Session, key string, c codec.Codec, valu
 	buf := getBuffer()
 	data, err := encode(s, buf, key, c, value)
 	if err == nil {
-		if err = s.raw.Set(ctx, key, data); err != nil {
-			err = s.noticed(err)
-		}
+		err = s.raw.Set(ctx, key, data)
 	}
 	buf.release()
-	return err
+	if err != nil {
+		return s.noticed(err)
+	}
+	return nil
 }
 
 // encode appends what is to be stored for value to buf and returns that part.
@@ -73,13 +91,13 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 	if c == nil {
 		c = s.sessions.codec
 	}
-	if k := reflect.TypeFor[T]().Kind(); (k == reflect.Pointer || k == reflect.Interface) && isNil(value) {
-		return nil, ErrNilValue
-	}
 	start := len(buf.b)
-	data, err := codec.Append(c, buf.b, &value)
-	if err != nil {
-		return nil, fmt.Errorf("%w: type %v: %w", ErrEncode, reflect.TypeFor[T](), err)
+	data, ok := codec.AppendScalar(c, buf.b, &value)
+	if !ok {
+		var err error
+		if data, err = appendAny(c, buf.b, value); err != nil {
+			return nil, err
+		}
 	}
 	buf.b = data
 	data = data[start:len(data):len(data)]
@@ -92,10 +110,18 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 	return data, nil
 }
 
-// isNil reports whether value, of a pointer or interface type, is nil.
-//
-//go:noinline
-func isNil[T any](value T) bool { return reflect.ValueOf(&value).Elem().IsNil() }
+// appendAny appends the encoding of what is no scalar.
+func appendAny[T any](c codec.Codec, dst []byte, value T) ([]byte, error) {
+	t := reflect.TypeFor[T]()
+	if k := t.Kind(); (k == reflect.Pointer || k == reflect.Interface) && reflect.ValueOf(&value).Elem().IsNil() {
+		return nil, ErrNilValue
+	}
+	data, err := codec.Append(c, dst, &value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: type %v: %w", ErrEncode, t, err)
+	}
+	return data, nil
+}
 
 // wrap names the operation and the key of err.
 func wrap(op, key string, err error) error {

@@ -1,0 +1,28 @@
+package codec
+
+// AppendScalar appends to dst the encoding of *v by c, if c is a built-in codec and v a pointer to
+// a scalar that it encodes without its library: string, bool, an integer or a float,
+// []byte, time.Time. It reports whether it did, and neither allocates for itself
+// nor lets v escape. [Append] does the same for every type.
+func AppendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
+	switch c.(type) {
+	case msgpackCodec:
+		return appendMsgpackScalar(dst, v)
+	case jsonCodec:
+		return appendJSONScalar(dst, v)
+	}
+	return dst, false
+}
+
+// DecodeScalar stores in *v the value that data encodes by c, if c is a built-in codec, v a pointer to
+// a scalar as for [AppendScalar], and data a plain encoding of one. It reports whether it did; if not, *v is
+// unchanged, and [Decode] knows more. It lets v not escape.
+func DecodeScalar(c Codec, data []byte, v any) bool {
+	switch c.(type) {
+	case msgpackCodec:
+		return decodeMsgpackScalar(data, v)
+	case jsonCodec:
+		return decodeJSONScalar(data, v)
+	}
+	return false
+}
