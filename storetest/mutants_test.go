@@ -1,0 +1,191 @@
+package storetest_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/storetest"
+)
+
+func memory(b bug) storetest.Harness {
+	return storetest.Harness{
+		Open:     func(testing.TB) store.Backend { return newReference(b) },
+		Synctest: true,
+	}
+}
+
+// The suite must pass on a correct backend.
+func TestReference(t *testing.T) {
+	storetest.Run(t, memory(""))
+}
+
+// broken names the bug that a child process plants into the reference.
+const broken = "STORETEST_BUG"
+
+// TestBroken runs the suite against the backend that the variable names. It is
+// run by TestMutants in processes of its own, where it must fail.
+func TestBroken(t *testing.T) {
+	name, set := os.LookupEnv(broken)
+	if !set {
+		t.Skip("run by TestMutants")
+	}
+	storetest.Run(t, memory(bug(name)))
+}
+
+// mutants are broken backends, each with the rule that must catch it (others
+// may too).
+var mutants = []struct {
+	bug  bug
+	rule string
+}{
+	{"Set retains", "values/Set does not retain its argument"},
+	{"large slices are retained", "values/Set does not retain its argument"},
+	{"Create retains", "values/Create does not retain its initial values"},
+	{"Commit retains", "values/Commit does not retain its arguments"},
+	{"GetMany sorts its argument", "values/no method modifies a slice that it was given"},
+	{"Set writes into the old buffer", "values/a slice that Get returned never changes"},
+	{"Delete overwrites the buffer", "values/a slice that Get returned never changes"},
+	{"Destroy overwrites buffers", "values/a slice that Get returned never changes"},
+	{"Set keeps the longer tail", "values/Set overwrites, also by a shorter value and by the same one"},
+	{"values are text", "values/a value of 1 MiB and one of every byte are kept as they are"},
+	{"empty values are nil", "values/an empty value is not an absent one"},
+	{"empty is not found", "values/an empty value is not an absent one"},
+	{"Has is false for empty", "values/an empty value is not an absent one"},
+	{"a nil value deletes", "values/a nil value is stored as an empty one"},
+	{"absent is nil", "values/a key without a value is ErrNotFound"},
+	{"Delete of absent fails", "values/Delete of an absent key succeeds"},
+	{"Delete leaves an empty value", "values/Has tells whether there is a value"},
+	{"Delete removes by prefix", "values/Delete removes one key and no other"},
+	{"GetMany has no nil", "values/GetMany returns values in the order of the keys, nil for absent"},
+	{"GetMany leaves out the absent", "values/GetMany returns values in the order of the keys, nil for absent"},
+	{"empty is nil in lists", "values/GetMany returns values in the order of the keys, nil for absent"},
+	{"Keys are unsorted", "values/Keys lists the keys that have a value, in byte order"},
+	{"Keys are sorted as text", "values/Keys lists the keys that have a value, in byte order"},
+	{"Keys list themselves", "values/Keys lists the keys that have a value, in byte order"},
+	{"Commit is not supported, but done", "values/an ability is there or ErrUnsupported, always and without a trace"},
+
+	{"keys ignore case", "names/every key that CheckKey accepts is a key of its own"},
+	{"keys are cut at 64 bytes", "names/every key that CheckKey accepts is a key of its own"},
+	{"keys named token are lost", "names/every key that CheckKey accepts is a key of its own"},
+	{"keys are globbed", "names/every key that CheckKey accepts is a key of its own"},
+	{"bad keys are accepted", "names/every other key is ErrInvalidKey in every method and changes nothing"},
+	{"long keys are accepted", "names/every other key is ErrInvalidKey in every method and changes nothing"},
+	{"a refused Create leaves a session", "names/every other key is ErrInvalidKey in every method and changes nothing"},
+	{"IDs ignore case", "names/every ID that CheckID accepts is a session of its own"},
+	{"IDs are cut at 255 bytes", "names/every ID that CheckID accepts is a session of its own"},
+	{"IDs end at NUL", "names/every ID that CheckID accepts is a session of its own"},
+	{"IDs are made valid UTF-8", "names/every ID that CheckID accepts is a session of its own"},
+	{"IDs lose their spaces", "names/every ID that CheckID accepts is a session of its own"},
+	{"IDs are unescaped", "names/every ID that CheckID accepts is a session of its own"},
+	{"long IDs are accepted", "names/every other ID is ErrInvalidID"},
+
+	{"initial values are lost", "lives/Create stores the initial values with the session"},
+	{"nil initial values are stored", "lives/Create stores the initial values with the session"},
+	{"Create overwrites", "lives/Create of a living session is ErrExists and leaves it alone"},
+	{"Create returns what lives", "lives/Create of a living session is ErrExists and leaves it alone"},
+	{"Create checks first, then writes", "lives/one of many that create the same session wins"},
+	{"Attach creates", "lives/Attach without a session is ErrNoSession"},
+	{"Destroy only empties", "lives/Destroy removes the session and its values"},
+	{"Destroy twice fails", "lives/Destroy is idempotent, on every handle"},
+	{"Destroy hits later lives", "lives/Destroy of an earlier life leaves the later one alone"},
+	{"a write brings the session back", "lives/after Destroy every method of the same handle is ErrDestroyed"},
+	{"late writes are dropped silently", "lives/after Destroy every method on another node is ErrDestroyed"},
+	{"reads after the end find nothing", "lives/after Destroy every method of another handle is ErrDestroyed"},
+	{"missing means mine", "lives/after Destroy every method of the same handle is ErrDestroyed"},
+	{"fencing is missing", "lives/handles of an earlier life never touch a later one with the same ID"},
+	{"the token is the ID", "lives/each of many lives with the same ID is a life of its own"},
+	{"check first, then write", "lives/no write that is under way survives Destroy"},
+	{"Resume loses values", "lives/Resume keeps the values"},
+	{"Resume creates", "lives/Resume without a session is ErrNoSession"},
+	{"Resume does not fence", "lives/Resume ends every earlier handle on every node"},
+	{"Suspend ends the life", "lives/a suspended session is still that session"},
+	{"Suspend of the dead succeeds", "lives/Suspend of a life that has ended is ErrDestroyed"},
+
+	{"leases never end", "leases/a session lives for its lease and then ends"},
+	{"leases are cut in half", "leases/a session lives for its lease and then ends"},
+	{"expired values stay", "leases/an expired session can be neither attached to nor resumed, and its ID is free"},
+	{"writes prolong the lease", "leases/writes do not prolong the lease"},
+	{"writes take the lease away", "leases/writes do not shorten the lease or take it away"},
+	{"Attach renews", "leases/reading and Attach do not prolong the lease"},
+	{"Renew does nothing", "leases/Renew makes a session live for the lease from now"},
+	{"Renew shortens", "leases/Renew never shortens a life"},
+	{"Renew with zero renews", "leases/Renew with a lease of zero only finds out who lives"},
+	{"Renew resurrects", "leases/Renew never brings an expired session back"},
+	{"Suspend is ignored", "leases/Suspend keeps a session for the grace, longer than the lease"},
+	{"Suspend never lengthens", "leases/Suspend keeps a session for the grace, longer than the lease"},
+	{"Suspend never shortens", "leases/Suspend keeps a session for the grace, shorter than the lease"},
+	{"Resume keeps the old lease", "leases/Resume leases the session anew, longer than the grace"},
+	{"Resume never shortens", "leases/Resume leases the session anew, shorter than the grace"},
+	{"Renew reaches later lives", "leases/Renew and Suspend by an earlier handle do not lengthen a resumed life"},
+	{"Suspend reaches later lives", "leases/Suspend by an earlier handle does not shorten a later life"},
+
+	{"MaxKeys is off by one", "limits/Set of one key too many is ErrTooManyKeys and changes nothing"},
+	{"MaxKeys is ignored", "limits/Set of one key too many is ErrTooManyKeys and changes nothing"},
+	{"MaxKeys refuses too late", "limits/Set of one key too many is ErrTooManyKeys and changes nothing"},
+	{"MaxKeys refuses overwriting", "limits/overwriting works at the limit"},
+	{"MaxKeys checks first, then writes", "limits/keys that are added at the same time never exceed the limit"},
+	{"Create ignores MaxKeys", "limits/Create with too many keys is ErrTooManyKeys and begins nothing"},
+	{"Resume drops MaxKeys", "limits/the limit is that of the handle that adds the key"},
+	{"Commit ignores MaxKeys", "limits/Commit of one key too many is ErrTooManyKeys and writes nothing"},
+	{"a refused Commit writes a part", "limits/Commit of one key too many is ErrTooManyKeys and writes nothing"},
+	{"Commit counts no deletes", "limits/the limit of a Commit counts when all is written"},
+	{"Commit refuses above the limit, always", "limits/a Commit that adds no key works above the limit"},
+
+	{"Commit checks first, then writes", "commits/two writers that count with Commit lose nothing"},
+	{"Commit checks one key only", "commits/one wrong expectation among several refuses everything"},
+	{"Commit ignores expected absence", "commits/expecting absence is refused by any value, also an empty one"},
+	{"Commit takes empty for absent", "commits/expecting an empty value is refused by absence and by any other value"},
+	{"Commit compares lengths", "commits/Commit compares bytes, all of them"},
+	{"Commit ignores case", "commits/Commit compares bytes, all of them"},
+	{"Commit stores nil", "commits/Commit of a nil value deletes, of an empty one stores it"},
+	{"a refused Commit returns nothing", "commits/a refused Commit returns the current values of all expected keys in their order"},
+	{"a refused Commit returns the first difference", "commits/a refused Commit returns the current values of all expected keys in their order"},
+	{"GetMany is torn", "commits/transfers by two nodes keep the sum, and GetMany never sees half of one"},
+
+	{"context ignored", "failures/a call with a context that has ended fails with its error and changes nothing"},
+	{"error with ID", "failures/no error text contains the session ID"},
+	{"Renew always returns a slice", "failures/Renew returns nil when all live, and else an error for each that does not"},
+	{"Renew reports nothing", "failures/Renew returns nil when all live, and else an error for each that does not"},
+	{"Renew reports only failures", "failures/Renew returns nil when all live, and else an error for each that does not"},
+	{"one failed renewal fails all", "failures/Renew returns nil when all live, and else an error for each that does not"},
+	{"foreign Stores are ignored", "failures/Renew and Suspend refuse Stores that the Backend did not hand out"},
+	{"usable after Close", "failures/after Close everything is ErrClosed"},
+	{"Close twice fails", "failures/closing twice is harmless"},
+}
+
+var failedRule = regexp.MustCompile(`(?m)^ *--- FAIL: TestBroken/(\S+/\S+)`)
+
+// The suite must fail on each broken backend, by the rule that forbids the bug.
+func TestMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a process for each broken backend")
+	}
+	for _, m := range mutants {
+		t.Run(string(m.bug), func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$", "-test.timeout=20s")
+			cmd.Env = append(os.Environ(), broken+"="+string(m.bug))
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Fatalf("the suite on a backend with the bug %q passes, want a failure", m.bug)
+			}
+			var failed []string
+			for _, f := range failedRule.FindAllSubmatch(out, -1) {
+				failed = append(failed, strings.ReplaceAll(string(f[1]), "_", " "))
+			}
+			if !slices.Contains(failed, m.rule) {
+				t.Errorf("the suite on a backend with the bug %q fails by %q, want %q among them\n%s", m.bug, failed, m.rule, tail(out))
+			}
+			if !strings.Contains(string(out), "rule: ") {
+				t.Errorf("the failure names no rule:\n%s", tail(out))
+			}
+		})
+	}
+}
+
+func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
