@@ -1,0 +1,192 @@
+package hazelcaststore
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
+	"github.com/sessionkv/store/internal/keyspace"
+)
+
+// Create implements [store.Backend] in one round trip. A key that stands twice in
+// initial gets the later value.
+func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
+	if err := b.check(ctx, id); err != nil {
+		return nil, err
+	}
+	if t.Lease <= 0 {
+		return nil, errLease
+	}
+	values, err := copiedEntries(initial)
+	if err != nil {
+		return nil, err
+	}
+	return b.begun(ctx, t, func(ctx context.Context, wrote *atomic.Bool) (*life, error) {
+		return b.create(ctx, entryKey(id), values, t, wrote)
+	})
+}
+
+// begun wraps the life that begin finds or begins. wrote says whether a write was
+// sent, so that its outcome is unknown when begin is not waited for.
+func (b *Backend) begun(ctx context.Context, t store.Terms, begin func(ctx context.Context, wrote *atomic.Bool) (*life, error)) (store.Store, error) {
+	b.keepTime(ctx)
+	var wrote atomic.Bool
+	l, err := await(b, ctx, func(ctx context.Context) (*life, error) { return begin(ctx, &wrote) })
+	if err != nil {
+		if err == ctx.Err() && wrote.Load() {
+			err = unknown(err)
+		}
+		return nil, err
+	}
+	return &handle{life: l, maxKeys: t.MaxKeys}, nil
+}
+
+// entryKey returns the key of the session's entry in the map.
+func entryKey(id string) string { return strings.Clone(keyspace.Escape(id)) }
+
+func newToken() (t document.Token) {
+	cryptorand.Read(t[:]) // never fails
+	return t
+}
+
+func (b *Backend) create(ctx context.Context, key string, initial []store.Entry, t store.Terms, wrote *atomic.Bool) (*life, error) {
+	writer := rand.Uint64()
+	var tried []document.Token // each attempt begins a life of its own
+	var failure error          // of the attempt before
+	for n := 1; ; n++ {
+		deadline := b.deadline(t.Lease)
+		token := newToken()
+		draft := document.New(token, deadline)
+		for _, e := range initial {
+			if e.Value != nil {
+				draft.Put(e.Key, e.Value)
+			}
+		}
+		if t.MaxKeys > 0 && draft.Len() > t.MaxKeys {
+			return nil, store.ErrTooManyKeys
+		}
+		fresh, err := document.Open(draft.Encode(writer))
+		if err != nil {
+			return nil, err
+		}
+		wrote.Store(true)
+		there, err := b.grid.PutIfAbsentWithTTL(ctx, key, fresh.Bytes(), b.entryTTL(deadline))
+		if err != nil {
+			if failure == nil && final(err) {
+				return nil, b.describe(key, err)
+			}
+			failure = err
+			tried = append(tried, token)
+			if b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
+				return nil, unknown(b.describe(key, err))
+			}
+			continue
+		}
+		doc, err := bytesOf(there)
+		if err != nil {
+			return nil, err
+		}
+		if doc == nil {
+			return b.lifeOf(key, fresh, writer), nil
+		}
+		v, alive, err := b.living(ctx, key, doc)
+		switch {
+		case err != nil:
+			return nil, err
+		case alive && (v.Token() == token || slices.Contains(tried, v.Token())):
+			return b.lifeOf(key, v, writer), nil // the reply to an attempt was lost
+		case alive:
+			return nil, store.ErrExists
+		}
+		// What stood there had expired, and is gone.
+	}
+}
+
+// Attach implements [store.Backend] in one round trip.
+func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.Store, error) {
+	if err := b.check(ctx, id); err != nil {
+		return nil, err
+	}
+	return b.begun(ctx, t, func(ctx context.Context, _ *atomic.Bool) (*life, error) {
+		key := entryKey(id)
+		doc, err := b.read(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		v, alive, err := b.living(ctx, key, doc)
+		if err != nil {
+			return nil, err
+		}
+		if !alive {
+			return nil, store.ErrNoSession
+		}
+		return b.life(key, v), nil
+	})
+}
+
+// Resume implements [store.Backend] in two round trips.
+func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
+	if err := b.check(ctx, id); err != nil {
+		return nil, err
+	}
+	if t.Lease <= 0 {
+		return nil, errLease
+	}
+	return b.begun(ctx, t, func(ctx context.Context, wrote *atomic.Bool) (*life, error) {
+		return b.resume(ctx, entryKey(id), t, wrote)
+	})
+}
+
+func (b *Backend) resume(ctx context.Context, key string, t store.Terms, wrote *atomic.Bool) (*life, error) {
+	writer, token := rand.Uint64(), newToken()
+	doc, err := b.read(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	for n := 1; ; n++ {
+		before, alive, err := b.living(ctx, key, doc)
+		if err != nil {
+			return nil, err
+		}
+		if !alive {
+			return nil, store.ErrNoSession
+		}
+		draft := before.Draft()
+		draft.SetToken(token)
+		draft.SetDeadline(b.deadline(t.Lease))
+		next, err := document.Open(draft.Encode(writer))
+		if err != nil {
+			return nil, err
+		}
+		wrote.Store(true)
+		done, current, err := b.replace(ctx, key, before, next, writer)
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			if l := b.lives.find(lifeName{key, before.Token()}); l != nil {
+				l.end()
+			}
+			if err := b.stretch(ctx, key, next); err != nil {
+				return nil, unknown(err)
+			}
+			return b.lifeOf(key, next, writer), nil
+		}
+		doc = current
+		if n == patience {
+			var unlock func()
+			ctx, unlock = b.lock(ctx, key)
+			defer unlock()
+			if doc, err = b.read(ctx, key); err != nil {
+				return nil, err
+			}
+		} else if n > patience && !pause(ctx, n-patience, rivalPause, rivalPauseMost) {
+			return nil, b.describe(key, ctx.Err())
+		}
+	}
+}

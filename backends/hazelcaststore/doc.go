@@ -1,0 +1,2 @@
+// Package hazelcaststore keeps sessions on a Hazelcast cluster.
+package hazelcaststore

@@ -1,0 +1,83 @@
+package hazelcaststore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hazelcast/hazelcast-go-client/hzerrors"
+	"github.com/sessionkv/store"
+)
+
+// ErrMapConfig: the members' configuration of the map, or the client's, does not
+// allow sessions to be kept safely. The error's text has the lines to change.
+var ErrMapConfig = errors.New("the Hazelcast map is not configured for sessions")
+
+var (
+	errNearCache = fmt.Errorf("%w: the client has a near cache for it, from which ended sessions could be read; remove it from the client's configuration, or set Options.NearCache", ErrMapConfig)
+	errClient    = errors.New("hazelcaststore: the client is nil; start one with hazelcast.StartNewClient")
+	errLease     = errors.New("the lease must be positive; give the time that the session lives without a renewal")
+	errGrace     = errors.New("the grace period must be positive; to end a session now, destroy it")
+	errForeign   = errors.New("this session was not handed out by this backend; renew and suspend it through its own")
+)
+
+// A clusterError is a failed call to the cluster, with a text that has no name of
+// an entry in it.
+type clusterError struct {
+	text string
+	err  error
+}
+
+func (e *clusterError) Error() string { return e.text }
+func (e *clusterError) Unwrap() error { return e.err }
+
+// describe makes the error of a call about the entry key presentable. The
+// client's error stays reachable.
+func (b *Backend) describe(key string, err error) error {
+	var done *clusterError
+	switch {
+	case err == nil || errors.As(err, &done):
+		return err
+	case b.closed.Load():
+		return store.ErrClosed
+	case !b.running():
+		return &clusterError{
+			"the Hazelcast client was shut down while the backend uses it; close the backend first",
+			errors.Join(store.ErrClosed, hzerrors.ErrClientNotActive, err),
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		// Only the backend's own limit ends a call with this error.
+		return &clusterError{noAnswer(b.timeout), err}
+	}
+	return &clusterError{"hazelcast: " + strings.ReplaceAll(err.Error(), key, "…"), err}
+}
+
+func noAnswer(limit time.Duration) string {
+	return fmt.Sprintf("no answer from the Hazelcast cluster within %v; see whether a member can be reached and whether the cluster's name is right", limit)
+}
+
+// rejected reports whether err says that the cluster did not carry out the
+// operation and will not.
+func rejected(err error) bool {
+	for _, final := range [...]error{
+		hzerrors.ErrSplitBrainProtection, hzerrors.ErrAccessControl, hzerrors.ErrSecurity,
+		hzerrors.ErrHazelcastSerialization, hzerrors.ErrIllegalArgument, hzerrors.ErrMaxMessageSizeExceeded,
+	} {
+		if errors.Is(err, final) {
+			return true
+		}
+	}
+	return false
+}
+
+// An unknownError is a write of which nobody can tell whether it took effect.
+type unknownError struct{ cause error }
+
+func unknown(cause error) error { return &unknownError{cause} }
+
+func (e *unknownError) Error() string {
+	return store.ErrUnknownOutcome.Error() + ": " + e.cause.Error()
+}
+func (e *unknownError) Unwrap() []error { return []error{store.ErrUnknownOutcome, e.cause} }

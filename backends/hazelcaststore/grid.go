@@ -1,0 +1,149 @@
+package hazelcaststore
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hazelcast/hazelcast-go-client"
+	"github.com/hazelcast/hazelcast-go-client/types"
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
+)
+
+// A grid is what the backend uses of a *hazelcast.Map.
+type grid interface {
+	Get(ctx context.Context, key any) (any, error)
+	GetEntryView(ctx context.Context, key any) (*types.SimpleEntryView, error)
+	PutIfAbsentWithTTL(ctx context.Context, key, value any, ttl time.Duration) (any, error)
+	ReplaceIfSame(ctx context.Context, key, old, new any) (bool, error)
+	RemoveIfSame(ctx context.Context, key, value any) (bool, error)
+	SetWithTTL(ctx context.Context, key, value any, ttl time.Duration) error
+	SetTTLAffected(ctx context.Context, key any, ttl time.Duration) (bool, error)
+	NewLockContext(ctx context.Context) context.Context
+	TryLockWithLeaseAndTimeout(ctx context.Context, key any, lease, timeout time.Duration) (bool, error)
+	Unlock(ctx context.Context, key any) error
+}
+
+var _ grid = (*hazelcast.Map)(nil)
+
+// begin admits one more call or goroutine, for as long as the backend is open.
+// The caller ends it with b.calls.Done.
+func (b *Backend) begin() error {
+	b.gate.RLock()
+	defer b.gate.RUnlock()
+	if b.closed.Load() {
+		return store.ErrClosed
+	}
+	b.calls.Add(1)
+	return nil
+}
+
+// limited returns the context of one operation: it ends when the backend is
+// closed or has waited long enough.
+func (b *Backend) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.ctx, b.timeout)
+}
+
+// await calls f and returns when it does or when ctx ends. The client sleeps
+// between its own retries without looking at the context, for up to a second or
+// two; f is left to finish that by itself then.
+func await[T any](b *Backend, ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	var none T
+	if err := b.begin(); err != nil {
+		return none, err
+	}
+	inner, cancel := b.limited()
+	if ctx.Done() == nil {
+		defer b.calls.Done()
+		defer cancel()
+		return f(inner)
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	c := make(chan result, 1)
+	go func() {
+		defer b.calls.Done()
+		defer cancel()
+		v, err := f(inner)
+		c <- result{v, err}
+	}()
+	select {
+	case r := <-c:
+		return r.value, r.err
+	case <-ctx.Done():
+		cancel()
+		return none, ctx.Err()
+	}
+}
+
+// read returns the document under key as the cluster has it, nil if there is
+// none.
+func (b *Backend) read(ctx context.Context, key string) ([]byte, error) {
+	if !b.nearCache {
+		return b.load(ctx, key)
+	}
+	view, err := b.grid.GetEntryView(ctx, key) // never answered from a near cache
+	if err != nil || view == nil {
+		return nil, b.describe(key, err)
+	}
+	return bytesOf(view.Value)
+}
+
+// load is read, except that a near cache may answer it.
+func (b *Backend) load(ctx context.Context, key string) ([]byte, error) {
+	v, err := b.grid.Get(ctx, key)
+	if err != nil {
+		return nil, b.describe(key, err)
+	}
+	return bytesOf(v)
+}
+
+func bytesOf(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case []byte:
+		return v, nil
+	}
+	return nil, document.ErrMalformed
+}
+
+// pause waits before attempt number n (from 1) and reports false when ctx ended.
+// The random part keeps two processes from failing in step.
+func pause(ctx context.Context, n int, first, most time.Duration) bool {
+	d := min(first<<min(n-1, 10), most)
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+const (
+	// patience is how often a writer loses against others before it locks the
+	// entry. Who writes all the time needs one round trip for each write; who
+	// has to read first needs two, and might never win.
+	patience = 2
+
+	// lockLease bounds how long the others wait for a process that died with a
+	// lock, and how long one waits for a lock.
+	lockLease = 2 * time.Second
+)
+
+// lock keeps the others from writing to the entry for a moment: their writes wait
+// on the member. It is for fairness alone: writes stay conditional, so that a lock
+// that ran out, or was not to be had, does no harm. What is done with the returned
+// context is not held up by the lock.
+func (b *Backend) lock(ctx context.Context, key string) (inside context.Context, unlock func()) {
+	inside = b.grid.NewLockContext(ctx)
+	if got, err := b.grid.TryLockWithLeaseAndTimeout(inside, key, lockLease, lockLease); err != nil || !got {
+		return ctx, func() {}
+	}
+	return inside, func() { b.grid.Unlock(inside, key) }
+}

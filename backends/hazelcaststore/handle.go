@@ -1,0 +1,213 @@
+package hazelcaststore
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
+)
+
+// A handle is a [store.Store] on one life.
+type handle struct {
+	life    *life
+	maxKeys int // zero or less: no limit
+}
+
+var (
+	_ store.Store      = (*handle)(nil)
+	_ store.ManyGetter = (*handle)(nil)
+	_ store.Committer  = (*handle)(nil)
+	_ store.KeyLister  = (*handle)(nil)
+)
+
+// Get implements [store.Store]: one read of the document.
+func (h *handle) Get(ctx context.Context, key string) ([]byte, error) {
+	v, err := h.view(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	value := v.Get(key)
+	if value == nil {
+		return nil, store.ErrNotFound
+	}
+	return detach(value, v), nil
+}
+
+// Has implements [store.Store]. Hazelcast cannot look into a document, so that this
+// is as dear as Get.
+func (h *handle) Has(ctx context.Context, key string) (bool, error) {
+	v, err := h.view(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	return v.Get(key) != nil, nil
+}
+
+// GetMany implements [store.ManyGetter]: one read of the document.
+func (h *handle) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
+	v, err := h.view(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	values := make([][]byte, len(keys))
+	for i, key := range keys {
+		values[i] = detach(v.Get(key), v)
+	}
+	return values, nil
+}
+
+// Keys implements [store.KeyLister]: one read of the document.
+func (h *handle) Keys(ctx context.Context) ([]string, error) {
+	v, err := h.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.Keys(), nil
+}
+
+func (h *handle) view(ctx context.Context, keys ...string) (document.View, error) {
+	if err := h.life.check(ctx, keys...); err != nil {
+		return document.View{}, err
+	}
+	return h.life.view(ctx)
+}
+
+// detach copies a value that is a small part of a large document, which it would
+// otherwise keep in memory for as long as the caller holds it.
+func detach(value []byte, v document.View) []byte {
+	const large = 4 << 10
+	if size := len(v.Bytes()); value == nil || size <= large || len(value) >= size/4 {
+		return value
+	}
+	return append(make([]byte, 0, len(value)), value...)
+}
+
+// Set implements [store.Store].
+func (h *handle) Set(ctx context.Context, key string, value []byte) error {
+	if err := h.life.check(ctx, key); err != nil {
+		return err
+	}
+	value = copied(value)
+	return h.life.do(ctx, &op{apply: func(d *document.Draft) error {
+		if h.maxKeys > 0 && d.Len() >= h.maxKeys && d.Get(key) == nil {
+			return store.ErrTooManyKeys
+		}
+		d.Put(key, value)
+		return nil
+	}})
+}
+
+// copied returns a copy that is never nil. The flight that carries it may outlast
+// the caller's patience.
+func copied(value []byte) []byte { return append(make([]byte, 0, len(value)), value...) }
+
+// Delete implements [store.Store].
+func (h *handle) Delete(ctx context.Context, key string) error {
+	if err := h.life.check(ctx, key); err != nil {
+		return err
+	}
+	return h.life.do(ctx, &op{apply: func(d *document.Draft) error {
+		d.Delete(key)
+		return nil
+	}})
+}
+
+// Commit implements [store.Committer]. A key that stands twice in write gets the
+// later value.
+func (h *handle) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	if err := h.life.check(ctx); err != nil && err != store.ErrDestroyed {
+		return nil, err
+	}
+	expect, err := copiedEntries(expect)
+	if err != nil {
+		return nil, err
+	}
+	if write, err = copiedEntries(write); err != nil {
+		return nil, err
+	}
+	if err := h.life.check(ctx); err != nil {
+		return nil, err
+	}
+	var current [][]byte
+	err = h.life.do(ctx, &op{apply: func(d *document.Draft) error {
+		var err error
+		current, err = h.commit(d, expect, write)
+		return err
+	}})
+	if err != store.ErrConflict {
+		return nil, err
+	}
+	return current, err
+}
+
+func copiedEntries(entries []store.Entry) ([]store.Entry, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	copies := make([]store.Entry, len(entries))
+	for i, e := range entries {
+		if err := store.CheckKey(e.Key); err != nil {
+			return nil, err
+		}
+		if e.Value != nil {
+			e.Value = copied(e.Value)
+		}
+		copies[i] = e
+	}
+	return copies, nil
+}
+
+func (h *handle) commit(d *document.Draft, expect, write []store.Entry) (current [][]byte, err error) {
+	for _, e := range expect {
+		now := d.Get(e.Key)
+		if (now == nil) != (e.Value == nil) || !bytes.Equal(now, e.Value) {
+			return values(d, expect), store.ErrConflict
+		}
+	}
+	if h.maxKeys > 0 && overfull(d, write, h.maxKeys) {
+		return nil, store.ErrTooManyKeys
+	}
+	for _, e := range write {
+		if e.Value == nil {
+			d.Delete(e.Key)
+		} else {
+			d.Put(e.Key, e.Value)
+		}
+	}
+	return nil, nil
+}
+
+func values(d *document.Draft, entries []store.Entry) [][]byte {
+	values := make([][]byte, len(entries))
+	for i, e := range entries {
+		values[i] = d.Get(e.Key)
+	}
+	return values
+}
+
+// overfull reports whether write adds a key and leaves more than maxKeys.
+func overfull(d *document.Draft, write []store.Entry, maxKeys int) bool {
+	count, adds := d.Len(), false
+	for _, e := range write {
+		switch had := d.Get(e.Key) != nil; {
+		case !had && e.Value != nil:
+			count++
+			adds = true
+		case had && e.Value == nil:
+			count--
+		}
+	}
+	return adds && count > maxKeys
+}
+
+// Destroy implements [store.Store].
+func (h *handle) Destroy(ctx context.Context) error {
+	switch err := h.life.check(ctx); {
+	case err == store.ErrDestroyed:
+		return nil
+	case err != nil:
+		return err
+	}
+	return h.life.do(ctx, &op{})
+}
