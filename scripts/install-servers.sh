@@ -51,15 +51,23 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# apt_install installs system packages. The policy keeps their services from being started, and is removed again if
-# it was not there before.
+# apt_install installs system packages without starting their services: a policy forbids it for as long as that takes.
 updated=no
+policy=/usr/sbin/policy-rc.d
 apt_install() {
 	if [ "$updated" = no ]; then
 		as_root apt-get update -qq >/dev/null || return 1
 		updated=yes
 	fi
-	as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+	ours=no
+	if [ ! -e "$policy" ]; then
+		ours=yes
+		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy" || return 1
+	fi
+	status=0
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 || status=$?
+	if [ "$ours" = yes ]; then as_root rm -f "$policy"; fi
+	return "$status"
 }
 
 get_redis() {
@@ -68,6 +76,8 @@ get_redis() {
 		lacks "install redis-server 6 or later by hand (macOS: brew install redis; Fedora: dnf install redis)"
 	elif ! apt_install redis-server; then
 		lacks "redis-server could not be installed: run 'apt-get install redis-server' as root"
+	elif [ -d /run/systemd/system ]; then
+		as_root systemctl disable --quiet --now redis-server || lacks 'the service redis-server could not be disabled'
 	fi
 }
 

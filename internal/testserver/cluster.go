@@ -140,12 +140,12 @@ func addSlots(i int) []string {
 	return command
 }
 
-// AwaitReady waits until every running node says that the cluster is complete and knows as many nodes as there are,
+// AwaitReady waits until every node that runs and is not paused says that the cluster is complete and knows as many nodes as there are,
 // and until every replica is linked to its primary. After a failover it also waits for the promotion.
 func (c *Cluster) AwaitReady() {
 	c.t.Helper()
 	for _, node := range c.Nodes {
-		if !node.process.running() {
+		if !node.process.active() {
 			continue
 		}
 		if err := node.process.await(func() error { return c.nodeReady(node) }); err != nil {
@@ -194,7 +194,7 @@ func (c *Cluster) Kill(i int) {
 func (c *Cluster) SlotOf(key string) int {
 	c.t.Helper()
 	for _, node := range c.Nodes {
-		if node.process.running() {
+		if node.process.active() {
 			slot, err := node.Do("CLUSTER", "KEYSLOT", key)
 			if err != nil {
 				c.t.Fatal(err)
@@ -210,7 +210,7 @@ func (c *Cluster) SlotOf(key string) int {
 func (c *Cluster) Owner(slot int) int {
 	c.t.Helper()
 	for i, node := range c.Nodes {
-		if !node.process.running() || linked(node, "master") != nil {
+		if !node.process.active() || linked(node, "master") != nil {
 			continue
 		}
 		answer, err := node.Do("CLUSTER", "SLOTS")
@@ -283,7 +283,7 @@ func (m *Migration) Finish() {
 		must(m.c.t, err)
 	}
 	for _, node := range m.c.Nodes {
-		if !node.process.running() {
+		if !node.process.active() {
 			continue
 		}
 		must(m.c.t, node.process.await(func() error {

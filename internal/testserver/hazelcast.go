@@ -14,6 +14,8 @@ import (
 	"time"
 )
 
+const defaultHeartbeat = 10 * time.Second
+
 // HazelcastOption changes how the members of a Hazelcast cluster are configured.
 type HazelcastOption func(*hazelcastSettings)
 
@@ -99,7 +101,7 @@ func externalHazelcast(t testing.TB) *HazelcastCluster {
 }
 
 func startHazelcast(dir string, n int, opts []HazelcastOption) (*HazelcastCluster, func(), error) {
-	s := hazelcastSettings{heartbeat: 10 * time.Second}
+	s := hazelcastSettings{heartbeat: defaultHeartbeat}
 	for _, opt := range opts {
 		opt(&s)
 	}
@@ -187,10 +189,10 @@ func (c *HazelcastCluster) startAll() error {
 	return c.awaitSize(len(c.members))
 }
 
-// awaitSize waits until every running member sees a cluster of n members that has put all its data in place.
+// awaitSize waits until every active member sees a cluster of n members that has put all its data in place.
 func (c *HazelcastCluster) awaitSize(n int) error {
 	for i, p := range c.members {
-		if p.running() {
+		if p.active() {
 			if err := c.awaitMember(i, n); err != nil {
 				return err
 			}
@@ -242,10 +244,11 @@ func (c *HazelcastCluster) killAll() {
 	}
 }
 
-func (c *HazelcastCluster) running() int {
+// active counts the members that run and are not paused.
+func (c *HazelcastCluster) active() int {
 	n := 0
 	for _, p := range c.members {
-		if p.running() {
+		if p.active() {
 			n++
 		}
 	}
@@ -284,12 +287,12 @@ func (c *HazelcastCluster) Stop(i int) {
 }
 
 // Restart kills member i if it runs, starts it on the same port, and returns when it has joined and the data are
-// spread over all members again. No member may be paused.
+// spread over all members again.
 func (c *HazelcastCluster) Restart(i int) {
 	c.t.Helper()
 	c.disturb("restart")
 	c.members[i].kill()
-	if err := c.awaitSize(c.running()); err != nil {
+	if err := c.awaitSize(c.active()); err != nil {
 		c.t.Fatal(err)
 	}
 	if err := c.members[i].start(); err != nil {
@@ -298,11 +301,12 @@ func (c *HazelcastCluster) Restart(i int) {
 	c.AwaitSafe()
 }
 
-// AwaitSafe waits until all running members see each other and no others, and every entry has its backup again.
+// AwaitSafe waits until all members that run and are not paused see each other and no others, and every entry has
+// its backup again. With a paused member that takes as long as [WithHeartbeat] says.
 func (c *HazelcastCluster) AwaitSafe() {
 	c.t.Helper()
 	c.disturb("wait for")
-	if err := c.awaitSize(c.running()); err != nil {
+	if err := c.awaitSize(c.active()); err != nil {
 		c.t.Fatal(err)
 	}
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // memberConfig is the configuration of one member that keeps to the loopback interface, finds only the members it is
-// told of, and tells nobody about itself. It does not wait for further members to turn up before it starts.
+// told of, and tells nobody about itself. It does not wait for further members to turn up before it starts, and soon joins again
+// after a pause for which the others dropped it.
 var memberConfig = template.Must(template.New("hazelcast.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(`<?xml version="1.0" encoding="UTF-8"?>
 <hazelcast xmlns="http://www.hazelcast.com/schema/config">
   <cluster-name>{{xml .Cluster}}</cluster-name>
@@ -17,6 +18,8 @@ var memberConfig = template.Must(template.New("hazelcast.xml").Funcs(template.Fu
     <property name="hazelcast.wait.seconds.before.join">0</property>
     <property name="hazelcast.health.monitoring.level">OFF</property>
     <property name="hazelcast.heartbeat.interval.seconds">1</property>
+    <property name="hazelcast.merge.first.run.delay.seconds">2</property>
+    <property name="hazelcast.merge.next.run.delay.seconds">2</property>
     <property name="hazelcast.max.no.heartbeat.seconds">{{.Heartbeat}}</property>
   </properties>
   <network>

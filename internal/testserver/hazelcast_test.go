@@ -8,7 +8,7 @@ import (
 func TestHazelcast(t *testing.T) {
 	var pids []int
 	t.Run("life", func(t *testing.T) {
-		c := Hazelcast(t, 2, WithMap("sessions*", time.Hour, 90*time.Minute))
+		c := Hazelcast(t, 2, WithMap("sessions*", time.Hour, 90*time.Minute), WithHeartbeat(4*time.Second))
 		pids = append(pids, c.PID(0), c.PID(1))
 		c.Kill(0)
 		requireGone(t, pids[0])
@@ -16,7 +16,8 @@ func TestHazelcast(t *testing.T) {
 		c.Restart(0)
 		pids = append(pids, c.PID(0))
 		c.Pause(1)
-		c.Resume(1)
+		c.AwaitSafe() // member 0 has dropped member 1
+		requireSilent(t, c.Addrs[1], "GET /hazelcast/health HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", func() { c.Resume(1) })
 		c.AwaitSafe()
 		c.Stop(1)
 		c.AwaitSafe()

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 2 * time.Minute // a loaded machine may need 20 s for a Java process
 	stopTimeout  = 10 * time.Second
 	pollInterval = 10 * time.Millisecond
 )
@@ -32,6 +32,7 @@ type process struct {
 	mu   sync.Mutex
 	cmd  *exec.Cmd     // nil before the first start
 	skip int64         // length of the log before the last start
+	held bool          // paused
 	done chan struct{} // closed when cmd has ended and been reaped
 }
 
@@ -58,7 +59,7 @@ func (p *process) start() error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p.cmd, p.done = cmd, done
+	p.cmd, p.done, p.held = cmd, done, false
 	return nil
 }
 
@@ -120,18 +121,28 @@ func (p *process) stop() {
 	p.kill()
 }
 
-func (p *process) pause() error { return p.signal(pauseSignal) }
+func (p *process) pause() error { return p.hold(pauseSignal, true) }
 
-func (p *process) resume() error { return p.signal(resumeSignal) }
+func (p *process) resume() error { return p.hold(resumeSignal, false) }
 
-func (p *process) signal(s os.Signal) error {
-	if !p.running() {
-		return fmt.Errorf("%s is not running", p.name)
-	}
+func (p *process) hold(s os.Signal, held bool) error {
 	if s == nil {
 		return errors.ErrUnsupported
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil || ended(p.done) {
+		return fmt.Errorf("%s is not running", p.name)
+	}
+	p.held = held
 	return p.cmd.Process.Signal(s)
+}
+
+// active says whether the process runs and is not paused.
+func (p *process) active() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd != nil && !ended(p.done) && !p.held
 }
 
 func (p *process) log() string {

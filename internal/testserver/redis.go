@@ -237,7 +237,7 @@ func (s *Server) start() error {
 		if err != nil {
 			return answersOtherwise(err)
 		}
-		if pid := s.process.pid(); pid != 0 && info["process_id"] != strconv.Itoa(pid) {
+		if info["process_id"] != strconv.Itoa(s.process.pid()) {
 			return errors.New("another server answers on its port")
 		}
 		return nil

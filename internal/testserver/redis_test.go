@@ -1,9 +1,13 @@
 package testserver
 
 import (
+	"errors"
+	"io"
+	"net"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // requireGone fails the test if the process still exists.
@@ -15,6 +19,29 @@ func requireGone(t *testing.T, pid int) {
 	}
 	if err := p.Signal(syscall.Signal(0)); err == nil {
 		t.Errorf("process %d still exists", pid)
+	}
+}
+
+// requireSilent sends a request to a paused server, which must not answer until resume is called.
+func requireSilent(t *testing.T, addr, request, answer string, resume func()) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(answer))
+	conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := conn.Read(got); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("a paused server answered %q, %v", got[:n], err)
+	}
+	resume()
+	conn.SetReadDeadline(time.Now().Add(startTimeout))
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != answer {
+		t.Fatalf("a resumed server answered %q, %v; want %q", got, err, answer)
 	}
 }
 
@@ -43,8 +70,7 @@ func TestRedis(t *testing.T) {
 				s.Restart()
 				requireReply(t, s, nil, "GET", "k")
 				s.Pause()
-				s.Resume()
-				requireReply(t, s, "PONG", "PING")
+				requireSilent(t, s.Addr, "PING\r\n", "+PONG\r\n", s.Resume)
 				pids = append(pids, s.PID())
 				s.Stop()
 				s.Restart()

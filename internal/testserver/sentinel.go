@@ -145,7 +145,7 @@ sentinel parallel-syncs %[3]s 1
 func (s *Sentinel) AwaitReady() {
 	s.t.Helper()
 	for _, sentinel := range s.sentinels {
-		if sentinel.process.running() {
+		if sentinel.process.active() {
 			if err := sentinel.process.await(func() error { return s.sentinelReady(sentinel) }); err != nil {
 				s.t.Fatalf("%s: %v", sentinel.process.name, err)
 			}
@@ -187,7 +187,7 @@ func pairs(answer any) map[string]string {
 func (s *Sentinel) Primary() int {
 	s.t.Helper()
 	for _, sentinel := range s.sentinels {
-		if !sentinel.process.running() {
+		if !sentinel.process.active() {
 			continue
 		}
 		answer, err := sentinel.Do("SENTINEL", "MASTER", s.MasterName)
