@@ -91,8 +91,8 @@ func describe(err error) string {
 	}
 	if reply, ok := replyError(err); ok {
 		text := reply.Error()
-		if strings.Contains(text, "ACL failure in script") { // Redis 7.0 says so with the code ERR
-			text = "NOPERM"
+		if strings.Contains(text, "ACL failure in script") || strings.Contains(text, "The user executing the script can't") {
+			text = "NOPERM" // which not every version says
 		}
 		for _, r := range refusals {
 			if saysFirst(text, r.word) {

@@ -2,12 +2,14 @@ package redisstore_test
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/redisstore"
@@ -15,7 +17,10 @@ import (
 	"github.com/sessionkv/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	logging.Disable() // of the client, which reports every connection that a test breaks
+	os.Exit(testserver.Main(m))
+}
 
 // lease is the lease of sessions in tests that do not care.
 const lease = time.Minute
@@ -101,4 +106,15 @@ func wantSilent(t *testing.T, err error, secrets ...string) {
 	if strings.ContainsAny(err.Error(), "\r\n") {
 		t.Errorf("error %q has several lines, want one", err)
 	}
+}
+
+// wantErr requires err to be one of want.
+func wantErr(t *testing.T, call string, err error, want ...error) {
+	t.Helper()
+	for _, w := range want {
+		if errors.Is(err, w) {
+			return
+		}
+	}
+	t.Errorf("%s = %v, want %v", call, err, want)
 }

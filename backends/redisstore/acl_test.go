@@ -1,0 +1,99 @@
+package redisstore_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/testserver"
+)
+
+// rule returns the permissions that the package comment promises to suffice, for
+// a namespace.
+func rule(t *testing.T, namespace string) []string {
+	t.Helper()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`\n\tuser app on >password (.*)\n`).FindSubmatch(doc)
+	if m == nil {
+		t.Fatal("doc.go has no line with the ACL rule")
+	}
+	return strings.Fields(strings.ReplaceAll(string(m[1]), "~chat:", "~"+namespace+":"))
+}
+
+func TestContractWithTLSAndLeastRights(t *testing.T) {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+		t.Run(string(flavour), func(t *testing.T) {
+			rights := rule(t, "test-*")
+			server := testserver.RedisTLS(t, []string{"user app on >pw " + strings.Join(rights, " ")}, testserver.WithFlavour(flavour))
+			contract(t, redisstore.Options{}, func(t testing.TB) redis.UniversalClient {
+				return dial(t, server.URLFor("app", "pw"), func(o *redis.Options) { o.TLSConfig = server.TLS })
+			})
+		})
+	}
+}
+
+// Each of the permissions is needed: without it some operation is refused, with
+// an error that says so, and no key without an expiry stays behind.
+func TestFewerRightsDoNotSuffice(t *testing.T) {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+		t.Run(string(flavour), func(t *testing.T) {
+			server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
+			ns := namespace(t)
+			admin := open(t, dial(t, server.URL), redisstore.Options{Namespace: ns})
+			all := rule(t, ns)
+			for i, right := range all {
+				if !strings.HasPrefix(right, "+") && !strings.HasPrefix(right, "~") {
+					continue
+				}
+				t.Run("without "+strings.ReplaceAll(right, ns, "ns"), func(t *testing.T) {
+					fewer := slices.Delete(slices.Clone(all), i, i+1)
+					args := append([]string{"ACL", "SETUSER", "app", "reset", "on", ">pw"}, fewer...)
+					if _, err := server.Do(args...); err != nil {
+						t.Fatal(err)
+					}
+					b := open(t, dial(t, server.URL, func(o *redis.Options) { o.Username, o.Password = "app", "pw" }), redisstore.Options{Namespace: ns})
+					refused := false
+					for _, op := range operations {
+						id, _ := create(t, admin, store.Entry{Key: "k", Value: []byte("v")})
+						s, err := b.Attach(t.Context(), id, store.Terms{})
+						if op.name == "Create" {
+							id = store.NewID()
+						} else if err != nil {
+							wantRefused(t, "Attach", err, "ACL user may not do this", id, "pw")
+							refused = true
+							continue
+						}
+						// A script that the server has not seen yet needs EVAL.
+						if _, err := server.Do("SCRIPT", "FLUSH"); err != nil {
+							t.Fatal(err)
+						}
+						if err := op.run(t.Context(), b, id, s); err != nil {
+							wantRefused(t, op.name, err, "ACL user may not do this", id, "pw")
+							wantReply(t, op.name, err)
+							refused = true
+						}
+						ttl, err := server.Do("PTTL", ns+":"+id)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if ttl == int64(-1) {
+							t.Errorf("after %s the session has no expiry", op.name)
+						}
+					}
+					if !refused {
+						t.Errorf("every operation succeeded without %s; it does not belong to the least that is needed", right)
+					}
+				})
+			}
+		})
+	}
+}

@@ -1,0 +1,139 @@
+package redisstore_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/testserver"
+)
+
+// No key without an expiry, not even between two commands: every operation is
+// one command (as the server's MONITOR saw it), which the server executes as a
+// whole, and after each the hash has an expiry.
+func TestEveryOperationIsOneCommandAndKeepsTheExpiry(t *testing.T) {
+	both(t, func(t *testing.T, o redisstore.Options) {
+		server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+		b := open(t, dial(t, server.URL), o)
+		id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
+		name := b.Namespace() + ":" + id
+		monitor := newMonitor(t, server.Addr)
+		for _, op := range operations {
+			err := op.run(t.Context(), b, id, s)
+			if err != nil {
+				t.Fatalf("%s = %v", op.name, err)
+			}
+			ttl, err := server.Do("PTTL", name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ms := ttl.(int64); ms == -1 || ms <= 0 && op.name != "Destroy" {
+				t.Errorf("after %s: PTTL = %d, want an expiry", op.name, ms)
+			}
+			var sent []string
+			for _, line := range monitor.until(t, "PTTL", name) {
+				if fields := strings.SplitN(line, "\"", 3); strings.Contains(line, name) && !strings.Contains(line, " lua]") {
+					sent = append(sent, fields[1])
+				}
+			}
+			want := 1
+			if op.attaches {
+				want = 2
+			}
+			if len(sent) > 0 && sent[len(sent)-1] == "eval" { // the server did not know the script yet
+				want++
+			}
+			if len(sent) != want {
+				t.Errorf("%s sent %q, want %d commands", op.name, sent, want)
+			}
+			for _, command := range sent {
+				if command != "evalsha" && command != "eval" && command != "hmget" {
+					t.Errorf("%s sent %q, want nothing but EVALSHA, EVAL and HMGET", op.name, command)
+				}
+			}
+		}
+	})
+}
+
+// While sessions come and go, somebody who looks all the time sees none without
+// an expiry.
+func TestNobodySeesAKeyWithoutExpiry(t *testing.T) {
+	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+	b := open(t, dial(t, server.URL), redisstore.Options{})
+	const look = `
+local bad=0
+for _,k in ipairs(redis.call('KEYS','*')) do if redis.call('PTTL',k)==-1 then bad=bad+1 end end
+return bad`
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				id := store.NewID()
+				s, err := b.Create(ctx, id, []store.Entry{{Key: "k", Value: []byte("v")}}, store.Terms{Lease: lease})
+				if err != nil {
+					continue
+				}
+				for _, op := range operations {
+					_ = op.run(ctx, b, id, s) // some find a session that the one before has ended
+				}
+			}
+		})
+	}
+	for range 500 {
+		bad, err := server.Do("EVAL", look, "0")
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if bad != int64(0) {
+			t.Errorf("%v keys have no expiry, want 0", bad)
+			break
+		}
+	}
+	stop()
+	wg.Wait()
+}
+
+// A monitor reads what a server executes.
+type monitor struct{ lines *bufio.Scanner }
+
+func newMonitor(t *testing.T, addr string) *monitor {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "MONITOR\r\n")
+	m := &monitor{lines: bufio.NewScanner(conn)}
+	if !m.lines.Scan() || m.lines.Text() != "+OK" {
+		t.Fatalf("MONITOR answered %q", m.lines.Text())
+	}
+	return m
+}
+
+// until returns the lines before the command with the given arguments.
+func (m *monitor) until(t *testing.T, args ...string) []string {
+	t.Helper()
+	last := fmt.Sprintf("%q %q", args[0], args[1])
+	var lines []string
+	for m.lines.Scan() {
+		if strings.Contains(m.lines.Text(), last) && !strings.Contains(m.lines.Text(), " lua]") {
+			return lines
+		}
+		lines = append(lines, m.lines.Text())
+	}
+	t.Fatalf("MONITOR ended: %v", m.lines.Err())
+	return nil
+}

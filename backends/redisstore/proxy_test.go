@@ -1,0 +1,155 @@
+package redisstore_test
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"testing"
+)
+
+// A proxy stands between a client and a server and can lose one reply, or one
+// request, at an exact point.
+type proxy struct {
+	addr   string
+	server string
+
+	mu       sync.Mutex
+	marker   []byte // the request that is next to lose what trap says
+	lose     trap
+	trapped  func() // called before the connection breaks
+	requests [][]byte
+}
+
+type trap int
+
+const (
+	nothing trap = iota
+	reply        // the server executes the request, but its reply is lost
+	request      // the connection breaks before the server gets the request
+)
+
+func newProxy(t *testing.T, server string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{addr: listener.Addr().String(), server: server}
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		conns []net.Conn
+	)
+	wg.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, client, upstream)
+			mu.Unlock()
+			wg.Go(func() { p.serve(client, upstream) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		mu.Lock()
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	})
+	return p
+}
+
+// arm makes the next request that contains marker lose what lose says.
+func (p *proxy) arm(lose trap, marker string, trapped func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose, p.marker, p.trapped, p.requests = lose, []byte(marker), trapped, nil
+}
+
+// sprung reports whether that has happened.
+func (p *proxy) sprung() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lose == nothing
+}
+
+// count returns how many requests since arm contained marker.
+func (p *proxy) count(marker string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, r := range p.requests {
+		n += bytes.Count(r, []byte(marker))
+	}
+	return n
+}
+
+// serve carries one connection. The requests of these tests are small enough to
+// arrive in one piece.
+func (p *proxy) serve(client, upstream net.Conn) {
+	defer client.Close()
+	defer upstream.Close()
+	var lost sync.Mutex // held from the request whose reply is lost
+	go func() {
+		defer client.Close()
+		b := make([]byte, 1<<20)
+		for {
+			n, err := upstream.Read(b)
+			if err != nil {
+				return
+			}
+			if !lost.TryLock() {
+				p.mu.Lock()
+				trapped := p.trapped
+				p.mu.Unlock()
+				if trapped != nil {
+					trapped()
+				}
+				return
+			}
+			lost.Unlock()
+			if _, err := client.Write(b[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	b := make([]byte, 1<<20)
+	for {
+		n, err := client.Read(b)
+		if err != nil {
+			return
+		}
+		switch p.look(b[:n]) {
+		case request:
+			return
+		case reply:
+			lost.Lock()
+		}
+		if _, err := upstream.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// look records a request and says what shall be lost.
+func (p *proxy) look(r []byte) trap {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, bytes.Clone(r))
+	if p.lose == nothing || !bytes.Contains(r, p.marker) {
+		return nothing
+	}
+	lose := p.lose
+	p.lose = nothing
+	return lose
+}
