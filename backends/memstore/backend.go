@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/keyspace"
 )
 
 // Options configures [New]. The zero value is ready to use.
@@ -20,9 +21,6 @@ type Options struct {
 	// on a server. Empty means "store".
 	Namespace string
 }
-
-// defaultNamespace is the namespace of a Backend that was given none.
-const defaultNamespace = "store"
 
 // shardCount is a power of two well above the number of cores, so that two
 // cores seldom want the same shard.
@@ -49,10 +47,11 @@ var (
 	errForeign = errors.New("this session was not handed out by this backend; renew and suspend it through its own")
 )
 
-// New returns an empty Backend. A nil opts means defaults.
+// New returns an empty Backend. A nil opts means defaults. The caller closes it,
+// which ends its sessions and stops its timer.
 func New(opts *Options) *Backend {
 	b := &Backend{
-		namespace: defaultNamespace,
+		namespace: keyspace.DefaultNamespace,
 		born:      time.Now(),
 		seed:      maphash.MakeSeed(),
 	}

@@ -72,7 +72,7 @@ func (l *life) Get(ctx context.Context, key string) ([]byte, error) {
 			return nil, store.ErrNotFound
 		}
 	}
-	v, err := l.readLarge(key)
+	v, err := l.readMissing(key)
 	if err != nil {
 		return nil, err
 	}
@@ -92,16 +92,16 @@ func (l *life) Has(ctx context.Context, key string) (bool, error) {
 			return s.val.Load() != nil, nil
 		}
 	}
-	v, err := l.readLarge(key)
+	v, err := l.readMissing(key)
 	return v != nil, err
 }
 
-// readLarge is what reads do when there is no slot with that key: the table may
+// readMissing is what reads do when there is no slot with that key: the table may
 // be large, the key absent or invalid, or the life over.
 //
 // An invalid key is looked for like any other, for it cannot have been stored;
 // so only a miss pays for the check.
-func (l *life) readLarge(key string) (value, error) {
+func (l *life) readMissing(key string) (value, error) {
 	for {
 		t := l.table.Load()
 		if t == nil {
@@ -127,8 +127,7 @@ func (l *life) readLarge(key string) (value, error) {
 	}
 }
 
-// gone returns the error of an operation on key (if it has keys) after the life
-// has ended.
+// gone returns the error of an operation on keys after the life has ended.
 func (l *life) gone(keys ...string) error {
 	if l.shard.backend.closed.Load() {
 		return store.ErrClosed
@@ -346,11 +345,13 @@ func (l *life) commit(ctx context.Context, expect, write []store.Entry, maxKeys 
 	if maxKeys > 0 && added > 0 && l.count+change > maxKeys {
 		return nil, store.ErrTooManyKeys
 	}
-	if len(write) == 1 {
+	switch len(write) {
+	case 0:
+	case 1:
 		l.put(t, write[0].Key, values[0])
-		return nil, nil
+	default:
+		l.putAll(t, write, values, int(added))
 	}
-	l.putAll(t, write, values, int(added))
 	return nil, nil
 }
 

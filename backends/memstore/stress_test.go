@@ -25,8 +25,8 @@ func pads(n int) (entries []store.Entry) {
 	return entries
 }
 
-// sizes are numbers of further keys: one gives a table of slots, one a table
-// that outgrows its slots during the test, and one a map.
+// sizes are numbers of further keys: the first keeps to slots, the second
+// outgrows them during the test, the third is large from the beginning.
 var sizes = []int{0, 22, 100}
 
 // A writer commits the same number to two keys. Nobody may see the second key

@@ -240,5 +240,7 @@ func (t *table) copyTo(to *table) {
 		s.val.Store(v)
 		n++
 	})
-	to.used.Store(n)
+	if n > 0 { // none stays as it is
+		to.used.Store(n)
+	}
 }
