@@ -17,26 +17,20 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 	// which it escapes would move every caller's value to the heap.
 	switch c.(type) {
 	case msgpackCodec:
+		if s, ok := any(v).(*string); ok && len(*s) <= maxFixStr {
+			return append(append(dst, fixStrLow|byte(len(*s))), *s...), nil
+		}
 		if out, ok := appendMsgpackScalar(dst, v); ok {
 			return out, nil
-		}
-		if k := msgpackKind(reflect.TypeFor[T]()); k != reflect.Invalid {
-			if out, ok := appendMsgpackScalar(dst, basic(k, unsafe.Pointer(v))); ok {
-				return out, nil
-			}
 		}
 	case jsonCodec:
 		if out, ok := appendJSONScalar(dst, v); ok {
 			return out, nil
 		}
-		if k := jsonKind(reflect.TypeFor[T]()); k != reflect.Invalid {
-			if out, ok := appendJSONScalar(dst, basic(k, unsafe.Pointer(v))); ok {
-				return out, nil
-			}
-		}
-	case rawCodec:
-		if k := rawKind(reflect.TypeFor[T]()); k != reflect.Invalid {
-			return appendRaw(dst, basic(k, unsafe.Pointer(v))), nil
+	}
+	if t := reflect.TypeFor[T](); isBasic(t) {
+		if out, ok := appendDefined(c, dst, t, unsafe.Pointer(v)); ok {
+			return out, nil
 		}
 	}
 	return appendEscaping(c, dst, *v)
@@ -49,28 +43,22 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 	var v T
 	switch c.(type) {
 	case msgpackCodec:
-		if decodeMsgpackScalar(data, &v) {
-			return v, nil
-		}
-		if k := msgpackKind(reflect.TypeFor[T]()); k != reflect.Invalid {
-			if decodeMsgpackScalar(data, basic(k, unsafe.Pointer(&v))) {
+		if p, ok := any(&v).(*string); ok {
+			if n := len(data) - 1; n >= 0 && n <= maxFixStr && data[0] == fixStrLow|byte(n) {
+				*p = unsafe.String(unsafe.SliceData(data[1:]), n)
 				return v, nil
 			}
+		}
+		if decodeMsgpackScalar(data, &v) {
+			return v, nil
 		}
 	case jsonCodec:
 		if decodeJSONScalar(data, &v) {
 			return v, nil
 		}
-		if k := jsonKind(reflect.TypeFor[T]()); k != reflect.Invalid {
-			if decodeJSONScalar(data, basic(k, unsafe.Pointer(&v))) {
-				return v, nil
-			}
-		}
-	case rawCodec:
-		if k := rawKind(reflect.TypeFor[T]()); k != reflect.Invalid {
-			decodeRaw(data, basic(k, unsafe.Pointer(&v)))
-			return v, nil
-		}
+	}
+	if t := reflect.TypeFor[T](); isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
+		return v, nil
 	}
 	return decodeEscaping[T](c, data)
 }
@@ -102,4 +90,38 @@ func decodeEscaping[T any](c Codec, data []byte) (T, error) {
 		return zero, err
 	}
 	return *v, nil
+}
+
+// appendDefined appends the t at p as its kind if c treats it as such.
+//
+//go:noinline
+func appendDefined(c Codec, dst []byte, t reflect.Type, p unsafe.Pointer) ([]byte, bool) {
+	switch c.(type) {
+	case msgpackCodec:
+		if planOf(t).msgpackBasic {
+			return appendMsgpackScalar(dst, basic(t.Kind(), p))
+		}
+	case jsonCodec:
+		if planOf(t).jsonBasic {
+			return appendJSONScalar(dst, basic(t.Kind(), p))
+		}
+	case rawCodec:
+		return appendRaw(dst, basic(t.Kind(), p))
+	}
+	return dst, false
+}
+
+// decodeDefined decodes data into the t at p as its kind if c treats it as such.
+//
+//go:noinline
+func decodeDefined(c Codec, data []byte, t reflect.Type, p unsafe.Pointer) bool {
+	switch c.(type) {
+	case msgpackCodec:
+		return planOf(t).msgpackBasic && decodeMsgpackScalar(data, basic(t.Kind(), p))
+	case jsonCodec:
+		return planOf(t).jsonBasic && decodeJSONScalar(data, basic(t.Kind(), p))
+	case rawCodec:
+		return decodeRaw(data, basic(t.Kind(), p))
+	}
+	return false
 }

@@ -11,6 +11,7 @@ const (
 	fixStrLow    = 0xa0
 	fixStrHigh   = 0xbf
 	negFixLow    = 0xe0
+	maxFixStr    = fixStrHigh - fixStrLow // the longest string with a code of its own
 
 	codeNil      = 0xc0
 	codeUnused   = 0xc1

@@ -15,11 +15,13 @@ func (c rawCodec) Append(dst []byte, v any) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	k := rawKind(p.Type().Elem())
-	if k == reflect.Invalid {
-		return dst, &rawError{p.Type().Elem()}
+	t := p.Type().Elem()
+	if isBasic(t) {
+		if out, ok := appendRaw(dst, basic(t.Kind(), p.UnsafePointer())); ok {
+			return out, nil
+		}
 	}
-	return appendRaw(dst, basic(k, p.UnsafePointer())), nil
+	return dst, &rawError{t}
 }
 
 func (c rawCodec) Decode(data []byte, v any) error {
@@ -27,40 +29,33 @@ func (c rawCodec) Decode(data []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	k := rawKind(p.Type().Elem())
-	if k == reflect.Invalid {
-		return &rawError{p.Type().Elem()}
+	t := p.Type().Elem()
+	if isBasic(t) && decodeRaw(data, basic(t.Kind(), p.UnsafePointer())) {
+		return nil
 	}
-	decodeRaw(data, basic(k, p.UnsafePointer()))
-	return nil
+	return &rawError{t}
 }
 
-// rawKind returns String or Slice for the types that Raw stores, else Invalid.
-func rawKind(t reflect.Type) reflect.Kind {
-	switch k := t.Kind(); {
-	case k == reflect.String, k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
-		return k
-	}
-	return reflect.Invalid
-}
-
-func appendRaw(dst []byte, v any) []byte {
+func appendRaw(dst []byte, v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case *string:
-		return append(dst, *v...)
+		return append(dst, *v...), true
 	case *[]byte:
-		return append(dst, *v...)
+		return append(dst, *v...), true
 	}
-	return dst
+	return dst, false
 }
 
-func decodeRaw(data []byte, v any) {
+func decodeRaw(data []byte, v any) bool {
 	switch v := v.(type) {
 	case *string:
 		*v = unsafe.String(unsafe.SliceData(data), len(data))
+		return true
 	case *[]byte:
 		*v = append(make([]byte, 0, len(data)), data...)
+		return true
 	}
+	return false
 }
 
 type rawError struct{ t reflect.Type }
