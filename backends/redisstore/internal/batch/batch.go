@@ -2,7 +2,10 @@ package batch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -11,7 +14,9 @@ import (
 type Options struct {
 	// MaxInFlight bounds the pipelines that are under way to one server at
 	// the same time, and so the connections taken from the client's pool.
-	// Zero means 8, or three quarters of its PoolSize if that is less.
+	// Zero means the size of the pool that the client keeps for pipelines
+	// (10, unless its PipelinePoolSize says otherwise), or three quarters of
+	// its PoolSize if that is less, so that others find connections, too.
 	MaxInFlight int
 
 	// MaxBatch bounds the commands in one pipeline. Zero means 512.
@@ -23,9 +28,15 @@ type Options struct {
 	MaxBytes int
 }
 
-func (o Options) withDefaults(poolSize int) Options {
+func (o Options) withDefaults(pool, pipelinePool int) Options {
 	if o.MaxInFlight <= 0 {
-		o.MaxInFlight = max(1, min(8, poolSize*3/4))
+		o.MaxInFlight = max(1, pool*3/4)
+		if pipelinePool == 0 {
+			pipelinePool = redis.DefaultPipelinePoolSize
+		}
+		if pipelinePool > 0 { // negative: pipelines use the one pool
+			o.MaxInFlight = min(o.MaxInFlight, pipelinePool)
+		}
 	}
 	if o.MaxBatch <= 0 {
 		o.MaxBatch = 512
@@ -39,9 +50,10 @@ func (o Options) withDefaults(poolSize int) Options {
 // Batcher merges the commands of concurrent goroutines into pipelines over a
 // live client. All methods are safe for concurrent use.
 type Batcher struct {
-	client  redis.UniversalClient
-	cluster *redis.ClusterClient // client, if it is one
-	opts    Options
+	client    redis.UniversalClient
+	cluster   *redis.ClusterClient // client, if it is one
+	opts      Options
+	deadlines bool // the client keeps to the deadlines of contexts
 
 	// only is the single lane of a client that is not a cluster. A pipeline
 	// over several nodes is as slow as the slowest of them, so every node of
@@ -60,10 +72,14 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 	b := &Batcher{client: client}
 	switch c := client.(type) {
 	case *redis.Client:
-		b.opts = opts.withDefaults(c.Options().PoolSize)
+		o := c.Options()
+		b.opts = opts.withDefaults(o.PoolSize, o.PipelinePoolSize)
+		b.deadlines = o.ContextTimeoutEnabled
 		b.only = newLane(b, false)
 	case *redis.ClusterClient:
-		b.opts = opts.withDefaults(c.Options().PoolSize)
+		o := c.Options()
+		b.opts = opts.withDefaults(o.PoolSize, o.PipelinePoolSize)
+		b.deadlines = o.ContextTimeoutEnabled
 		b.cluster = c
 	default:
 		b.only = newLane(b, true)
@@ -78,14 +94,18 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 // A command whose NoRetry method reports true is sent at most once. Others
 // may be sent again after a network error, as the client does.
 //
-// When ctx ends first, Process returns at once with an error that wraps the
-// cause of ctx. If [Unknown] reports true for it, the command may already be
-// on its way, and its outcome is not known; cmd and the memory its arguments
-// refer to are then still in use and must not be touched again, not even
-// read. Otherwise the command was not and will not be sent.
+// When ctx ends while the command is queued or in a pipeline, Process returns
+// at once with an error that wraps the cause of ctx. If [Unknown] reports true
+// for it, the command may already be on its way, and its outcome is not known;
+// cmd and the memory its arguments refer to are then still in use: they must
+// not be written to, and cmd not be read, ever again. Otherwise the command
+// was not and will not be sent.
 //
-// A ctx that can end costs a lone caller one more goroutine switch; one that
-// cannot, such as [context.Background], costs nothing.
+// A caller that finds nothing under way runs its command itself, on its own
+// goroutine. It notices a cancellation only after the reply or the timeouts
+// of the client, as with the client itself. Its deadline is kept. That is
+// cheapest when the client keeps to deadlines on its own (ContextTimeoutEnabled
+// in its options); otherwise it costs a lone caller a goroutine switch.
 func (b *Batcher) Process(ctx context.Context, cmd redis.Cmder) error {
 	if err := ctx.Err(); err != nil {
 		return notSent(context.Cause(ctx))
@@ -98,6 +118,28 @@ func (b *Batcher) Process(ctx context.Context, cmd redis.Cmder) error {
 		}
 	}
 	return l.process(ctx, cmd)
+}
+
+// returnsInTime reports whether single keeps to the deadline of ctx.
+func (b *Batcher) returnsInTime(ctx context.Context) bool {
+	if b.deadlines {
+		return true
+	}
+	_, ok := ctx.Deadline()
+	return !ok
+}
+
+// single executes cmd by itself.
+func (b *Batcher) single(ctx context.Context, cmd redis.Cmder) error {
+	err := b.client.Process(ctx, cmd)
+	if err == nil || fromServer(err) {
+		return err
+	}
+	// The client reports a deadline that ends a read as a network timeout.
+	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	}
+	return err
 }
 
 // Close refuses new commands, and waits until those accepted before have

@@ -26,9 +26,13 @@ func again(args ...any) *redis.Cmd { return redis.NewCmd(context.Background(), a
 // oneBatch executes cmds in a single pipeline, and returns their errors.
 func oneBatch(t *testing.T, b *Batcher, cmds ...redis.Cmder) []error {
 	t.Helper()
+	return oneBatchIn(t, b.only, cmds...)
+}
+
+func oneBatchIn(t *testing.T, l *lane, cmds ...redis.Cmder) []error {
+	t.Helper()
 	errs := make([]error, len(cmds))
 	var wg sync.WaitGroup
-	l := b.only
 	l.mu.Lock()
 	l.inFlight++
 	for i, cmd := range cmds {
@@ -37,7 +41,7 @@ func oneBatch(t *testing.T, b *Batcher, cmds ...redis.Cmder) []error {
 		wg.Go(func() { errs[i] = c.wait(t.Context()) })
 	}
 	l.mu.Unlock()
-	l.run()
+	l.run(gathering)
 	wg.Wait()
 	return errs
 }
@@ -202,6 +206,9 @@ func TestEndOfContext(t *testing.T) {
 	link.pause()
 	cause := errors.New("caller is gone")
 	ctx1, cancel1 := context.WithCancelCause(t.Context())
+	// With a deadline that the client does not keep: not on our goroutine.
+	ctx1, stop := context.WithTimeout(ctx1, time.Hour)
+	defer stop()
 	ctx2, cancel2 := context.WithCancelCause(t.Context())
 	sent, waiting, stays := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { sent <- b.Process(ctx1, once("incr", "sent")) }()
@@ -263,6 +270,26 @@ func TestHangingServer(t *testing.T) {
 		buf := make([]byte, 1<<20)
 		return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "(*lane).run")
 	})
+}
+
+func TestDeadlineOfLoneCaller(t *testing.T) {
+	link := newLink(t, startRedis(t))
+	for _, kept := range []bool{false, true} {
+		client := newClient(t, redis.Options{Addr: link.addr(), ContextTimeoutEnabled: kept})
+		b := New(client, Options{})
+		if err := b.Process(t.Context(), again("ping")); err != nil {
+			t.Fatal(err)
+		}
+		link.pause()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err := b.Process(ctx, once("incr", "n"))
+		if !errors.Is(err, context.DeadlineExceeded) || !Unknown(err) {
+			t.Errorf("ContextTimeoutEnabled %t: Process() = %v, want DeadlineExceeded and an unknown outcome", kept, err)
+		}
+		cancel()
+		link.resume()
+		closeNow(t, b)
+	}
 }
 
 func TestNotSent(t *testing.T) {

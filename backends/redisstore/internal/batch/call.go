@@ -83,8 +83,8 @@ func (c *call) wait(ctx context.Context) error {
 }
 
 // finish hands the outcome to the caller, if there is still one.
-func (c *call) finish() {
-	c.err = c.Cmder.Err()
+func (c *call) finish(err error) {
+	c.err = err
 	if c.state.CompareAndSwap(taken, done) {
 		c.ready <- struct{}{}
 	} else {

@@ -47,6 +47,9 @@ func Unknown(err error) bool {
 // fromServer reports whether err is a reply, as opposed to a failure to get
 // one.
 func fromServer(err error) bool {
+	if err == redis.Nil { // by far the most frequent
+		return true
+	}
 	var reply redis.Error
 	return errors.As(err, &reply)
 }

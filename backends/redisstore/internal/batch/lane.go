@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -15,7 +16,8 @@ type lane struct {
 
 	mu       sync.Mutex
 	queue    []*call
-	inFlight int // batches, and commands that run on their caller's goroutine
+	inFlight int  // batches, and commands that run on their caller's goroutine
+	asking   bool // a run is finding out whether the process is idle
 	closed   bool
 	idle     chan struct{} // closed once the lane is closed and empty
 }
@@ -30,37 +32,72 @@ func (l *lane) process(ctx context.Context, cmd redis.Cmder) error {
 		l.mu.Unlock()
 		return notSent(errClosed)
 	}
-	if l.plain || (l.inFlight == 0 && ctx.Done() == nil) {
+	if l.plain || l.inFlight == 0 && l.b.returnsInTime(ctx) {
 		l.inFlight++
 		l.mu.Unlock()
-		err := l.b.client.Process(ctx, cmd)
+		err := l.b.single(ctx, cmd)
 		l.leave()
 		return err
 	}
 	c := newCall(ctx, cmd)
 	l.queue = append(l.queue, c)
-	start := l.inFlight < l.b.opts.MaxInFlight
-	if start {
-		l.inFlight++
-	}
+	how, start := l.startRun()
 	l.mu.Unlock()
 	if start {
-		go l.run()
+		go l.run(how)
 	}
 	return c.wait(ctx)
 }
+
+// How a run begins.
+type manner int
+
+const (
+	atOnce    manner = iota // there is nobody to wait for
+	gathering               // first let others add their commands
+	ifIdle                  // the same, and give up if the process is busy
+)
+
+// startRun decides whether a new call starts another batch, and counts it if
+// so. Those that return will fetch the queue in any case, and the fewer they
+// are, the more each of them carries. More than a few are worth their system
+// calls only when everybody waits for the network; as only one at a time may
+// find that out, it costs little to ask. l.mu is held.
+func (l *lane) startRun() (manner, bool) {
+	how := gathering
+	switch {
+	case l.inFlight == 0:
+		how = atOnce
+	case l.inFlight >= l.b.opts.MaxInFlight:
+		return how, false
+	case l.inFlight >= few:
+		if l.asking {
+			return how, false
+		}
+		l.asking = true
+		how = ifIdle
+	}
+	l.inFlight++
+	return how, true
+}
+
+// few batches in flight keep a server busy that answers at once: one that it
+// works on, one on the way there, one on the way back, one that is filled.
+const few = 4
+
+// yields above this time mean that other goroutines wanted to run.
+const idleYield = 3 * time.Microsecond
 
 // leave ends a command that ran on its caller's goroutine. That caller has its
 // reply, so whatever was queued meanwhile is another goroutine's work.
 func (l *lane) leave() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.queue) > 0 {
-		l.mu.Unlock()
-		go l.run()
+		go l.run(gathering)
 		return
 	}
 	l.rest()
-	l.mu.Unlock()
 }
 
 // rest ends one of those in flight. l.mu is held.
@@ -87,29 +124,50 @@ func (l *lane) close() {
 type batch struct {
 	calls []*call
 	cmds  []redis.Cmder
+	pipe  redis.Pipeliner // of this run
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // run executes batches for as long as there are calls in the queue.
-func (l *lane) run() {
+func (l *lane) run(how manner) {
 	bt := batches.Get().(*batch)
 	defer batches.Put(bt)
-	for {
-		// Let the goroutines that can run at this moment add their commands:
-		// on a busy machine that fills the batch, on an idle one it costs
-		// nothing.
-		runtime.Gosched()
-		l.mu.Lock()
-		l.take(bt)
-		if len(bt.calls) == 0 {
-			l.rest()
-			l.mu.Unlock()
-			return
-		}
-		l.mu.Unlock()
+	for ; l.gather(how, bt); how = gathering {
 		l.execute(bt)
 	}
+	bt.pipe = nil
+}
+
+// gather fills bt with the next batch. It reports false, and ends the run,
+// if there is none.
+func (l *lane) gather(how manner, bt *batch) bool {
+	busy := false
+	switch how {
+	case gathering:
+		// Let the goroutines that can run at this moment add their commands.
+		// On a busy machine that fills the batch, on an idle one it costs
+		// nothing.
+		runtime.Gosched()
+	case ifIdle:
+		begin := time.Now()
+		runtime.Gosched()
+		busy = time.Since(begin) > idleYield
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if how == ifIdle {
+		l.asking = false
+	}
+	// A run may leave calls in the queue only to others, who then come back.
+	if !busy || l.inFlight <= few {
+		l.take(bt)
+	}
+	if len(bt.calls) == 0 {
+		l.rest()
+		return false
+	}
+	return true
 }
 
 // take moves the next batch from the queue to bt. l.mu is held.
@@ -134,51 +192,55 @@ func (l *lane) take(bt *batch) {
 
 // execute sends the calls of bt, and hands every one its outcome.
 func (l *lane) execute(bt *batch) {
-	once, twice := false, false
-	for _, c := range bt.calls {
-		bt.cmds = append(bt.cmds, c)
-		if c.once {
-			once = true
-		} else {
-			twice = true
-		}
-	}
 	if len(bt.calls) == 1 {
 		c := bt.calls[0]
-		_ = l.b.client.Process(c.ctx, c.Cmder)
+		c.finish(l.b.single(c.ctx, c.Cmder))
 	} else {
-		l.pipeline(bt.cmds)
-		if once && twice {
-			l.retry(bt)
-		}
-	}
-	for _, c := range bt.calls {
-		c.finish()
+		l.executeMany(bt)
 	}
 	clear(bt.calls)
 	clear(bt.cmds)
 	bt.calls, bt.cmds = bt.calls[:0], bt.cmds[:0]
 }
 
-// retry runs those calls of bt again that may be repeated and failed without
-// an answer: the client repeats no pipeline in which one command forbids it.
-func (l *lane) retry(bt *batch) {
-	cmds := bt.cmds[:0]
+func (l *lane) executeMany(bt *batch) {
+	if bt.pipe == nil {
+		bt.pipe = l.b.client.Pipeline()
+	}
+	once := 0
 	for _, c := range bt.calls {
-		if err := c.Cmder.Err(); !c.once && err != nil && !fromServer(err) {
+		bt.cmds = append(bt.cmds, c)
+		if c.once {
+			once++
+		}
+	}
+	flush(bt.pipe, bt.cmds)
+	if 0 < once && once < len(bt.calls) {
+		// The client repeats no pipeline in which one command forbids it.
+		if failed := bt.repeatable(); len(failed) > 0 {
+			flush(bt.pipe, failed)
+		}
+	}
+	for _, c := range bt.calls {
+		c.finish(c.Cmder.Err())
+	}
+}
+
+// repeatable returns the commands that failed without a reply and may be sent
+// again.
+func (bt *batch) repeatable() []redis.Cmder {
+	var cmds []redis.Cmder
+	for _, c := range bt.calls {
+		if err := c.Cmder.Err(); err != nil && !c.once && !fromServer(err) {
 			cmds = append(cmds, c)
 		}
 	}
-	if len(cmds) > 0 {
-		l.pipeline(cmds)
-	}
-	bt.cmds = bt.cmds[:len(bt.calls)]
+	return cmds
 }
 
-// pipeline executes cmds, which then hold their errors. A batch outlives any
-// of its callers, so it runs under the context of none of them.
-func (l *lane) pipeline(cmds []redis.Cmder) {
-	p := l.b.client.Pipeline()
-	_ = p.BatchProcess(context.Background(), cmds...)
-	_, _ = p.Exec(context.Background())
+// flush executes cmds, which then hold their errors. A batch outlives any of
+// its callers, so it runs under the context of none of them.
+func flush(pipe redis.Pipeliner, cmds []redis.Cmder) {
+	_ = pipe.BatchProcess(context.Background(), cmds...)
+	_, _ = pipe.Exec(context.Background())
 }
