@@ -40,12 +40,12 @@ func (e *valueError) Unwrap() error { return e.err }
 
 // encodeError reports that c could not encode *v.
 func encodeError(c Codec, v any, err error) error {
-	return &valueError{fmt.Sprintf("codec: %s cannot encode a %v: %s", c.Name(), reflect.TypeOf(v).Elem(), cause(err)), err}
+	return &valueError{fmt.Sprintf("codec: %s cannot encode %v: %s", c.Name(), reflect.TypeOf(v).Elem(), cause(err)), err}
 }
 
 // decodeError reports that c found something that is no encoding of *v.
 func decodeError(c Codec, v any, found string, err error) error {
-	return &valueError{fmt.Sprintf("codec: %s found %s that does not decode into a %v: %s", c.Name(), found, reflect.TypeOf(v).Elem(), cause(err)), err}
+	return &valueError{fmt.Sprintf("codec: %s found %s that does not decode into %v: %s", c.Name(), found, reflect.TypeOf(v).Elem(), cause(err)), err}
 }
 
 // cause describes err without repeating data that its text may quote.

@@ -10,11 +10,11 @@ type jsonCodec struct{}
 func (jsonCodec) Name() string { return "json" }
 
 func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
-	if out, ok := appendJSONScalar(dst, v); ok {
-		return out, nil
-	}
 	if _, err := target(c, v); err != nil {
 		return dst, err
+	}
+	if out, ok := appendJSONScalar(dst, v); ok {
+		return out, nil
 	}
 	e := jsonEncoders.Get().(*jsonEncoder)
 	e.out = dst
@@ -29,11 +29,11 @@ func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 }
 
 func (c jsonCodec) Decode(data []byte, v any) error {
-	if decodeJSONScalar(data, v) {
-		return nil
-	}
 	if _, err := target(c, v); err != nil {
 		return err
+	}
+	if decodeJSONScalar(data, v) {
+		return nil
 	}
 	if err := guard(func() error { return json.Unmarshal(data, v) }); err != nil {
 		return decodeError(c, v, describeJSON(data), err)

@@ -12,12 +12,12 @@ type msgpackCodec struct{}
 func (msgpackCodec) Name() string { return "msgpack" }
 
 func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
-	if out, ok := appendMsgpackScalar(dst, v); ok {
-		return out, nil
-	}
 	p, err := target(c, v)
 	if err != nil {
 		return dst, err
+	}
+	if out, ok := appendMsgpackScalar(dst, v); ok {
+		return out, nil
 	}
 	switch planOf(p.Type().Elem()).generated {
 	case onPointer:
@@ -32,12 +32,12 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 }
 
 func (c msgpackCodec) Decode(data []byte, v any) error {
-	if decodeMsgpackScalar(data, v) {
-		return nil
-	}
 	p, err := target(c, v)
 	if err != nil {
 		return err
+	}
+	if decodeMsgpackScalar(data, v) {
+		return nil
 	}
 	r := readers.Get().(*reader)
 	defer r.release()
