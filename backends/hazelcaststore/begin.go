@@ -143,39 +143,51 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 }
 
 func (b *Backend) resume(ctx context.Context, key string, t store.Terms, wrote *atomic.Bool) (*life, error) {
-	writer, token := rand.Uint64(), newToken()
-	doc, err := b.read(ctx, key)
+	writer := rand.Uint64()
+	next, err := b.takeOver(ctx, key, t, writer, wrote)
 	if err != nil {
 		return nil, err
+	}
+	if err := b.stretch(ctx, key, next); err != nil {
+		return nil, unknown(err)
+	}
+	return b.lifeOf(key, next, writer), nil
+}
+
+// takeOver gives the session under key a new life, and ends the one before if it
+// is known here.
+func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, writer uint64, wrote *atomic.Bool) (document.View, error) {
+	none := document.View{}
+	token := newToken()
+	doc, err := b.read(ctx, key)
+	if err != nil {
+		return none, err
 	}
 	for n := 1; ; n++ {
 		before, alive, err := b.living(ctx, key, doc)
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		if !alive {
-			return nil, store.ErrNoSession
+			return none, store.ErrNoSession
 		}
 		draft := before.Draft()
 		draft.SetToken(token)
 		draft.SetDeadline(b.deadline(t.Lease))
 		next, err := document.Open(draft.Encode(writer))
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		wrote.Store(true)
 		done, current, err := b.replace(ctx, key, before, next, writer)
 		if err != nil {
-			return nil, err
+			return none, err
 		}
 		if done {
 			if l := b.lives.find(lifeName{key, before.Token()}); l != nil {
 				l.end()
 			}
-			if err := b.stretch(ctx, key, next); err != nil {
-				return nil, unknown(err)
-			}
-			return b.lifeOf(key, next, writer), nil
+			return next, nil
 		}
 		doc = current
 		if n == patience {
@@ -183,10 +195,10 @@ func (b *Backend) resume(ctx context.Context, key string, t store.Terms, wrote *
 			ctx, unlock = b.lock(ctx, key)
 			defer unlock()
 			if doc, err = b.read(ctx, key); err != nil {
-				return nil, err
+				return none, err
 			}
 		} else if n > patience && !pause(ctx, n-patience, rivalPause, rivalPauseMost) {
-			return nil, b.describe(key, ctx.Err())
+			return none, b.describe(key, ctx.Err())
 		}
 	}
 }

@@ -1,11 +1,10 @@
-package hazelcaststore_test
+package hazelcaststore
 
 import (
 	"testing"
 	"time"
 
 	"github.com/sessionkv/store"
-	"github.com/sessionkv/store/backends/hazelcaststore"
 	"github.com/sessionkv/store/internal/testserver"
 	"github.com/sessionkv/store/storetest"
 )
@@ -13,7 +12,7 @@ import (
 // contract holds c to the whole contract; every node has a client of its own.
 func contract(t *testing.T, c *testserver.HazelcastCluster) {
 	opts, other := namespace(), namespace()
-	opener := func(o *hazelcaststore.Options) func(testing.TB) store.Backend {
+	opener := func(o *Options) func(testing.TB) store.Backend {
 		return func(t testing.TB) store.Backend { return open(t, dial(t, c), o) }
 	}
 	storetest.Run(t, storetest.Harness{

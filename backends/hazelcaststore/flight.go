@@ -101,6 +101,8 @@ func finish(ops []*op, err error) {
 // carry writes what ops change, against base if that is known.
 func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 	b := l.backend
+	unlock := func() {}
+	defer func() { unlock() }()
 	var doc []byte // just read; nil when the cluster is yet to be asked
 	for lost := 0; ; {
 		fresh := false // base is what the cluster had after ops began
@@ -145,6 +147,8 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 			return
 		case done:
 			l.note(next)
+			unlock() // the time to live cannot be set in a lock, not even in one's own
+			unlock = func() {}
 			l.succeed(ops, b.stretch(ctx, l.key, next))
 			return
 		case current == nil:
@@ -153,9 +157,7 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 		}
 		doc, base = current, document.View{}
 		if lost++; lost == patience {
-			var unlock func()
 			ctx, unlock = b.lock(ctx, l.key)
-			defer unlock()
 			doc = nil
 		} else if lost > patience && !pause(ctx, lost-patience, rivalPause, rivalPauseMost) {
 			finish(ops, b.describe(l.key, ctx.Err()))

@@ -139,7 +139,7 @@ const (
 // lock keeps the others from writing to the entry for a moment: their writes wait
 // on the member. It is for fairness alone: writes stay conditional, so that a lock
 // that ran out, or was not to be had, does no harm. What is done with the returned
-// context is not held up by the lock.
+// context is not held up by the lock, except for setting the time to live.
 func (b *Backend) lock(ctx context.Context, key string) (inside context.Context, unlock func()) {
 	inside = b.grid.NewLockContext(ctx)
 	if got, err := b.grid.TryLockWithLeaseAndTimeout(inside, key, lockLease, lockLease); err != nil || !got {

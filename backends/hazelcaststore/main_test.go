@@ -1,4 +1,4 @@
-package hazelcaststore_test
+package hazelcaststore
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"github.com/hazelcast/hazelcast-go-client/logger"
 	"github.com/hazelcast/hazelcast-go-client/types"
 	"github.com/sessionkv/store"
-	"github.com/sessionkv/store/backends/hazelcaststore"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -56,9 +55,9 @@ func dial(t testing.TB, c *testserver.HazelcastCluster, configure ...func(*hazel
 }
 
 // open returns a Backend on client that is closed when t ends.
-func open(t testing.TB, client *hazelcast.Client, opts *hazelcaststore.Options) *hazelcaststore.Backend {
+func open(t testing.TB, client *hazelcast.Client, opts *Options) *Backend {
 	t.Helper()
-	b, err := hazelcaststore.New(t.Context(), client, opts)
+	b, err := New(t.Context(), client, opts)
 	if err != nil {
 		t.Fatalf("New = %v", err)
 	}
@@ -68,6 +67,6 @@ func open(t testing.TB, client *hazelcast.Client, opts *hazelcaststore.Options) 
 
 // namespace returns a namespace of its own, of maps that have a default time to
 // live on the shared member too.
-func namespace() *hazelcaststore.Options {
-	return &hazelcaststore.Options{Namespace: "ttl-" + strings.ToLower(store.NewID()[:12])}
+func namespace() *Options {
+	return &Options{Namespace: "ttl-" + strings.ToLower(store.NewID()[:12])}
 }
