@@ -170,17 +170,14 @@ var commitRules = []rule{
 			}
 			return a, b
 		}
-		var busy atomic.Int64
-		busy.Store(2)
 		x.together(4, func(i int) {
 			s := x.node(i).attach(id)
 			if i >= 2 {
-				for busy.Load() > 0 {
+				for range 3 * each {
 					sum(s.getMany("a", "b").ok())
 				}
 				return
 			}
-			defer busy.Add(-1)
 			for n := range each {
 				a, b := sum(s.getMany("a", "b").ok())
 				for {

@@ -37,10 +37,10 @@ began; what a failure leaves behind ends with its lease.
 # Time
 
 Rules about leases wait for sessions to end. They run side by side and poll, so
-that on a real server they take a few times [Harness.Lease] together. No rule
-fails because the machine is slow: a session that ends too early is measured from
-before the call that leased it, and for one that should end the suite waits
-patiently.
+that on a real server they take a few times [Harness.Lease] together. A busy
+machine does not make them fail: a session that ends too early is measured from
+before the call that leased it, for one that should end the suite waits patiently,
+and a rule whose calls came too late begins again.
 
 A backend that keeps its sessions in the memory of the process sets
 [Harness.Synctest]: then every rule runs in a bubble of [testing/synctest] with a
@@ -68,8 +68,8 @@ run one group of rules at a time:
 
 	go test -run 'TestContract/values'
 
-The groups are values, names, lives, leases, limits, commits, failures and
-sessions. When values and names pass, go on with lives, which is where a backend
+The groups are values, names, lives, leases, limits, commits, failures, sessions
+and renewals. When values and names pass, go on with lives, which is where a backend
 has to make its check of the life and the operation itself one atomic step.
 
 # What the suite cannot see

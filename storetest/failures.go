@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +23,8 @@ var failureRules = []rule{
 		}{{canceled, context.Canceled}, {expired, context.DeadlineExceeded}} {
 			id, fresh := x.id(), x.id()
 			s := x.a.create(id, with("k", "v"))
-			dead := &handle{x, s.name + " (context ended)", s.raw}
 			y := x.under(c.ctx)
-			dead.x = y
+			dead := &handle{y, s.name + " (context ended)", id, s.raw}
 			dead.get("k").fails(c.want)
 			dead.get("absent").fails(c.want)
 			dead.set("k", "w").fails(c.want)
@@ -195,19 +195,27 @@ var failureRules = []rule{
 	{name: "Close while calls are under way ends them without a panic", run: func(x *env) {
 		n := x.spare()
 		s := n.session()
-		var closed atomic.Bool
-		x.together(5, func(i int) {
-			if i == 4 {
-				s.get("k").orNotFound().ok()
+		var (
+			begun  sync.WaitGroup
+			closed atomic.Bool
+		)
+		const writers = 4
+		begun.Add(writers)
+		x.together(writers+1, func(i int) {
+			if i == writers {
+				begun.Wait()
 				if err := n.backend.Close(); err != nil {
 					x.fail("Close()", show(err), "no error")
 				}
 				closed.Store(true)
 				return
 			}
+			begin := sync.OnceFunc(begun.Done)
+			defer begin()
 			for {
 				over := closed.Load()
 				r := s.set("k", "v")
+				begin()
 				switch {
 				case over || errors.Is(r.err, store.ErrClosed):
 					r.fails(store.ErrClosed)

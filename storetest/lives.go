@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sessionkv/store"
@@ -281,21 +282,19 @@ var lifeRules = []rule{
 			id := x.id()
 			s := x.a.create(id)
 			writers := []*handle{s, x.b.attach(id), x.a.attach(id), x.b.attach(id)}
-			var (
-				destroyed atomic.Bool
-				later     *handle
-			)
+			var later *handle
+			race := newRace(len(writers))
 			x.together(len(writers)+1, func(i int) {
 				if i == len(writers) {
-					s.get("k").orNotFound().ok()
+					race.begun.Wait()
 					s.destroy().ok()
-					destroyed.Store(true)
+					race.over.Store(true)
 					s.get("k").fails(store.ErrDestroyed)
 					x.b.lacks(id)
 					later = x.b.create(id)
 					return
 				}
-				writeUntil(&destroyed, func(n int) result {
+				race.write(func(n int) result {
 					if i == 1 && x.has(canCommit) {
 						return writers[i].commit(nil, entries("k1", fmt.Sprint(n)))
 					}
@@ -310,33 +309,49 @@ var lifeRules = []rule{
 			id := x.id()
 			s := x.a.create(id, with("k", "0"))
 			writers := []*handle{s, x.b.attach(id), x.a.attach(id)}
-			var resumed atomic.Bool
+			race := newRace(len(writers))
 			x.together(len(writers)+1, func(i int) {
 				if i == len(writers) {
+					race.begun.Wait()
 					r := x.b.resume(id)
-					resumed.Store(true)
+					race.over.Store(true)
 					before := r.get("k").ok()
 					for range 5 {
 						r.get("k").gives(before.value)
 					}
 					return
 				}
-				writeUntil(&resumed, func(n int) result { return writers[i].set("k", fmt.Sprint(n)) })
+				race.write(func(n int) result { return writers[i].set("k", fmt.Sprint(n)) })
 			})
 		}
 	}},
 }
 
-// writeUntil repeats a write until the life has ended, and checks that a write
-// that begins after over was set is refused.
-func writeUntil(over *atomic.Bool, write func(n int) result) {
+// A race is one between writers and the call that ends the life they write to.
+type race struct {
+	begun sync.WaitGroup // done when every writer has written
+	over  atomic.Bool    // set when the call has returned
+}
+
+func newRace(writers int) *race {
+	r := new(race)
+	r.begun.Add(writers)
+	return r
+}
+
+// write repeats a write until the life has ended, and checks that one that
+// begins after the call has returned is refused.
+func (r *race) write(write func(n int) result) {
+	begin := sync.OnceFunc(r.begun.Done)
+	defer begin()
 	for n := 0; ; n++ {
-		ended := over.Load()
-		r := write(n)
-		if ended || errors.Is(r.err, store.ErrDestroyed) {
-			r.fails(store.ErrDestroyed)
+		over := r.over.Load()
+		w := write(n)
+		begin()
+		if over || errors.Is(w.err, store.ErrDestroyed) {
+			w.fails(store.ErrDestroyed)
 			return
 		}
-		r.ok()
+		w.ok()
 	}
 }

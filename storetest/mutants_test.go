@@ -6,23 +6,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
-	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/storetest"
 )
-
-func memory(b bug) storetest.Harness {
-	return storetest.Harness{
-		Open:     func(testing.TB) store.Backend { return newReference(b) },
-		Synctest: true,
-	}
-}
-
-// The suite must pass on a correct backend.
-func TestReference(t *testing.T) {
-	storetest.Run(t, memory(""))
-}
 
 // broken names the bug that a child process plants into the reference.
 const broken = "STORETEST_BUG"
@@ -34,7 +22,12 @@ func TestBroken(t *testing.T) {
 	if !set {
 		t.Skip("run by TestMutants")
 	}
-	storetest.Run(t, memory(bug(name)))
+	switch b := bug(name); b {
+	case "namespaces share sessions", "every node has a namespace of its own":
+		storetest.Run(t, apart(b))
+	default:
+		storetest.Run(t, memory(b))
+	}
 }
 
 // mutants are broken backends, each with the rule that must catch it (others
@@ -83,6 +76,8 @@ var mutants = []struct {
 	{"IDs lose their spaces", "names/every ID that CheckID accepts is a session of its own"},
 	{"IDs are unescaped", "names/every ID that CheckID accepts is a session of its own"},
 	{"long IDs are accepted", "names/every other ID is ErrInvalidID"},
+	{"namespaces share sessions", "names/sessions of another namespace are others"},
+	{"every node has a namespace of its own", "names/the nodes of one storage name the same namespace"},
 
 	{"initial values are lost", "lives/Create stores the initial values with the session"},
 	{"nil initial values are stored", "lives/Create stores the initial values with the session"},
@@ -160,32 +155,56 @@ var mutants = []struct {
 
 var failedRule = regexp.MustCompile(`(?m)^ *--- FAIL: TestBroken/(\S+/\S+)`)
 
-// The suite must fail on each broken backend, by the rule that forbids the bug.
+// The suite must fail on each broken backend, by the rule that forbids the bug,
+// and every rule must be able to fail.
 func TestMutants(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process for each broken backend")
 	}
-	for _, m := range mutants {
-		t.Run(string(m.bug), func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$", "-test.timeout=20s")
-			cmd.Env = append(os.Environ(), broken+"="+string(m.bug))
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatalf("the suite on a backend with the bug %q passes, want a failure", m.bug)
-			}
-			var failed []string
-			for _, f := range failedRule.FindAllSubmatch(out, -1) {
-				failed = append(failed, strings.ReplaceAll(string(f[1]), "_", " "))
-			}
-			if !slices.Contains(failed, m.rule) {
-				t.Errorf("the suite on a backend with the bug %q fails by %q, want %q among them\n%s", m.bug, failed, m.rule, tail(out))
-			}
-			if !strings.Contains(string(out), "rule: ") {
-				t.Errorf("the failure names no rule:\n%s", tail(out))
-			}
-		})
+	var (
+		mu  sync.Mutex
+		bit = make(map[string]bool) // guarded by mu; the rules that some backend broke
+	)
+	t.Run("bugs", func(t *testing.T) {
+		for _, m := range mutants {
+			t.Run(string(m.bug), func(t *testing.T) {
+				t.Parallel()
+				failed := brokenRules(t, m.bug)
+				if !slices.Contains(failed, m.rule) {
+					t.Errorf("the suite on a backend with the bug %q fails by %q, want %q among them", m.bug, failed, m.rule)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, rule := range failed {
+					bit[rule] = true
+				}
+			})
+		}
+	})
+	for _, rule := range storetest.RuleNames() {
+		if !bit[rule] {
+			t.Errorf("no broken backend breaks the rule %q", rule)
+		}
 	}
 }
 
-func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
+// brokenRules runs the suite on a backend with the bug and returns the rules
+// that it finds broken.
+func brokenRules(t *testing.T, b bug) (rules []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$", "-test.timeout=20s")
+	cmd.Env = append(os.Environ(), broken+"="+string(b))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatalf("the suite on a backend with the bug %q passes, want a failure", b)
+	}
+	for _, f := range failedRule.FindAllSubmatch(out, -1) {
+		rules = append(rules, strings.ReplaceAll(string(f[1]), "_", " "))
+	}
+	for _, part := range []string{"rule: ", "got: ", "want: "} {
+		if !strings.Contains(string(out), part) {
+			t.Fatalf("the failure does not say %q:\n%s", part, out[max(0, len(out)-2000):])
+		}
+	}
+	return rules
+}

@@ -31,6 +31,8 @@ type env struct {
 	lease time.Duration // short, to be waited for
 
 	broken atomic.Bool // a check has failed: the whole script is to end
+	due    time.Time   // see hurry
+	heldUp bool        // the script came too late to prove anything
 
 	mu      sync.Mutex
 	secrets []string         // guarded by mu; the random parts of the IDs in use
@@ -70,10 +72,19 @@ func (x *env) guarded(f func()) {
 // fail reports the violation of the rule and ends the script.
 func (x *env) fail(call, got, want string) {
 	x.t.Helper()
+	if !x.due.IsZero() && !time.Now().Before(x.due) {
+		x.heldUp = true
+		panic(stopped{})
+	}
 	x.broken.Store(true)
 	x.t.Errorf("\nrule: %s\ncall: %s\ngot:  %s\nwant: %s", x.rule, call, got, want)
 	panic(stopped{})
 }
+
+// hurry says that the calls that follow, up to endsAfter, prove something only
+// until due: a short lease has to last that long. On a busy machine they may come
+// too late, and then the rule begins again.
+func (x *env) hurry(due time.Time) { x.due = due }
 
 // together runs f(0) … f(n-1) at the same time and waits for all of them. When
 // a check of one fails, the others end at their next call.
@@ -136,6 +147,7 @@ type node struct {
 type handle struct {
 	x    *env
 	name string
+	id   string
 	raw  store.Store
 }
 
@@ -167,7 +179,7 @@ func specOf(options []option) spec {
 }
 
 // adopt gives the Store that a call returned a name.
-func (n *node) adopt(call string, raw store.Store, err error) (*handle, result) {
+func (n *node) adopt(call, id string, raw store.Store, err error) (*handle, result) {
 	n.x.t.Helper()
 	r := n.x.result(call, nil, err)
 	if err != nil {
@@ -181,7 +193,7 @@ func (n *node) adopt(call string, raw store.Store, err error) (*handle, result) 
 	}
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()
-	h := &handle{n.x, fmt.Sprintf("%s, handle %d", n.name, len(n.x.began)+1), raw}
+	h := &handle{n.x, fmt.Sprintf("%s, handle %d", n.name, len(n.x.began)+1), id, raw}
 	n.x.began = append(n.x.began, h)
 	return h, r
 }
@@ -195,7 +207,7 @@ func (n *node) tryCreate(id string, options ...option) (*handle, result) {
 	n.x.t.Helper()
 	s := specOf(options)
 	raw, err := n.backend.Create(n.x.ctx, id, s.initial, s.terms)
-	return n.adopt(n.name+": Create(id, "+show(s.initial)+", "+show(s.terms)+")", raw, err)
+	return n.adopt(n.name+": Create(id, "+show(s.initial)+", "+show(s.terms)+")", id, raw, err)
 }
 
 func (n *node) create(id string, options ...option) *handle {
@@ -215,7 +227,7 @@ func (n *node) tryAttach(id string, options ...option) (*handle, result) {
 	n.x.t.Helper()
 	t := specOf(options).terms
 	raw, err := n.backend.Attach(n.x.ctx, id, t)
-	return n.adopt(n.name+": Attach(id, "+show(t)+")", raw, err)
+	return n.adopt(n.name+": Attach(id, "+show(t)+")", id, raw, err)
 }
 
 func (n *node) attach(id string, options ...option) *handle {
@@ -236,7 +248,7 @@ func (n *node) tryResume(id string, options ...option) (*handle, result) {
 	n.x.t.Helper()
 	t := specOf(options).terms
 	raw, err := n.backend.Resume(n.x.ctx, id, t)
-	return n.adopt(n.name+": Resume(id, "+show(t)+")", raw, err)
+	return n.adopt(n.name+": Resume(id, "+show(t)+")", id, raw, err)
 }
 
 func (n *node) resume(id string, options ...option) *handle {
@@ -509,6 +521,7 @@ func (r renewal) gives(want ...error) {
 // the call that leased it.
 func (x *env) endsAfter(start time.Time, least time.Duration, probe func() result) {
 	x.t.Helper()
+	x.due = time.Time{}
 	patience := 4*least + 10*time.Second
 	for {
 		r := probe()

@@ -104,8 +104,9 @@ var valueRules = []rule{
 	{name: "Create does not retain its initial values", run: func(x *env) {
 		for _, size := range sizes {
 			initial := entries("k", patterned(size), "l", "v")
-			raw, err := x.a.backend.Create(x.ctx, x.id(), initial, store.Terms{Lease: long})
-			s, r := x.a.adopt(x.a.name+": Create(id, …)", raw, err)
+			id := x.id()
+			raw, err := x.a.backend.Create(x.ctx, id, initial, store.Terms{Lease: long})
+			s, r := x.a.adopt(x.a.name+": Create(id, …)", id, raw, err)
 			r.ok()
 			clobber(initial[0].Value)
 			initial[1] = store.Entry{Key: "m", Value: []byte("w")}
