@@ -1,0 +1,119 @@
+package redisstore_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/testserver"
+)
+
+// addr is the server of the examples.
+var addr = "localhost:6379"
+
+// The examples need a server, so this runs them.
+func TestExamples(t *testing.T) {
+	addr = testserver.SharedRedis(t).Addr
+	ExampleNew()
+	ExampleNewCache()
+	ExampleBackend()
+	ExampleStore_Commit()
+}
+
+func ExampleNew() {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	backend, err := redisstore.New(client, &redisstore.Options{Namespace: "chat"})
+	if err != nil {
+		log.Panic(err)
+	}
+	defer backend.Close()
+
+	sessions := store.New(backend, nil)
+	defer sessions.Close(ctx)
+	sess, err := sessions.Create(ctx, store.NewID())
+	if err != nil {
+		log.Panic(err)
+	}
+	defer sess.Destroy(ctx)
+
+	const UserID = store.Key[string]("userId")
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Panic(err)
+	}
+	id, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(id) // u-42
+}
+
+func ExampleNewCache() {
+	client := redis.NewClient(&redis.Options{
+		Addr:            addr,
+		Protocol:        3,
+		ClientSideCache: redisstore.NewCache(redis.CacheConfig{MaxEntries: 100_000}),
+	})
+	defer client.Close()
+	backend, err := redisstore.New(client, nil) // reads through the cache
+	if err != nil {
+		log.Panic(err)
+	}
+	defer backend.Close()
+}
+
+func ExampleBackend() {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	backend, err := redisstore.New(client, nil)
+	if err != nil {
+		log.Panic(err)
+	}
+	defer backend.Close()
+
+	id := store.NewID()
+	first, err := backend.Create(ctx, id, nil, store.Terms{Lease: time.Minute})
+	if err != nil {
+		log.Panic(err)
+	}
+	if err := backend.Suspend(ctx, first, 10*time.Second); err != nil {
+		log.Panic(err)
+	}
+	second, err := backend.Resume(ctx, id, store.Terms{Lease: time.Minute})
+	if err != nil {
+		log.Panic(err)
+	}
+	defer second.Destroy(ctx)
+	fmt.Println(first.Set(ctx, "k", nil)) // the session has ended
+}
+
+func ExampleStore_Commit() {
+	ctx := context.Background()
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	backend, err := redisstore.New(client, nil)
+	if err != nil {
+		log.Panic(err)
+	}
+	defer backend.Close()
+	s, err := backend.Create(ctx, store.NewID(), nil, store.Terms{Lease: time.Minute})
+	if err != nil {
+		log.Panic(err)
+	}
+	defer s.Destroy(ctx)
+
+	absent := []store.Entry{{Key: "seat"}}
+	mine := []store.Entry{{Key: "seat", Value: []byte("12A")}}
+	_, err = store.Commit(ctx, s, absent, mine)
+	fmt.Println(err) // <nil>
+	current, err := store.Commit(ctx, s, absent, mine)
+	fmt.Printf("%v: %s\n", err, current[0]) // the values changed in the meantime: 12A
+}
