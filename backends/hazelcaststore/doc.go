@@ -1,2 +1,86 @@
-// Package hazelcaststore keeps sessions on a Hazelcast cluster.
+/*
+Package hazelcaststore keeps sessions on a Hazelcast cluster, so that all processes
+of an application share them.
+
+	client, err := hazelcast.StartNewClientWithConfig(ctx, config)
+	…
+	backend, err := hazelcaststore.New(ctx, client, nil)
+	…
+	sessions := store.New(backend, nil)
+
+The caller keeps the client and shuts it down, after the backend. Any Hazelcast 5
+member will do; no code runs on the members.
+
+# Configuration of the members
+
+The map needs a default time to live. Without one [New] refuses to work and prints
+the lines to add, because a replaced entry falls back to that default: without it,
+the sessions of a process that died would stay for ever. Choose a little more than
+the longest lease or grace period in use:
+
+	<map name="*:sessions">
+	  <time-to-live-seconds>300</time-to-live-seconds>
+	  <backup-count>1</backup-count>
+	</map>
+
+The README of this package has the whole configuration with reasons.
+
+# Layout
+
+All sessions of a namespace are entries of one map, called by the namespace and
+":sessions". An entry's key is the session ID, with every byte other than A-Z a-z
+0-9 _ . - written as %XX. Its value is a byte array that holds the whole session:
+a random token that tells this life from others, its deadline, and all keys and
+values. The comment of the package internal/document gives it byte by byte, for
+readers in other languages.
+
+Every write replaces the document by a compare-and-swap against the one that was
+seen last, so that the check of the life, the values expected, the limits and the
+write itself are one atomic step, for one key or many. Writes of one session that
+come while another is under way are carried together by the next. A writer that
+keeps losing against other processes locks the entry for one write, which is for
+fairness and not for correctness.
+
+# Round trips
+
+While no other process writes to the session, Create, Set, Delete, Commit, Renew (for
+each session), Suspend and Destroy take one round trip; so do Get, Has, GetMany, Keys
+and Attach; Resume takes two. A refused Commit takes one. A write that meets another
+process's takes two more for each time that it loses. A lease or grace period beyond the
+default time to live takes two more for each write.
+
+All of them move the whole document; a write moves two. Hazelcast cannot look into a
+document, so Has is as dear as Get. Keep sessions small: values of kilobytes, not
+megabytes.
+
+# Leases
+
+The document's deadline ends a session, and the entry outlasts it by the default time
+to live at most. Whoever finds a session past its deadline removes the entry before
+reporting that it has ended; so it has ended for all, whatever their clocks say.
+
+Deadlines are on the clock of the cluster, which every Backend finds out to a few
+milliseconds when it starts and then once a minute, and carries on by the monotonic
+clock. The clocks of the processes do not matter. Those of the members should be kept
+by NTP: they drop entries by their own clocks, with two seconds of leeway.
+
+Deadlines are rounded up to milliseconds. Leases beyond ten years count as ten years.
+
+# Lost replies
+
+Each document carries the last writers and what they wrote last. A write whose reply
+was lost is repeated, byte for byte, until the answer shows whether it took effect: the
+same bytes never recur, so it cannot take effect twice, and a refusal that comes from the
+client's own second try is seen through. Only when the cluster stays silent, or the
+session is gone in the meantime, does the write fail with [store.ErrUnknownOutcome].
+Leave the client's RedoOperation off: it may repeat the creation of a session by itself.
+
+# The client
+
+Some calls of the client look at their context only between sleeps of up to a second or
+two. The backend returns when the context ends all the same; the call finishes by itself,
+and Close waits for it. A call whose context has no deadline ends after Options.Timeout.
+
+A near cache is refused unless [Options].NearCache allows it.
+*/
 package hazelcaststore
