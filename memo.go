@@ -26,18 +26,19 @@ type memoEntry struct {
 	value any // a *T
 }
 
-// remembered returns the value that was decoded from raw earlier, or nil. It
+// remembered returns the value that c decoded from raw earlier, or nil. It
 // belongs to the memo: copy it.
-func remembered[T any](s *Session, key string, c codec.Codec, raw []byte) *T {
+func remembered[T any](s *Session, c codec.Codec, raw []byte) *T {
 	m := s.memo.Load()
 	if m == nil {
 		return nil
 	}
 	for i := range m.entries {
 		e := &m.entries[i]
-		if unsafe.SliceData(e.raw) == unsafe.SliceData(raw) && len(e.raw) == len(raw) && e.key == key && e.codec == c {
-			v, _ := e.value.(*T)
-			return v
+		if unsafe.SliceData(e.raw) == unsafe.SliceData(raw) && len(e.raw) == len(raw) {
+			if v, ok := e.value.(*T); ok && e.codec == c {
+				return v
+			}
 		}
 	}
 	return nil

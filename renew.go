@@ -128,7 +128,8 @@ func (ss *Sessions) startRound(sh *shard) {
 // not be asked about again and again until the next round is due.
 func (ss *Sessions) renewRound(handles []*Session) {
 	turn := ss.lease / renewalsPerLease
-	ctx, cancel := context.WithTimeout(ss.renewals.ctx, turn)
+	// A little less than a turn, so that this round is over when the next is due.
+	ctx, cancel := context.WithTimeout(ss.renewals.ctx, turn*7/8)
 	defer cancel()
 	for {
 		var again []*Session

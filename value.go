@@ -8,30 +8,40 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// get reads the value under key into *v. Scalars take a short way on which v
-// does not escape. Its errors are not wrapped yet.
-func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (T, error) {
-	var v T
-	raw, done, err := s.getScalar(ctx, key, c, &v)
-	if done || err != nil {
+// get reads and decodes the value under key. Its errors are not wrapped yet.
+//
+// This is the hot path. Scalars are decoded by a type switch on &v, through
+// functions that do not let v escape; for a struct that has not changed the memo
+// has the value.
+func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (v T, err error) {
+	raw, err := s.getRaw(ctx, key)
+	if err != nil {
 		return v, err
-	}
-	return decode[T](s, key, c, raw)
-}
-
-// getScalar reads the bytes under key. If they are a scalar of the type that v
-// points to, it stores that in *v and is done.
-func (s *Session) getScalar(ctx context.Context, key string, c codec.Codec, v any) (raw []byte, done bool, err error) {
-	if err := s.usableKey(key); err != nil {
-		return nil, false, err
-	}
-	if raw, err = s.raw.Get(ctx, key); err != nil {
-		return nil, false, s.noticed(err)
 	}
 	if c == nil {
 		c = s.sessions.codec
 	}
-	return raw, s.sessions.sealer == nil && codec.DecodeScalar(c, raw, v), nil
+	if s.memo.Load() != nil {
+		if kept := remembered[T](s, c, raw); kept != nil {
+			return *kept, nil
+		}
+	}
+	if s.sessions.sealer == nil && codec.DecodeScalar(c, raw, &v) {
+		return v, nil
+	}
+	return decodeAnew[T](s, key, c, raw)
+}
+
+// getRaw reads the bytes under key.
+func (s *Session) getRaw(ctx context.Context, key string) ([]byte, error) {
+	if s == nil || s.ended.Load() != nil || len(key) > s.sessions.limits.KeyLength {
+		return nil, s.usableKey(key)
+	}
+	raw, err := s.raw.Get(ctx, key)
+	if err != nil {
+		return nil, s.noticed(err)
+	}
+	return raw, nil
 }
 
 // decode turns the bytes stored under key into a value.
@@ -39,8 +49,8 @@ func decode[T any](s *Session, key string, c codec.Codec, raw []byte) (T, error)
 	if c == nil {
 		c = s.sessions.codec
 	}
-	if v := remembered[T](s, key, c, raw); v != nil {
-		return *v, nil
+	if kept := remembered[T](s, c, raw); kept != nil {
+		return *kept, nil
 	}
 	return decodeAnew[T](s, key, c, raw)
 }
