@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -156,5 +155,5 @@ func TestMembersKilledUnderLoad(t *testing.T) {
 		refused += r.refused
 		found += n
 	}
-	t.Log(fmt.Sprintf("three members killed in turn: %d writes acknowledged, %d unknown, %d refused; %d found afterwards", acknowledged, unknown, refused, found))
+	t.Logf("three members killed in turn: %d writes acknowledged, %d unknown, %d refused; %d found afterwards", acknowledged, unknown, refused, found)
 }

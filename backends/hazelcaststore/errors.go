@@ -51,7 +51,19 @@ func (b *Backend) describe(key string, err error) error {
 		// Only the backend's own limit ends a call with this error.
 		return &clusterError{noAnswer(b.timeout), err}
 	}
-	return &clusterError{"hazelcast: " + strings.ReplaceAll(err.Error(), key, "…"), err}
+	return &clusterError{"hazelcast: " + strings.ReplaceAll(summary(err.Error()), key, "…"), err}
+}
+
+// summary returns the one line of text that says what went wrong. The client puts a
+// member's whole stack trace before it.
+func summary(text string) string {
+	last := text
+	for line := range strings.Lines(text) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" && !strings.HasPrefix(line, "\t") {
+			last = line
+		}
+	}
+	return strings.TrimPrefix(last, ": ")
 }
 
 func noAnswer(limit time.Duration) string {
