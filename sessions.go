@@ -92,6 +92,7 @@ func (l Limits) withDefaults() Limits {
 type Sessions struct {
 	backend      Backend
 	codec        codec.Codec
+	scalars      codec.Codec // codec, where the stored bytes are its own; nil with a sealer
 	lease        time.Duration
 	grace        time.Duration
 	limits       Limits
@@ -123,6 +124,9 @@ func New(backend Backend, opts *Options) *Sessions {
 		limits:       o.Limits.withDefaults(),
 		sealer:       o.Sealer,
 		onRenewError: o.OnRenewError,
+	}
+	if o.Sealer == nil {
+		ss.scalars = o.Codec
 	}
 	ss.registry.init()
 	ss.renewals.init()

@@ -28,7 +28,30 @@ func (k Key[T]) bound() CodecKey[T] { return CodecKey[T]{name: string(k)} }
 
 // Get returns the value, or an error that satisfies errors.Is(err, [ErrNotFound]).
 func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
-	v, err := get[T](ctx, s, string(k), nil)
+	// The hot path. A scalar is decoded by a type switch on &v, through functions
+	// that do not let v escape; a struct that has not changed is in the memo.
+	var v T
+	if !s.ready(len(k)) {
+		return v, wrap("get", string(k), s.usableKey(string(k)))
+	}
+	raw, err := s.raw.Get(ctx, string(k))
+	if err != nil {
+		return v, wrap("get", string(k), s.noticed(err))
+	}
+	if s.memo.Load() != nil {
+		if kept := remembered[T](s, s.sessions.codec, raw); kept != nil {
+			return *kept, nil
+		}
+	}
+	if codec.DecodeScalar(s.sessions.scalars, raw, &v) {
+		return v, nil
+	}
+	return k.decodeAnew(s, raw)
+}
+
+//go:noinline
+func (k Key[T]) decodeAnew(s *Session, raw []byte) (T, error) {
+	v, err := decodeAnew[T](s, string(k), s.sessions.codec, raw)
 	if err != nil {
 		return v, wrap("get", string(k), err)
 	}

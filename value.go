@@ -9,39 +9,37 @@ import (
 )
 
 // get reads and decodes the value under key. Its errors are not wrapped yet.
-//
-// This is the hot path. Scalars are decoded by a type switch on &v, through
-// functions that do not let v escape; for a struct that has not changed the memo
-// has the value.
-func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (v T, err error) {
+func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (T, error) {
 	raw, err := s.getRaw(ctx, key)
 	if err != nil {
-		return v, err
+		var zero T
+		return zero, err
 	}
 	if c == nil {
 		c = s.sessions.codec
 	}
-	if s.memo.Load() != nil {
-		if kept := remembered[T](s, c, raw); kept != nil {
-			return *kept, nil
-		}
-	}
-	if s.sessions.sealer == nil && codec.DecodeScalar(c, raw, &v) {
-		return v, nil
+	if kept := remembered[T](s, c, raw); kept != nil {
+		return *kept, nil
 	}
 	return decodeAnew[T](s, key, c, raw)
 }
 
 // getRaw reads the bytes under key.
 func (s *Session) getRaw(ctx context.Context, key string) ([]byte, error) {
-	if s == nil || s.ended.Load() != nil || len(key) > s.sessions.limits.KeyLength {
-		return nil, s.usableKey(key)
+	if err := s.usableKey(key); err != nil {
+		return nil, err
 	}
 	raw, err := s.raw.Get(ctx, key)
 	if err != nil {
 		return nil, s.noticed(err)
 	}
 	return raw, nil
+}
+
+// ready reports whether the handle and a key of n bytes can be used, in few
+// enough words to be inlined; usableKey says why not.
+func (s *Session) ready(n int) bool {
+	return s != nil && s.ended.Load() == nil && n <= s.sessions.limits.KeyLength
 }
 
 // decode turns the bytes stored under key into a value.

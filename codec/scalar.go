@@ -1,5 +1,10 @@
 package codec
 
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
 // AppendScalar appends to dst the encoding of *v by c, if c is a built-in codec and v a pointer to
 // a scalar that it encodes without its library: string, bool, an integer or a float,
 // []byte, time.Time. It reports whether it did, and neither allocates for itself
@@ -20,6 +25,19 @@ func AppendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 func DecodeScalar(c Codec, data []byte, v any) bool {
 	switch c.(type) {
 	case msgpackCodec:
+		// The commonest values by far, ahead of the type switch over all scalars.
+		switch p := v.(type) {
+		case *string:
+			if n := len(data) - 1; n >= 0 && n <= fixStrHigh-fixStrLow && data[0] == fixStrLow+byte(n) {
+				*p = unsafe.String(unsafe.SliceData(data[1:]), n)
+				return true
+			}
+		case *int64:
+			if len(data) == 9 && data[0] == codeInt64 {
+				*p = int64(binary.BigEndian.Uint64(data[1:]))
+				return true
+			}
+		}
 		return decodeMsgpackScalar(data, v)
 	case jsonCodec:
 		return decodeJSONScalar(data, v)
