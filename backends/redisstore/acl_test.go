@@ -32,6 +32,7 @@ func rule(t *testing.T, namespace string) []string {
 func TestContractWithTLSAndLeastRights(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			rights := rule(t, "test-*")
 			server := testserver.RedisTLS(t, []string{"user app on >pw " + strings.Join(rights, " ")}, testserver.WithFlavour(flavour))
 			contract(t, redisstore.Options{}, func(t testing.TB) redis.UniversalClient {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -77,6 +78,46 @@ func BenchmarkStore(b *testing.B) {
 				each(b, callers, func(i int) error { return op.run(client, backend, targets[i]) })
 			})
 		}
+	}
+}
+
+// BenchmarkRatio does a raw and a fenced operation in turn, one caller, so that
+// what disturbs the one disturbs the other. "ratio" is the throughput of ours by
+// that of the raw client.
+func BenchmarkRatio(b *testing.B) {
+	server := testserver.SharedRedis(b)
+	client := dial(b, server.URL)
+	backend := open(b, client, redisstore.Options{})
+	value := []byte("\xa9user-1234")
+	ctx := context.Background()
+	id, s := create(b, backend, store.Entry{Key: "userId", Value: value})
+	hash := "raw:" + id
+	b.Cleanup(func() { client.Del(ctx, hash); s.Destroy(ctx) })
+	for _, bb := range []struct {
+		name      string
+		raw, ours func() error
+	}{
+		{"op=Get", func() error { return client.HGet(ctx, hash, "userId").Err() }, func() error { _, err := s.Get(ctx, "userId"); return err }},
+		{"op=Set", func() error { return client.HSet(ctx, hash, "userId", value).Err() }, func() error { return s.Set(ctx, "userId", value) }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			if err := client.HSet(ctx, hash, "userId", value).Err(); err != nil {
+				b.Fatal(err)
+			}
+			var raw, ours time.Duration
+			for b.Loop() {
+				start := time.Now()
+				if err := bb.raw(); err != nil {
+					b.Fatal(err)
+				}
+				middle := time.Now()
+				if err := bb.ours(); err != nil {
+					b.Fatal(err)
+				}
+				raw, ours = raw+middle.Sub(start), ours+time.Since(middle)
+			}
+			b.ReportMetric(float64(raw)/float64(ours), "ratio")
+		})
 	}
 }
 

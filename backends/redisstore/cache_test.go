@@ -33,13 +33,17 @@ func TestCacheAnswersReads(t *testing.T) {
 	b := open(t, dial(t, "redis://"+p.addr, cached), redisstore.Options{})
 	_, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
 	wantGet(t, "the first time", s, "v")
-	p.arm(nothing, "", nil)
-	for range 100 {
-		wantGet(t, "again", s, "v")
-	}
-	if n := p.count("hmget"); n > 0 {
-		t.Errorf("100 reads of a cached value sent %d commands, want 0", n)
-	}
+	// The server's notice of Create may come late and cost one more read.
+	eventually(t, "100 reads of a cached value", func() error {
+		p.arm(nothing, "", nil)
+		for range 100 {
+			wantGet(t, "again", s, "v")
+		}
+		if n := p.count("hmget"); n > 0 {
+			return fmt.Errorf("%d commands were sent, want 0", n)
+		}
+		return nil
+	}, func(err error) bool { return err == nil })
 }
 
 // What this process has written, it reads, on every handle and however many

@@ -25,6 +25,7 @@ func dialCluster(t testing.TB, c *testserver.Cluster) *redis.ClusterClient {
 func TestCluster(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			c := testserver.RedisCluster(t, testserver.WithFlavour(flavour))
 			t.Run("contract", func(t *testing.T) {
 				contract(t, redisstore.Options{}, func(t testing.TB) redis.UniversalClient { return dialCluster(t, c) })

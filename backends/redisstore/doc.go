@@ -74,8 +74,8 @@ This is the least that an ACL user needs, for the namespace chat:
 
 	user app on >password resetkeys ~chat:* resetchannels -@all +eval +evalsha +hmget +hget +hset +hdel +hexists +hlen +hkeys +pttl +pexpire +unlink
 
-A client's handshake may use hello, client and select besides, and go on without
-where it is refused; a password needs +auth on none of the servers. A client of
+A client's handshake also tries HELLO and CLIENT SETINFO, and goes on without them
+where they are refused (client-side caching needs +hello). A client of
 a Cluster also needs +command and +cluster|slots. WaitReplicas needs +wait, and
 client-side caching +client|tracking.
 

@@ -82,6 +82,7 @@ func contract(t *testing.T, o redisstore.Options, dial func(testing.TB) redis.Un
 func TestContract(t *testing.T) {
 	for _, flavour := range testserver.Flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			server := testserver.SharedRedis(t, flavour)
 			contract(t, redisstore.Options{}, func(t testing.TB) redis.UniversalClient { return dial(t, server.URL) })
 		})

@@ -15,6 +15,7 @@ import (
 func TestSentinel(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			s := testserver.RedisSentinel(t, testserver.WithFlavour(flavour))
 			client := func(t testing.TB) redis.UniversalClient {
 				c := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: s.MasterName, SentinelAddrs: s.SentinelAddrs})
