@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sessionkv/store"
@@ -195,35 +193,24 @@ var failureRules = []rule{
 	{name: "Close while calls are under way ends them without a panic", run: func(x *env) {
 		n := x.spare()
 		s := n.session()
-		var (
-			begun  sync.WaitGroup
-			closed atomic.Bool
-		)
 		const writers = 4
-		begun.Add(writers)
+		race := newRace(writers, store.ErrClosed)
 		x.together(writers+1, func(i int) {
 			if i == writers {
-				begun.Wait()
-				if err := n.backend.Close(); err != nil {
-					x.fail("Close()", show(err), "no error")
-				}
-				closed.Store(true)
+				race.end(func() {
+					if err := n.backend.Close(); err != nil {
+						x.fail("Close()", show(err), "no error")
+					}
+				})
 				return
 			}
-			begin := sync.OnceFunc(begun.Done)
-			defer begin()
-			for {
-				over := closed.Load()
+			race.write(func(int) result {
 				r := s.set("k", "v")
-				begin()
-				switch {
-				case over || errors.Is(r.err, store.ErrClosed):
-					r.fails(store.ErrClosed)
-					return
-				case !errors.Is(r.err, store.ErrUnknownOutcome):
-					r.ok()
+				if errors.Is(r.err, store.ErrUnknownOutcome) {
+					r.err = nil // Close may cut off the reply
 				}
-			}
+				return r
+			})
 		})
 		s.get("k").fails(store.ErrClosed)
 	}},

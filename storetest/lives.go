@@ -283,12 +283,10 @@ var lifeRules = []rule{
 			s := x.a.create(id)
 			writers := []*handle{s, x.b.attach(id), x.a.attach(id), x.b.attach(id)}
 			var later *handle
-			race := newRace(len(writers))
+			race := newRace(len(writers), store.ErrDestroyed)
 			x.together(len(writers)+1, func(i int) {
 				if i == len(writers) {
-					race.begun.Wait()
-					s.destroy().ok()
-					race.over.Store(true)
+					race.end(func() { s.destroy().ok() })
 					s.get("k").fails(store.ErrDestroyed)
 					x.b.lacks(id)
 					later = x.b.create(id)
@@ -309,12 +307,11 @@ var lifeRules = []rule{
 			id := x.id()
 			s := x.a.create(id, with("k", "0"))
 			writers := []*handle{s, x.b.attach(id), x.a.attach(id)}
-			race := newRace(len(writers))
+			race := newRace(len(writers), store.ErrDestroyed)
 			x.together(len(writers)+1, func(i int) {
 				if i == len(writers) {
-					race.begun.Wait()
-					r := x.b.resume(id)
-					race.over.Store(true)
+					var r *handle
+					race.end(func() { r = x.b.resume(id) })
 					before := r.get("k").ok()
 					for range 5 {
 						r.get("k").gives(before.value)
@@ -327,29 +324,49 @@ var lifeRules = []rule{
 	}},
 }
 
-// A race is one between writers and the call that ends the life they write to.
+// A race is one between writers and the call that makes their writes fail.
 type race struct {
+	want  error          // what the writes fail with then
 	begun sync.WaitGroup // done when every writer has written
-	over  atomic.Bool    // set when the call has returned
+	over  chan struct{}  // closed when the call has returned
 }
 
-func newRace(writers int) *race {
-	r := new(race)
+func newRace(writers int, want error) *race {
+	r := &race{want: want, over: make(chan struct{})}
 	r.begun.Add(writers)
 	return r
 }
 
-// write repeats a write until the life has ended, and checks that one that
-// begins after the call has returned is refused.
+// end makes the call when every writer is at it.
+func (r *race) end(call func()) {
+	defer close(r.over)
+	r.begun.Wait()
+	call()
+}
+
+// write repeats a write until it fails as it must, and checks that one that
+// begins after the call has returned does.
 func (r *race) write(write func(n int) result) {
+	// Writers that went on for ever would hold up the very call that they race
+	// with, where processors are few.
+	const most = 200
 	begin := sync.OnceFunc(r.begun.Done)
 	defer begin()
 	for n := 0; ; n++ {
-		over := r.over.Load()
+		over := n == most
+		if over {
+			<-r.over
+		} else {
+			select {
+			case <-r.over:
+				over = true
+			default:
+			}
+		}
 		w := write(n)
 		begin()
-		if over || errors.Is(w.err, store.ErrDestroyed) {
-			w.fails(store.ErrDestroyed)
+		if over || errors.Is(w.err, r.want) {
+			w.fails(r.want)
 			return
 		}
 		w.ok()

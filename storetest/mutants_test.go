@@ -192,7 +192,7 @@ func TestMutants(t *testing.T) {
 // that it finds broken.
 func brokenRules(t *testing.T, b bug) (rules []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$", "-test.timeout=20s")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), broken+"="+string(b))
 	out, err := cmd.CombinedOutput()
 	if err == nil {

@@ -123,7 +123,6 @@ func (x *env) id() string {
 
 // discreet checks that err gives no ID away.
 func (x *env) discreet(call string, err error) {
-	x.t.Helper()
 	if err == nil {
 		return
 	}
@@ -281,56 +280,46 @@ func (n *node) suspend(s *handle, grace time.Duration) result {
 }
 
 func (s *handle) result(value any, err error, format string, args ...any) result {
-	s.x.t.Helper()
 	return s.x.result(s.name+": "+fmt.Sprintf(format, args...), value, err)
 }
 
 func (s *handle) get(key string) result {
-	s.x.t.Helper()
 	v, err := s.raw.Get(s.x.ctx, key)
 	return s.result(v, err, "Get(%s)", show(key))
 }
 
 func (s *handle) set(key, value string) result {
-	s.x.t.Helper()
 	return s.setBytes(key, []byte(value))
 }
 
 func (s *handle) setBytes(key string, value []byte) result {
-	s.x.t.Helper()
 	return s.result(nil, s.raw.Set(s.x.ctx, key, value), "Set(%s, %s)", show(key), show(value))
 }
 
 func (s *handle) has(key string) result {
-	s.x.t.Helper()
 	ok, err := s.raw.Has(s.x.ctx, key)
 	return s.result(ok, err, "Has(%s)", show(key))
 }
 
 func (s *handle) delete(key string) result {
-	s.x.t.Helper()
 	return s.result(nil, s.raw.Delete(s.x.ctx, key), "Delete(%s)", show(key))
 }
 
 func (s *handle) destroy() result {
-	s.x.t.Helper()
 	return s.result(nil, s.raw.Destroy(s.x.ctx), "Destroy()")
 }
 
 func (s *handle) getMany(keys ...string) result {
-	s.x.t.Helper()
 	v, err := store.GetMany(s.x.ctx, s.raw, keys)
 	return s.result(v, err, "GetMany(%s)", show(keys))
 }
 
 func (s *handle) commit(expect, write []store.Entry) result {
-	s.x.t.Helper()
 	current, err := store.Commit(s.x.ctx, s.raw, expect, write)
 	return s.result(current, err, "Commit(%s, %s)", show(expect), show(write))
 }
 
 func (s *handle) keys() result {
-	s.x.t.Helper()
 	keys, err := store.Keys(s.x.ctx, s.raw)
 	return s.result(keys, err, "Keys()")
 }
@@ -401,7 +390,9 @@ func bytesOf(v any) []byte {
 	}
 }
 
-// A result is what a call came to.
+// A result is what a call came to. Its checks mark themselves as helpers of the
+// test only when they fail: marking takes a lock, over which racing goroutines
+// would queue.
 type result struct {
 	x     *env
 	call  string
@@ -410,7 +401,6 @@ type result struct {
 }
 
 func (x *env) result(call string, value any, err error) result {
-	x.t.Helper()
 	if x.broken.Load() {
 		panic(stopped{}) // in another goroutine of together
 	}
@@ -435,8 +425,8 @@ func isEmpty(v any) bool { return v == nil || reflect.ValueOf(v).IsZero() }
 
 // ok checks that the call succeeded.
 func (r result) ok() result {
-	r.x.t.Helper()
 	if r.err != nil {
+		r.x.t.Helper()
 		r.x.fail(r.call, r.got(), "no error")
 	}
 	return r
@@ -444,33 +434,33 @@ func (r result) ok() result {
 
 // fails checks that the call failed with want.
 func (r result) fails(want error) {
-	r.x.t.Helper()
 	if !errors.Is(r.err, want) {
+		r.x.t.Helper()
 		r.x.fail(r.call, r.got(), "error: "+show(want))
 	}
 }
 
 // gives checks that the call succeeded with want. nil and empty differ.
 func (r result) gives(want ...any) {
-	r.x.t.Helper()
 	if w := likeValue(r.value, want); r.err != nil || !reflect.DeepEqual(r.value, w) {
+		r.x.t.Helper()
 		r.x.fail(r.call, r.got(), show(w))
 	}
 }
 
 // lists checks that the call succeeded with these names in this order.
 func (r result) lists(want ...string) {
-	r.x.t.Helper()
 	if got, _ := r.value.([]string); r.err != nil || !slices.Equal(got, want) {
+		r.x.t.Helper()
 		r.x.fail(r.call, r.got(), show(want))
 	}
 }
 
 // refused checks that a commit met other values, namely these.
 func (r result) refused(current ...any) {
-	r.x.t.Helper()
 	w := likeValue(r.value, current)
 	if !errors.Is(r.err, store.ErrConflict) || !reflect.DeepEqual(r.value, w) {
+		r.x.t.Helper()
 		r.x.fail(r.call, r.got(), show(w)+", error: "+show(store.ErrConflict))
 	}
 }
