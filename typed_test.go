@@ -230,6 +230,24 @@ func TestWrongTypeIsErrDecode(t *testing.T) {
 	}
 }
 
+// A number must come back as it was written or not at all.
+func TestNumbersAreNotCutOff(t *testing.T) {
+	ctx := t.Context()
+	for _, c := range []codec.Codec{codec.Msgpack, codec.JSON} {
+		s := create(t, open(t, &store.Options{Codec: c}), logins.To(300))
+		_, err := store.Key[int8]("logins").Get(ctx, s)
+		wantErr(t, c.Name()+": Get(300 as int8)", err, store.ErrDecode)
+		if got, err := store.Key[uint16]("logins").Get(ctx, s); got != 300 || err != nil {
+			t.Errorf("%s: Get(300 as uint16) = %d, %v, want 300", c.Name(), got, err)
+		}
+		if err := logins.Set(ctx, s, -1); err != nil {
+			t.Fatal(err)
+		}
+		_, err = store.Key[uint64]("logins").Get(ctx, s)
+		wantErr(t, c.Name()+": Get(-1 as uint64)", err, store.ErrDecode)
+	}
+}
+
 func TestNilIsRefused(t *testing.T) {
 	ctx := t.Context()
 	s := create(t, open(t, nil))

@@ -44,7 +44,8 @@ Stored bytes may come from anywhere. Decoding never panics because of them and
 needs memory in proportion to their length (times the size of the largest slice or
 map element in the Go type). Beyond what the libraries refuse, [Msgpack] refuses bytes after the value,
 lengths that exceed the data anywhere in it (also in fields that the Go
-type does not have), and nesting deeper than 1000. [JSON] has the bounds of encoding/json.
+type does not have), nesting deeper than 1000, and an integer that does not fit into the Go type where the value as a whole is
+one (in the fields of structs the library cuts it off). [JSON] has the bounds of encoding/json.
 
 # Errors
 

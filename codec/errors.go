@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// errOverflow: an integer does not fit into the type.
+var errOverflow = errors.New("the number is too large or too small for the type")
+
 var errNoCodec = errors.New("codec: the codec is nil; use codec.Msgpack, codec.JSON or codec.Raw")
 
 func errNilPointer(c Codec, t reflect.Type) error {
@@ -73,7 +76,7 @@ func cause(err error) string {
 		return fmt.Sprintf("a JSON %s%s for a Go %v, at byte %d", kind, where, wrongType.Type, wrongType.Offset)
 	case errors.As(err, &badType), errors.As(err, &badValue), errors.As(err, &broken), errors.As(err, &trailing), errors.As(err, &panicked):
 		return text
-	case err == errExtension, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
+	case err == errExtension, err == errOverflow, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
 		return text
 	}
 	return fmt.Sprintf("a %T, which errors.As can reach", err)

@@ -39,6 +39,14 @@ func (c msgpackCodec) Decode(data []byte, v any) error {
 	if decodeMsgpackScalar(data, v) {
 		return nil
 	}
+	if t := p.Type().Elem(); t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 && planOf(t).msgpackBasic {
+		if decodeMsgpackScalar(data, basic(t.Kind(), p.UnsafePointer())) {
+			return nil
+		}
+		if isInteger(data) {
+			return decodeError(c, v, describeMsgpack(data), errOverflow)
+		}
+	}
 	r := readers.Get().(*reader)
 	defer r.release()
 	if err := r.reset(data); err != nil {

@@ -232,11 +232,39 @@ type number interface {
 
 // setInt stores the integer that data holds. A number that does not fit is
 // cut off, as the library does it.
+// setInt stores an integer that fits.
 func setInt[N number](v *N, data []byte) bool {
 	n, ok := integer(data)
-	if ok {
+	if ok && fits[N](n, data[0]) {
 		*v = N(n)
+		return true
 	}
+	return false
+}
+
+// fits reports whether the integer n, read behind code, is one that an N can hold. The library cuts
+// off what does not fit; a session that reads another number than was written is worse
+// than an error.
+func fits[N number](n int64, code byte) bool {
+	var zero N
+	beyondInt64 := code == codeUint64 && n < 0
+	switch {
+	case N(1)/2 != 0: // a float, which rounds
+		return true
+	case zero-1 < 0:
+		return !beyondInt64 && int64(N(n)) == n
+	case beyondInt64:
+		return unsafe.Sizeof(zero) == 8
+	}
+	return n >= 0 && uint64(N(n)) == uint64(n)
+}
+
+// isInteger reports whether data is a msgpack integer.
+func isInteger(data []byte) bool {
+	if len(data) == 0 {
+		return false
+	}
+	_, ok := integer(data)
 	return ok
 }
 
