@@ -69,3 +69,17 @@ func TestBackendWithoutAbilities(t *testing.T) {
 		t.Errorf("Get() after refused operations = %d, %v, want 1", got, err)
 	}
 }
+
+// silent refuses conditional writes without saying what it found.
+type silent struct{ store.Store }
+
+func (silent) Commit(context.Context, []store.Entry, []store.Entry) ([][]byte, error) {
+	return nil, store.ErrConflict
+}
+
+func TestCommitWithoutCurrentValuesIsAnError(t *testing.T) {
+	_, err := store.Commit(t.Context(), silent{}, []store.Entry{{Key: "a"}}, nil)
+	if err == nil || errors.Is(err, store.ErrConflict) {
+		t.Errorf("Commit() of a backend that returns no current values = %v, want an error that is no conflict", err)
+	}
+}

@@ -177,8 +177,15 @@ func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]by
 	if err := distinct(write); err != nil {
 		return nil, err
 	}
-	return c.Commit(ctx, expect, write)
+	current, err = c.Commit(ctx, expect, write)
+	if errors.Is(err, ErrConflict) && len(current) != len(expect) {
+		return nil, errCommitContract
+	}
+	return current, err
 }
+
+// errCommitContract keeps a mistake in a backend from becoming a panic above it.
+var errCommitContract = errors.New("the backend breaks the contract of Commit: a refusal without all current values")
 
 // A KeyLister is a [Store] that can name its keys.
 type KeyLister interface {
