@@ -1,0 +1,81 @@
+// Package cli is the command line of the benchmark tool.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/report"
+)
+
+// The exit codes.
+const (
+	done        = 0
+	failed      = 1
+	wrongUsage  = 2
+	interrupted = 130
+)
+
+// Main runs the tool until it is done or ctx ends, and returns the exit code.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return done
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return wrongUsage
+	}
+	// Before anything is measured, so that no result is lost for want of a place.
+	out, err := openOutputs(o)
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return failed
+	}
+	r := &report.Report{Time: time.Now().UTC().Truncate(time.Second), Command: commandLine(args), Machine: report.ThisMachine()}
+	err = run(ctx, o, r, newProgress(stderr))
+	r.Interrupted = ctx.Err() != nil
+	if r.Interrupted && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if werr := r.Text(stdout); err == nil {
+		err = werr
+	}
+	if werr := out.write(r); err == nil {
+		err = werr
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(stderr, "bench:", oneLine(err))
+		return failed
+	case r.Interrupted:
+		return interrupted
+	}
+	return done
+}
+
+// commandLine repeats the command without passwords.
+func commandLine(args []string) string {
+	words := []string{"go run ./bench"}
+	for _, a := range args {
+		if i := strings.Index(a, "://"); i >= 0 {
+			flag, url := "", a
+			if strings.HasPrefix(a, "-") {
+				name, value, _ := strings.Cut(a, "=")
+				flag, url = name+"=", value
+			}
+			a = flag + address.Redact(url)
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
+}
+
+// oneLine joins the lines of an error.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/delay"
+	"github.com/sessionkv/store/bench/internal/drive"
+	"github.com/sessionkv/store/bench/internal/report"
+	"github.com/sessionkv/store/bench/internal/system"
+	"github.com/sessionkv/store/bench/internal/workload"
+)
+
+// cleanupTimeout bounds the removal of what the run made.
+const cleanupTimeout = time.Minute
+
+// run measures what o asks for.
+func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
+	special := o.goals || o.growth || o.compareCodecs
+	if special {
+		if err := runSpecial(ctx, o, r, p); err != nil {
+			return err
+		}
+		if o.goals || len(o.stores) == 0 {
+			return nil
+		}
+	}
+	if len(o.stores) == 0 {
+		o.stores = []string{"memory:"}
+	}
+	if len(o.workloads) == 0 {
+		w, _ := workload.Named("b")
+		o.workloads = []workload.Workload{w}
+	}
+	if len(o.workers) == 0 {
+		o.workers = []int{16}
+	}
+	if o.htmlFile != "" && !o.compareCodecs {
+		if err := compareCodecs(ctx, r, p); err != nil {
+			return err
+		}
+	}
+	switch o.value {
+	case "claims":
+		return runCases(ctx, o, r, p, workload.ClaimsPool())
+	case "rooms":
+		return runCases(ctx, o, r, p, workload.RoomsPool())
+	case "handshake":
+		return runCases(ctx, o, r, p, workload.HandshakePool())
+	}
+	return runCases(ctx, o, r, p, workload.StringPool(o.sizes))
+}
+
+// runCases measures each system under each workload with each number of workers.
+// All of them are there from the beginning and take turns, so that a noisy machine
+// treats them alike.
+func runCases[T any](ctx context.Context, o *options, r *report.Report, p *progress, pool []T) (err error) {
+	specs := o.specs()
+	var targets []*drive.Target[T]
+	defer func() {
+		p.say("removing the sessions")
+		// Also after an interruption.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		for _, t := range targets {
+			if cerr := t.Close(ctx); cerr != nil {
+				err = errors.Join(err, fmt.Errorf("%s: cannot remove what was made: %w", t.Spec, cerr))
+			}
+		}
+		p.end()
+	}()
+	proxies := delay.NewPool(o.delay)
+	defer proxies.Close()
+	p.begin("measuring", len(specs)*(1+len(o.workloads)*len(o.workers)*o.repeat))
+	for _, spec := range specs {
+		name := spec.String()
+		p.say(fmt.Sprintf("%s: creating %d sessions", name, o.sessions))
+		url, err := proxies.URL(spec.URL)
+		if err != nil {
+			return err
+		}
+		spec.URL = url
+		t, err := drive.Open(ctx, spec, o.sessions, o.keys, pool)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, t)
+		p.step()
+		for _, w := range o.workloads {
+			for _, n := range o.workers {
+				r.Cases = append(r.Cases, &report.Case{
+					System: label(name, o.delay, spec), Workload: w.Name, Value: o.valueText, Workers: n, Rate: o.rate, Sessions: o.sessions, Keys: o.keys,
+					Duration: o.duration, BytesPerSession: t.BytesPerSession, ServerBytesPerSession: t.ServerBytesPerSession,
+				})
+			}
+		}
+	}
+	for round := range o.repeat {
+		for wi, w := range o.workloads {
+			for ni, n := range o.workers {
+				p.say(fmt.Sprintf("round %d of %d, workload %s, %d workers", round+1, o.repeat, w.Name, n))
+				// Another one goes first in each round.
+				for k := range targets {
+					if ctx.Err() != nil {
+						return ctx.Err()
+					}
+					i := (k + round) % len(targets)
+					s := targets[i].Run(ctx, drive.Options{Workload: w, Workers: n, Duration: o.duration, Rate: o.rate, Seed: uint64(round)})
+					r.Cases[(i*len(o.workloads)+wi)*len(o.workers)+ni].Add(s)
+					p.step()
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func label(name string, delay time.Duration, spec system.Spec) string {
+	if delay > 0 && address.Kind(spec.URL) == "redis" {
+		name += " +" + delay.String()
+	}
+	return name
+}

@@ -1,0 +1,164 @@
+// Package delay puts a network between a client and a server on one machine.
+package delay
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/sessionkv/store/bench/internal/address"
+)
+
+// A Proxy forwards connections and delivers each byte some time after it came.
+// It delays and does not throttle: any number of bytes may be on their way.
+type Proxy struct {
+	listener net.Listener
+	server   string
+	oneWay   time.Duration
+
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+// New starts a proxy to server that adds roundTrip, half of it each way.
+func New(server string, roundTrip time.Duration) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{listener: l, server: server, oneWay: roundTrip / 2, conns: map[net.Conn]struct{}{}}
+	go p.accept()
+	return p, nil
+}
+
+// Addr is where clients connect to.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Close ends the proxy and its connections.
+func (p *Proxy) Close() {
+	p.listener.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		go p.serve(client)
+	}
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	server, err := net.Dial("tcp", p.server)
+	if err != nil {
+		client.Close()
+		return
+	}
+	if !p.keep(client, server) {
+		return
+	}
+	go p.carry(server, client)
+	p.carry(client, server)
+}
+
+func (p *Proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.closed {
+			c.Close()
+		} else {
+			p.conns[c] = struct{}{}
+		}
+	}
+	return !p.closed
+}
+
+func (p *Proxy) drop(c net.Conn) {
+	c.Close()
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
+
+// chunk is bytes and when they are due.
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
+// carry moves bytes from one side to the other and closes both at the end.
+func (p *Proxy) carry(to, from net.Conn) {
+	chunks := make(chan chunk, 1<<12)
+	go func() {
+		defer p.drop(to)
+		for c := range chunks {
+			waitUntil(c.due)
+			if _, err := to.Write(c.data); err != nil {
+				from.Close()
+				for range chunks { // the reader must not stay blocked
+				}
+				return
+			}
+		}
+	}()
+	defer close(chunks)
+	defer p.drop(from)
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			chunks <- chunk{append([]byte(nil), buf[:n]...), time.Now().Add(p.oneWay)}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func waitUntil(due time.Time) {
+	if d := time.Until(due); d > 0 {
+		time.Sleep(d)
+	}
+}
+
+// A Pool has a proxy for each Redis server that is asked for.
+type Pool struct {
+	delay   time.Duration
+	proxies map[string]*Proxy
+}
+
+// NewPool returns a pool; with a delay of zero it makes no proxies.
+func NewPool(delay time.Duration) *Pool { return &Pool{delay, map[string]*Proxy{}} }
+
+// URL returns url with the address of a proxy in it.
+func (p *Pool) URL(url string) (string, error) {
+	if p.delay == 0 || !address.Single(url) {
+		return url, nil
+	}
+	host := address.Host(url)
+	if p.proxies[host] == nil {
+		proxy, err := New(host, p.delay)
+		if err != nil {
+			return "", err
+		}
+		p.proxies[host] = proxy
+	}
+	return address.WithHost(url, p.proxies[host].Addr()), nil
+}
+
+// Close closes the proxies.
+func (p *Pool) Close() error {
+	for _, proxy := range p.proxies {
+		proxy.Close()
+	}
+	return nil
+}

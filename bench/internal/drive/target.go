@@ -1,0 +1,155 @@
+// Package drive makes load: it sets sessions up, runs plans of operations on them
+// and measures.
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/bench/internal/system"
+)
+
+// A Target is a system with sessions in it, ready for load.
+type Target[T any] struct {
+	Spec system.Spec
+
+	// BytesPerSession is what the process's heap grew by, and
+	// ServerBytesPerSession what the server said that it grew by; zero where
+	// that cannot be known.
+	BytesPerSession, ServerBytesPerSession float64
+
+	sys      system.System[T]
+	keys     []string
+	pool     []T
+	initial  int
+	sessions []atomic.Pointer[system.Session[T]]
+	count    atomic.Int64
+}
+
+// roomForInserts is how many sessions a target can get by inserts.
+const roomForInserts = 1 << 16
+
+// setupWorkers create and remove sessions, many at once, so that clients can
+// merge what they do.
+const setupWorkers = 128
+
+// Open opens the system and creates its sessions. When ctx ends or something
+// fails, it removes what it made.
+func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool []T) (*Target[T], error) {
+	t := &Target[T]{Spec: spec, pool: pool, initial: sessions, keys: make([]string, keys)}
+	for i := range t.keys {
+		t.keys[i] = fmt.Sprintf("key%03d", i)
+	}
+	sys, err := system.Open[T](ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	t.sys = sys
+	meter := newServerMeter(spec)
+	defer meter.close()
+	heap, server := heapBytes(), meter.bytes(ctx)
+	t.sessions = make([]atomic.Pointer[system.Session[T]], sessions+roomForInserts)
+	// The list and the interfaces that it points to are the tool's own.
+	heap += uint64(8*len(t.sessions) + 16*sessions)
+	if err := t.each(ctx, sessions, func(int) error { return t.insert(context.WithoutCancel(ctx)) }); err != nil {
+		t.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("%s: cannot create %d sessions: %w", spec, sessions, err)
+	}
+	if after := heapBytes(); after > heap {
+		t.BytesPerSession = float64(after-heap) / float64(sessions)
+	}
+	if after := meter.bytes(ctx); after > server && server > 0 {
+		t.ServerBytesPerSession = float64(after-server) / float64(sessions)
+	}
+	return t, nil
+}
+
+func heapBytes() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// insert creates one more session. When there is no room for it, it does nothing.
+func (t *Target[T]) insert(ctx context.Context) error {
+	n := int(t.count.Load())
+	if n >= len(t.sessions) {
+		return nil
+	}
+	s, err := t.create(ctx, n)
+	if err != nil {
+		return err
+	}
+	slot := int(t.count.Add(1)) - 1
+	if slot >= len(t.sessions) {
+		t.count.Store(int64(len(t.sessions)))
+		return s.Destroy(ctx)
+	}
+	t.sessions[slot].Store(&s)
+	return nil
+}
+
+func (t *Target[T]) create(ctx context.Context, n int) (system.Session[T], error) {
+	values := make([]T, len(t.keys))
+	for i := range values {
+		values[i] = t.pool[(n+i)%len(t.pool)]
+	}
+	return t.sys.Create(ctx, store.NewID(), t.keys, values)
+}
+
+// each calls do for 0 to n-1 from several goroutines until one fails or ctx ends.
+func (t *Target[T]) each(ctx context.Context, n int, do func(int) error) error {
+	var (
+		wg    sync.WaitGroup
+		next  atomic.Int64
+		first atomic.Pointer[error]
+	)
+	workers := setupWorkers
+	if !t.Spec.Server() {
+		workers = 1
+	}
+	for range min(workers, n) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n || first.Load() != nil {
+					return
+				}
+				err := ctx.Err()
+				if err == nil {
+					err = do(i)
+				}
+				if err != nil {
+					first.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := first.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close removes every session that was made and closes the system.
+func (t *Target[T]) Close(ctx context.Context) error {
+	n := int(min(t.count.Load(), int64(len(t.sessions))))
+	var err error
+	if t.Spec.Server() && t.Spec.Name != "store" { // closing the store destroys its sessions
+		err = t.each(ctx, n, func(i int) error {
+			if s := t.sessions[i].Load(); s != nil {
+				return (*s).Destroy(ctx)
+			}
+			return nil
+		})
+	}
+	return errors.Join(err, t.sys.Close(ctx))
+}

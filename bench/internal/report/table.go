@@ -1,0 +1,161 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Text writes the report as tables for people.
+func (r *Report) Text(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	r.casesText(t)
+	r.kindsText(t)
+	r.codecsText(t)
+	r.growthText(t)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	// Long texts stand better on the left.
+	left := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	r.goalsText(left)
+	if r.Interrupted {
+		fmt.Fprintln(left, "\ninterrupted: this is what was measured so far")
+	}
+	return left.Flush()
+}
+
+func (r *Report) casesText(w io.Writer) {
+	if len(r.Cases) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nsystem\tworkload\tworkers\tops/s\t±\tp50\tp95\tp99\tp99.9\tmax\tallocs/op\tB/op\tB/session\terrors\t")
+	for _, c := range r.Cases {
+		name := c.Workload
+		if c.Rate > 0 {
+			name += fmt.Sprintf(" at %.0f/s", c.Rate)
+		}
+		if len(c.Repeats) == 0 {
+			fmt.Fprintf(w, "%s\t%s\t%d\tnot measured\t\t\t\t\t\t\t\t\t\t\t\n", c.System, name, c.Workers)
+			continue
+		}
+		s, l := c.Summary, c.Summary.Latency
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%.0f%%\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.0f\t%s\t%s\t\n", c.System, name, c.Workers,
+			count(s.PerSecond), 100*s.Spread, Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max),
+			s.Allocs, s.Bytes, c.held(), c.errors())
+	}
+}
+
+// held is the memory per session, in the process and on the server.
+func (c *Case) held() string {
+	text := fmt.Sprintf("%.0f", c.BytesPerSession)
+	if c.ServerBytesPerSession > 0 {
+		text += fmt.Sprintf("+%.0f", c.ServerBytesPerSession)
+	}
+	return text
+}
+
+func (c *Case) errors() string {
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(c.Summary.Errors)) {
+		parts = append(parts, fmt.Sprintf("%d %s", c.Summary.Errors[kind], kind))
+	}
+	if c.Summary.Late > 0 {
+		parts = append(parts, fmt.Sprintf("%d never started", c.Summary.Late))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// kindsText shows latencies by operation where a workload mixes several.
+func (r *Report) kindsText(w io.Writer) {
+	head := false
+	for _, c := range r.Cases {
+		if len(c.Summary.Kinds) < 2 {
+			continue
+		}
+		if !head {
+			fmt.Fprintln(w, "\nsystem\tworkload\tworkers\toperation\tp50\tp95\tp99\tp99.9\tmax\t")
+			head = true
+		}
+		for _, kind := range slices.Sorted(maps.Keys(c.Summary.Kinds)) {
+			l := c.Summary.Kinds[kind]
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", c.System, c.Workload, c.Workers, kind,
+				Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max))
+		}
+	}
+}
+
+func (r *Report) codecsText(w io.Writer) {
+	if len(r.Codecs) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nvalue\tcodec\tbytes\tencode\tallocs\tdecode\tallocs\tsame bytes as\t")
+	for _, c := range r.Codecs {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f ns\t%.0f\t%.0f ns\t%.0f\t%s\t\n", c.Value, c.Codec, c.Size, c.EncodeNs, c.EncodeAllocs, c.DecodeNs, c.DecodeAllocs, c.Identical)
+	}
+}
+
+func (r *Report) growthText(w io.Writer) {
+	if len(r.Growth) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nsessions\tkeys\tget\tset\tB/session\tB/key\t")
+	for _, g := range r.Growth {
+		fmt.Fprintf(w, "%d\t%d\t%.0f ns\t%.0f ns\t%.0f\t%.0f\t\n", g.Sessions, g.Keys, g.GetNs, g.SetNs, g.BytesPerSession, g.BytesPerSession/float64(g.Keys))
+	}
+}
+
+func (r *Report) goalsText(w io.Writer) {
+	if len(r.Goals) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\ngoal\tmeasured\tmet")
+	for _, g := range r.Goals {
+		met := "NO"
+		if g.Met {
+			met = "yes"
+		}
+		if g.Skipped != "" {
+			fmt.Fprintf(w, "%s\t(%s)\t-\n", g.Goal, g.Skipped)
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", g.Goal, g.Measured, met)
+	}
+	fmt.Fprintf(w, "\nmeasured by: %s\n", r.Command)
+}
+
+// Duration writes nanoseconds with three digits.
+func Duration(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d < time.Microsecond:
+		return fmt.Sprintf("%dns", ns)
+	case d < 100*time.Microsecond:
+		return fmt.Sprintf("%.1fµs", float64(ns)/1e3)
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.0fµs", float64(ns)/1e3)
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(ns)/1e6)
+	case d < time.Second:
+		return fmt.Sprintf("%.0fms", float64(ns)/1e6)
+	}
+	return fmt.Sprintf("%.1fs", d.Seconds())
+}
+
+// count writes a throughput with thousands or millions.
+func count(n float64) string {
+	switch {
+	case n >= 1e6:
+		return fmt.Sprintf("%.2fM", n/1e6)
+	case n >= 1e4:
+		return fmt.Sprintf("%.1fk", n/1e3)
+	}
+	return fmt.Sprintf("%.0f", n)
+}

@@ -1,0 +1,48 @@
+package system
+
+import (
+	"context"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// otterCache is one otter cache of any for all sessions, bounded far above what
+// the run needs, so that nothing is evicted.
+type otterCache[T any] struct{ c *otter.Cache[string, any] }
+
+func openOtter[T any]() (System[T], error) {
+	c, err := otter.New(&otter.Options[string, any]{MaximumSize: 1 << 26})
+	if err != nil {
+		return nil, err
+	}
+	return flatSystem[T]{otterCache[T]{c}}, nil
+}
+
+func (o otterCache[T]) get(_ context.Context, key string) (T, error) {
+	v, ok := o.c.GetIfPresent(key)
+	if !ok {
+		var zero T
+		return zero, ErrAbsent
+	}
+	return v.(T), nil
+}
+
+func (o otterCache[T]) set(_ context.Context, key string, value T) error {
+	o.c.Set(key, value)
+	return nil
+}
+
+func (o otterCache[T]) has(_ context.Context, key string) (bool, error) {
+	_, ok := o.c.GetIfPresent(key)
+	return ok, nil
+}
+
+func (o otterCache[T]) remove(_ context.Context, key string) error {
+	o.c.Invalidate(key)
+	return nil
+}
+
+func (o otterCache[T]) close(context.Context) error {
+	o.c.StopAllGoroutines()
+	return nil
+}
