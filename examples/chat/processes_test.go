@@ -294,16 +294,21 @@ func resumeElsewhere(t *testing.T, url string) {
 // vanishAfterLease: the sessions of a process that is killed live as long as
 // their lease, and no longer.
 func vanishAfterLease(t *testing.T, url string) {
-	const lease = 3 * time.Second
+	const lease = 4 * time.Second
 	a := startProcess(t, "-node", "a", "-store", url, "-lease", lease.String())
 	b := startProcess(t, "-node", "b", "-store", url, "-lease", lease.String())
 	id := a.connect(t, dialer{}).welcome.Session
 
 	// As long as a lives so does the session, beyond its first lease.
-	for start := time.Now(); time.Since(start) < lease+lease/2; time.Sleep(50 * time.Millisecond) {
+	var longest time.Duration // between two polls, which tells a machine that stood still from a lost lease
+	start, last := time.Now(), time.Now()
+	for time.Since(start) < lease+time.Second {
 		if _, ok := b.session(id); !ok {
-			t.Fatalf("the session is gone %v after it was created, while its owner lives", time.Since(start))
+			t.Fatalf("the session is gone %v after it was created, while its owner lives; the longest pause between two looks was %v", time.Since(start), longest)
 		}
+		longest = max(longest, time.Since(last))
+		last = time.Now()
+		time.Sleep(50 * time.Millisecond)
 	}
 
 	a.end(os.Kill)
