@@ -41,7 +41,7 @@ var (
 	farewellToken    = farewell{closeToken, "the token has expired: sign in again"}
 	farewellSlow     = farewell{closeSlow, "too slow: the queue of events is full"}
 	farewellBye      = farewell{websocket.StatusNormalClosure, "signed out"}
-	farewellStop     = farewell{websocket.StatusGoingAway, "the server is stopping: connect again to go on"}
+	farewellStop     = farewell{websocket.StatusGoingAway, "the server is stopping"}
 )
 
 // A client is one connection and its session.

@@ -82,7 +82,7 @@ async function closed(e, opened) {
   }
   const wait = Math.min(8000, 400 * 2 ** attempt++) * (0.7 + 0.3 * Math.random());
   status("wait", "reconnecting");
-  banner((e.reason || "The connection is lost.") + " Connecting again …");
+  banner((e.reason || "the connection is lost") + " – connecting again …");
   timer = setTimeout(connect, wait);
 }
 
