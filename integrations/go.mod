@@ -3,6 +3,7 @@ module github.com/sessionkv/store/integrations
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/hazelcast/hazelcast-go-client v1.5.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/sessionkv/store v0.0.0
