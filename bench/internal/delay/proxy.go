@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/pause"
 )
 
 // A Proxy forwards connections and delivers each byte some time after it came.
@@ -101,7 +102,7 @@ func (p *Proxy) carry(to, from net.Conn) {
 	go func() {
 		defer p.drop(to)
 		for c := range chunks {
-			waitUntil(c.due)
+			pause.Until(c.due)
 			if _, err := to.Write(c.data); err != nil {
 				from.Close()
 				for range chunks { // the reader must not stay blocked
@@ -121,12 +122,6 @@ func (p *Proxy) carry(to, from net.Conn) {
 		if err != nil {
 			return
 		}
-	}
-}
-
-func waitUntil(due time.Time) {
-	if d := time.Until(due); d > 0 {
-		time.Sleep(d)
 	}
 }
 

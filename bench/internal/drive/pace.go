@@ -2,10 +2,10 @@ package drive
 
 import (
 	"context"
-	"runtime"
 	"sync/atomic"
 	"time"
 
+	"github.com/sessionkv/store/bench/internal/pause"
 	"github.com/sessionkv/store/bench/internal/workload"
 )
 
@@ -39,18 +39,6 @@ func (p *pacer) late(l *Latencies, plan []workload.Op) int64 {
 	}
 }
 
-// spin is how early a sleep ends, since it may end late by about as much.
-const spin = 100 * time.Microsecond
-
-func waitUntil(at time.Time) {
-	if d := time.Until(at) - spin; d > 0 {
-		time.Sleep(d)
-	}
-	for time.Until(at) > 0 {
-		runtime.Gosched()
-	}
-}
-
 // open starts operations at their intended times, as far as there are workers, and
 // returns their number.
 func (w *worker[T]) open(p *pacer) int64 {
@@ -61,7 +49,7 @@ func (w *worker[T]) open(p *pacer) int64 {
 		if !ok {
 			break
 		}
-		waitUntil(at)
+		pause.Until(at)
 		op := &w.plan[w.at&(len(w.plan)-1)]
 		w.at++
 		n++

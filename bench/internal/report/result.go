@@ -146,7 +146,7 @@ type Goal struct {
 	Goal     string  `json:"goal"`
 	Measured string  `json:"measured"`
 	Ratio    float64 `json:"ratio,omitempty"` // what the goal bounds
-	Bound    float64 `json:"bound,omitempty"`
+	Bound    float64 `json:"bound,omitempty"` // zero: a figure without a goal
 	Met      bool    `json:"met"`
 	Skipped  string  `json:"skipped,omitempty"`
 }

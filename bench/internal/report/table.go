@@ -119,7 +119,10 @@ func (r *Report) goalsText(w io.Writer) {
 	fmt.Fprintln(w, "\ngoal\tmeasured\tmet")
 	for _, g := range r.Goals {
 		met := "NO"
-		if g.Met {
+		switch {
+		case g.Bound == 0:
+			met = "-"
+		case g.Met:
 			met = "yes"
 		}
 		if g.Skipped != "" {

@@ -18,15 +18,15 @@ type rawMap[T any] struct {
 	m *hazelcast.Map
 }
 
-// rawMapName is the map of the raw client.
-const rawMapName = address.Namespace + "-raw"
+// RawMap is the name of the map of the raw client.
+const RawMap = address.Namespace + "-raw"
 
 func openHazelcast[T any](ctx context.Context, url string) (System[T], error) {
 	c, err := HazelcastClient(ctx, url)
 	if err != nil {
 		return nil, err
 	}
-	m, err := c.GetMap(ctx, rawMapName)
+	m, err := c.GetMap(ctx, RawMap)
 	if err != nil {
 		c.Shutdown(ctx)
 		return nil, err

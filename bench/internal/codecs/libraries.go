@@ -1,0 +1,45 @@
+// Package codecs compares codec libraries on values that realtime servers keep.
+package codecs
+
+import (
+	"encoding/json"
+
+	"github.com/bytedance/sonic"
+	"github.com/fxamacker/cbor/v2"
+	gojson "github.com/goccy/go-json"
+	segmentio "github.com/segmentio/encoding/json"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/sessionkv/store/codec"
+)
+
+// A library encodes any value and decodes into a pointer, in the way that its
+// documentation shows first.
+type library struct {
+	name   string
+	encode func(v any) ([]byte, error)
+	decode func(data []byte, v any) error
+}
+
+// libraries are the codecs compared; the first two are this library's own, which
+// append to a buffer of the caller as the store does.
+func libraries() []library {
+	own := func(c codec.Codec) library {
+		var buf []byte
+		return library{"store " + c.Name(), func(v any) ([]byte, error) {
+			b, err := c.Append(buf[:0], v)
+			buf = b
+			return b, err
+		}, c.Decode}
+	}
+	return []library{
+		own(codec.Msgpack),
+		own(codec.JSON),
+		{"vmihailenco/msgpack", msgpack.Marshal, msgpack.Unmarshal},
+		{"encoding/json", json.Marshal, json.Unmarshal},
+		{"goccy/go-json", gojson.Marshal, gojson.Unmarshal},
+		{"segmentio/encoding", segmentio.Marshal, segmentio.Unmarshal},
+		{"bytedance/sonic", sonic.ConfigStd.Marshal, sonic.ConfigStd.Unmarshal},
+		{"fxamacker/cbor", cbor.Marshal, cbor.Unmarshal},
+	}
+}

@@ -1,0 +1,105 @@
+// Package goals measures the performance goals of the library, each beside the
+// thing that it is compared with, in turns in the same run.
+package goals
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/sessionkv/store/bench/internal/report"
+)
+
+// Options say what is there to measure on and how long.
+type Options struct {
+	Redis, Hazelcast string        // URLs, "" for none
+	Duration         time.Duration // of a run on a server
+	Repeat           int           // runs
+	Say              func(string)  // told what is going on
+}
+
+// All measures all goals and hands each to add as soon as it is known.
+func All(ctx context.Context, o Options, add func(report.Goal)) error {
+	for _, measure := range []func(context.Context, Options, func(report.Goal)) error{memory, many, footprint, redis, redisDelayed, renewal, hazelcast} {
+		if err := measure(ctx, o, add); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// atMost is a goal whose ratio must not exceed bound.
+func atMost(text string, ratio, bound float64, format string, args ...any) report.Goal {
+	return report.Goal{
+		Goal: text, Ratio: ratio, Bound: bound, Met: ratio <= bound,
+		Measured: fmt.Sprintf("%.2f × (at most %g): ", ratio, bound) + fmt.Sprintf(format, args...),
+	}
+}
+
+// atLeast is a goal whose ratio must reach bound.
+func atLeast(text string, ratio, bound float64, format string, args ...any) report.Goal {
+	return report.Goal{
+		Goal: text, Ratio: ratio, Bound: bound, Met: ratio >= bound,
+		Measured: fmt.Sprintf("%.2f × (at least %g): ", ratio, bound) + fmt.Sprintf(format, args...),
+	}
+}
+
+// A pair is two loops that alternate. Each does n operations.
+type pair struct{ ours, theirs func(n int) }
+
+// A duel is the outcome of a pair.
+type duel struct {
+	ratio        float64 // the median over the rounds of ours to theirs
+	ours, theirs float64 // median nanoseconds per operation
+	allocs       float64 // of ours, per operation
+}
+
+const (
+	duelRounds = 41
+	duelTime   = 4 * time.Millisecond // of each loop in a round
+)
+
+// fight runs the loops in turns. Who goes first changes from round to round.
+func (p pair) fight() duel {
+	n := 1000
+	for {
+		start := time.Now()
+		p.theirs(n)
+		if time.Since(start) > duelTime {
+			break
+		}
+		n *= 2
+	}
+	p.ours(n)
+	var ours, theirs, ratios []float64
+	time1 := func(f func(int)) float64 {
+		start := time.Now()
+		f(n)
+		return float64(time.Since(start).Nanoseconds()) / float64(n)
+	}
+	runtime.GC()
+	for round := range duelRounds {
+		var a, b float64
+		if round%2 == 0 {
+			a, b = time1(p.ours), time1(p.theirs)
+		} else {
+			b, a = time1(p.theirs), time1(p.ours)
+		}
+		ours, theirs, ratios = append(ours, a), append(theirs, b), append(ratios, a/b)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	p.ours(n)
+	runtime.ReadMemStats(&after)
+	return duel{report.Median(ratios), report.Median(ours), report.Median(theirs), float64((after.Mallocs - before.Mallocs) / uint64(n))}
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}

@@ -1,0 +1,113 @@
+// Package growth measures this library on memory as sessions and keys become more.
+package growth
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/bench/internal/report"
+)
+
+// A Size is a number of sessions and of keys in each.
+type Size struct{ Sessions, Keys int }
+
+// Sizes returns what is measured by default: up to a million sessions of three
+// keys, and up to a thousand keys, as far as two million values or so go.
+func Sizes() []Size {
+	var sizes []Size
+	for _, keys := range []int{3, 20, 1000} {
+		for _, sessions := range []int{1, 1000, 100_000, 1_000_000} {
+			if sessions*keys <= 3_000_000 {
+				sizes = append(sizes, Size{sessions, keys})
+			}
+		}
+	}
+	return sizes
+}
+
+const (
+	ops    = 400_000 // of a round
+	rounds = 5
+)
+
+// Measure measures one size. Sessions and keys are chosen at random, so that at
+// large sizes cache misses count, as they do in a server.
+func Measure(ctx context.Context, size Size) (report.Growth, error) {
+	g := report.Growth{Sessions: size.Sessions, Keys: size.Keys}
+	keys := make([]store.Key[string], size.Keys)
+	for i := range keys {
+		keys[i] = store.Key[string](fmt.Sprintf("key%03d", i))
+	}
+	handles := make([]*store.Session, size.Sessions)
+	backend := memstore.New(nil)
+	defer backend.Close()
+	before := heap()
+	// Renewals would disturb what is timed.
+	ss := store.New(backend, &store.Options{Lease: 24 * time.Hour})
+	defer ss.Close(context.WithoutCancel(ctx))
+	changes := make([]store.Change, size.Keys)
+	for i := range handles {
+		if err := ctx.Err(); err != nil {
+			return g, err
+		}
+		for k := range keys {
+			changes[k] = keys[k].To(values[(i+k)%len(values)])
+		}
+		s, err := ss.Create(ctx, store.NewID(), changes...)
+		if err != nil {
+			return g, err
+		}
+		handles[i] = s
+	}
+	if after := heap(); after > before {
+		g.BytesPerSession = float64(after-before) / float64(size.Sessions)
+	}
+	var gets, sets []float64
+	r := rand.New(rand.NewPCG(1, 1))
+	choice := make([]uint32, 1<<16)
+	for range rounds {
+		for i := range choice {
+			choice[i] = r.Uint32()
+		}
+		at := func(i int) (*store.Session, store.Key[string]) {
+			c := int(choice[i&(len(choice)-1)]) + i
+			return handles[c%len(handles)], keys[(c>>3)%len(keys)]
+		}
+		start := time.Now()
+		for i := range ops {
+			s, k := at(i)
+			if _, err := k.Get(ctx, s); err != nil {
+				return g, err
+			}
+		}
+		gets = append(gets, float64(time.Since(start).Nanoseconds())/ops)
+		start = time.Now()
+		for i := range ops {
+			s, k := at(i)
+			if err := k.Set(ctx, s, values[i%len(values)]); err != nil {
+				return g, err
+			}
+		}
+		sets = append(sets, float64(time.Since(start).Nanoseconds())/ops)
+		if err := ctx.Err(); err != nil {
+			return g, err
+		}
+	}
+	g.GetNs, g.SetNs = report.Median(gets), report.Median(sets)
+	return g, nil
+}
+
+var values = [...]string{"u-42-abcdef", "acme", "room-17", "2026-09-10", "moderator", "en-GB", "web", "x"}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

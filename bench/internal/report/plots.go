@@ -1,0 +1,263 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+)
+
+// plots draws what the report has data for.
+func (r *Report) plots() ([]section, error) {
+	var all []section
+	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory, r.growthTimes, r.codecSizes} {
+		s, err := make()
+		if err != nil {
+			return nil, err
+		}
+		if len(s.Figures) > 0 {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// A series is a named line.
+type series struct {
+	name   string
+	points plotter.XYs
+}
+
+// lines draws series with logarithmic axes where asked for.
+func lines(title, x, y string, logX, logY bool, all []series) (template.HTML, error) {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Add(plotter.NewGrid())
+	if logX {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	if logY {
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	} else {
+		p.Y.Min = 0
+	}
+	p.Legend.Top, p.Legend.Left = true, true
+	for i, s := range all {
+		if len(s.points) == 0 {
+			continue
+		}
+		l, dots, err := plotter.NewLinePoints(s.points)
+		if err != nil {
+			return "", err
+		}
+		l.Color, l.Dashes, l.Width = plotutil.Color(i), plotutil.Dashes(i/7), vg.Points(1.5)
+		dots.Color, dots.Shape, dots.Radius = l.Color, plotutil.Shape(i), vg.Points(2)
+		p.Add(l, dots)
+		p.Legend.Add(s.name, l, dots)
+	}
+	// A line needs room: equal ends are moved apart.
+	if logX && p.X.Min == p.X.Max {
+		p.X.Min, p.X.Max = p.X.Min/2, p.X.Max*2
+	}
+	if logY && p.Y.Min == p.Y.Max {
+		p.Y.Min, p.Y.Max = p.Y.Min/2, p.Y.Max*2
+	}
+	return svg(p)
+}
+
+func svg(p *plot.Plot) (template.HTML, error) {
+	w, err := p.WriterTo(20*vg.Centimeter, 13*vg.Centimeter, "svg")
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if _, err := w.WriteTo(&b); err != nil {
+		return "", err
+	}
+	// Within a page the XML declaration and the comments before <svg go.
+	text := b.String()
+	return template.HTML(text[max(strings.Index(text, "<svg"), 0):]), nil
+}
+
+// latencyCurves draws a figure for each workload and number of workers.
+func (r *Report) latencyCurves() (section, error) {
+	s := section{Title: "Latency", Text: "How long the given part of all operations took at most. The axes are logarithmic: each step to the right is one operation in ten fewer."}
+	type group struct {
+		workload string
+		workers  int
+		rate     float64
+	}
+	var order []group
+	groups := map[group][]series{}
+	for _, c := range r.Cases {
+		g := group{c.Workload, c.Workers, c.Rate}
+		if _, ok := groups[g]; !ok {
+			order = append(order, g)
+		}
+		line := series{name: c.System}
+		for _, p := range c.Summary.Curve {
+			line.points = append(line.points, plotter.XY{X: 1 / (1 - min(p.Percentile, 99.9999)/100), Y: float64(max(p.Nanoseconds, 1)) / 1000})
+		}
+		groups[g] = append(groups[g], line)
+	}
+	for _, g := range order {
+		title := fmt.Sprintf("workload %s, %d workers", g.workload, g.workers)
+		if g.rate > 0 {
+			title += fmt.Sprintf(", %.0f operations/s", g.rate)
+		}
+		if err := s.draw(title, "1 of so many operations is slower", "microseconds", true, true, groups[g]); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (s *section) draw(title, x, y string, logX, logY bool, all []series) error {
+	if !slices.ContainsFunc(all, func(s series) bool { return len(s.points) > 0 }) {
+		return nil
+	}
+	figure, err := lines(title, x, y, logX, logY, all)
+	if err == nil {
+		s.Figures = append(s.Figures, figure)
+	}
+	return err
+}
+
+// throughput draws a figure for each workload.
+func (r *Report) throughput() (section, error) {
+	s := section{Title: "Throughput against workers", Text: "Median of the repeats."}
+	var order []string
+	byWorkload := map[string]map[string]*series{}
+	var systems []string
+	for _, c := range r.Cases {
+		if c.Summary.PerSecond == 0 {
+			continue
+		}
+		if byWorkload[c.Workload] == nil {
+			byWorkload[c.Workload] = map[string]*series{}
+			order = append(order, c.Workload)
+		}
+		if !slices.Contains(systems, c.System) {
+			systems = append(systems, c.System)
+		}
+		line := byWorkload[c.Workload][c.System]
+		if line == nil {
+			line = &series{name: c.System}
+			byWorkload[c.Workload][c.System] = line
+		}
+		line.points = append(line.points, plotter.XY{X: float64(c.Workers), Y: c.Summary.PerSecond / 1000})
+	}
+	for _, w := range order {
+		var all []series
+		for _, name := range systems {
+			if line := byWorkload[w][name]; line != nil {
+				slices.SortFunc(line.points, func(a, b plotter.XY) int { return int(a.X - b.X) })
+				all = append(all, *line)
+			}
+		}
+		if err := s.draw("workload "+w, "workers", "thousand operations/s", true, true, all); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// memory draws the bytes per session, of the growth runs and of the systems.
+func (r *Report) memory() (section, error) {
+	s := section{Title: "Memory against sessions", Text: "Bytes per session. Very few sessions share what is there once."}
+	if err := s.draw("this library on memory", "sessions", "bytes per session", true, true, r.growthSeries(func(g Growth) (string, float64) {
+		return fmt.Sprintf("%d keys", g.Keys), g.BytesPerSession
+	})); err != nil {
+		return s, err
+	}
+	seen := map[string]bool{}
+	var all []series
+	for _, c := range r.Cases {
+		bytes := c.BytesPerSession + c.ServerBytesPerSession
+		if !seen[c.System] && bytes > 0 {
+			seen[c.System] = true
+			all = append(all, series{c.System, plotter.XYs{{X: float64(c.Sessions), Y: bytes}}})
+		}
+	}
+	return s, s.draw("systems, process and server together", "sessions", "bytes per session", true, false, all)
+}
+
+// growthSeries makes a line for each name that pick returns.
+func (r *Report) growthSeries(pick func(Growth) (name string, y float64)) []series {
+	var all []series
+	for _, g := range r.Growth {
+		name, y := pick(g)
+		if y <= 0 || math.IsNaN(y) {
+			continue
+		}
+		i := slices.IndexFunc(all, func(s series) bool { return s.name == name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, series{name: name})
+		}
+		all[i].points = append(all[i].points, plotter.XY{X: float64(g.Sessions), Y: y})
+	}
+	return all
+}
+
+func (r *Report) growthTimes() (section, error) {
+	s := section{Title: "Time against sessions", Text: "Typed operations on memory, one caller, sessions and keys chosen at random."}
+	all := r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Get, %d keys", g.Keys), g.GetNs })
+	all = append(all, r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Set, %d keys", g.Keys), g.SetNs })...)
+	return s, s.draw("this library on memory", "sessions", "nanoseconds", true, false, all)
+}
+
+// codecSizes draws bars: for each codec the size of each value.
+func (r *Report) codecSizes() (section, error) {
+	s := section{Title: "Codec sizes", Text: "Encoded bytes of each value."}
+	if len(r.Codecs) == 0 {
+		return s, nil
+	}
+	var names, values []string
+	for _, c := range r.Codecs {
+		if !slices.Contains(names, c.Codec) {
+			names = append(names, c.Codec)
+		}
+		if !slices.Contains(values, c.Value) {
+			values = append(values, c.Value)
+		}
+	}
+	p := plot.New()
+	p.Y.Label.Text, p.Legend.Top = "bytes", true
+	width := vg.Points(10)
+	for i, value := range values {
+		sizes := make(plotter.Values, len(names))
+		for _, c := range r.Codecs {
+			if c.Value == value {
+				sizes[slices.Index(names, c.Codec)] = float64(c.Size)
+			}
+		}
+		bars, err := plotter.NewBarChart(sizes, width)
+		if err != nil {
+			return s, err
+		}
+		bars.Color, bars.LineStyle.Width = plotutil.Color(i), 0
+		bars.Offset = vg.Length(float64(i)-float64(len(values)-1)/2) * width
+		p.Add(bars)
+		p.Legend.Add(value, bars)
+	}
+	short := make([]string, len(names))
+	for i, n := range names {
+		short[i] = n[strings.LastIndex(n, "/")+1:]
+		if strings.HasPrefix(n, "encoding/") || strings.HasPrefix(n, "segmentio/") {
+			short[i] = n
+		}
+	}
+	p.NominalX(short...)
+	p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign = 0.4, -1
+	figure, err := svg(p)
+	s.Figures = append(s.Figures, figure)
+	return s, err
+}
