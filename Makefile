@@ -40,7 +40,7 @@ bench: servers
 bench-smoke: servers
 	@set -e; for m in $(MODULES); do \
 		echo "== benchmarks in $$m"; \
-		(cd $$m && $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 10m ./...); \
+		(cd $$m && $(GO) test -run '^$$' -short -bench . -benchtime 1x -timeout 10m ./...); \
 	done
 
 fuzz:

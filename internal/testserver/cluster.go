@@ -34,7 +34,7 @@ func RedisCluster(t testing.TB, opts ...Option) *Cluster {
 		t.Fatal("testserver.RedisCluster cannot start Dragonfly")
 	}
 	s.args = append(s.args, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
-		"--cluster-node-timeout", "1000", "--cluster-announce-ip", "127.0.0.1")
+		"--cluster-node-timeout", "3000", "--cluster-announce-ip", "127.0.0.1")
 	dir := t.TempDir()
 	c := &Cluster{t: t}
 	release, err := withPorts(clusterNodes, func(ports []int) (err error) {

@@ -122,8 +122,8 @@ func (s *Sentinel) newSentinel(dir string, port int, f Flavour) (*Server, error)
 bind 127.0.0.1
 dir "%s"
 sentinel monitor %[3]s %s %s 2
-sentinel down-after-milliseconds %[3]s 500
-sentinel failover-timeout %[3]s 3000
+sentinel down-after-milliseconds %[3]s 2000
+sentinel failover-timeout %[3]s 6000
 sentinel parallel-syncs %[3]s 1
 `, port, dir, s.MasterName, host, primaryPort)
 	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {
