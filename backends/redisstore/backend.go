@@ -39,7 +39,7 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	if err != nil {
 		return nil, err
 	}
-	args := make([]any, 2, 2+2*len(initial))
+	args := make([]any, 1, 1+2*len(initial))
 	for _, e := range initial {
 		if err := store.CheckKey(e.Key); err != nil {
 			return nil, err
@@ -48,13 +48,13 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 			args = append(args, e.Key, e.Value)
 		}
 	}
-	if t.MaxKeys > 0 && (len(args)-2)/2 > t.MaxKeys {
+	if t.MaxKeys > 0 && (len(args)-1)/2 > t.MaxKeys {
 		return nil, store.ErrTooManyKeys
 	}
 	s := b.handle(id, newToken(), t)
-	args[0], args[1] = s.token, lease
+	args[0] = lease
 	defer s.forget()
-	reply, err := b.eval(ctx, once, createScript, s.name, args...)
+	reply, err := b.eval(ctx, once, createScript, s.name, s.token, args...)
 	if err != nil && !s.begun(ctx, err) {
 		return nil, err
 	}

@@ -16,9 +16,10 @@ import (
 // asks for the arguments when it writes them to a connection and at no other
 // time that matters: a command that was never asked was never sent.
 type command struct {
-	*redis.Cmd
-	state     atomic.Int32
-	retryable bool // go-redis may repeat it, and may answer it from its cache
+	redis.Cmder // *redis.Cmd, or *redis.SliceCmd for what answers a list
+	state       atomic.Int32
+	retryable   bool   // go-redis may repeat it, and may answer it from its cache
+	few         [8]any // room for the arguments of most commands
 }
 
 // States of a command.
@@ -28,9 +29,26 @@ const (
 	withdrawn
 )
 
-func newCommand(ctx context.Context, args []any, keyPos int8) *command {
-	c := &command{Cmd: redis.NewCmd(ctx, args...)}
-	c.SetFirstKeyPos(keyPos)
+// A form is what the commands of this package have in common.
+type form int
+
+const (
+	hash form = iota // a command on a hash: its key comes first, and it answers a list
+	eval             // a script with one key: it answers anything
+)
+
+// newCommand copies args.
+func newCommand(ctx context.Context, f form, args []any) *command {
+	c := new(command)
+	own := append(c.few[:0], args...)
+	switch f {
+	case hash:
+		c.Cmder = redis.NewSliceCmd(ctx, own...) // which costs less to read than a Cmd
+		c.SetFirstKeyPos(1)
+	case eval:
+		c.Cmder = redis.NewCmd(ctx, own...)
+		c.SetFirstKeyPos(3)
+	}
 	return c
 }
 
@@ -40,7 +58,7 @@ var harmless = []any{"ping"}
 // Args returns the arguments and remembers that somebody has them.
 func (c *command) Args() []any {
 	if c.state.CompareAndSwap(fresh, sent) || c.state.Load() == sent {
-		return c.Cmd.Args()
+		return c.Cmder.Args()
 	}
 	return harmless
 }
@@ -55,5 +73,5 @@ func (c *command) NoRetry() bool { return !c.retryable }
 
 // Clone keeps the copy from being repeated as well.
 func (c *command) Clone() redis.Cmder {
-	return &command{Cmd: c.Cmd.Clone().(*redis.Cmd), retryable: c.retryable}
+	return &command{Cmder: c.Cmder.Clone(), retryable: c.retryable}
 }

@@ -42,6 +42,12 @@ compares the token, keeps the limit of keys, and writes, in one step. Its only
 key is the session's hash. Servers that do not know a script yet, or no longer,
 are sent it again, unnoticed.
 
+Sets of several sessions that happen to share a pipeline are sent as one script,
+at most 64 of them, which halves what a Set costs the server. Each has its own
+check and its own outcome, and all their hashes are declared keys. A Cluster, whose
+scripts have keys of one slot only, and Dragonfly, which spreads keys over its threads,
+are sent one script for each Set, and so is a server that refuses the merged one.
+
 Renew sends one script for each session in pipelines of 256.
 
 # Lost replies
@@ -83,12 +89,21 @@ client-side caching +client|tracking.
 
 A session costs the server about 200 bytes and its values. The lease bounds how
 long the sessions of a process that died stay: renewing happens a few times in a
-lease, and each renewal costs the server about three microseconds.
+lease, and each renewal is one small script.
 
 With batching, up to 16 pipelines are under way to a server at the same time, or three
 quarters of the client's PoolSize, so that the default pool of 10 connections per
 processor is plenty. Without batching, each operation under way holds a
 connection: size the pool to the number of them that run at the same time.
+
+# Contexts
+
+An operation returns by the deadline of its context. That costs a lone caller a
+switch to another goroutine, unless the client keeps to deadlines by itself: set
+ContextTimeoutEnabled in its options. A context that can only be cancelled costs
+nothing, but a caller that was alone when it began notices the cancellation when the
+reply arrives, or the client's ReadTimeout has passed. Without batching, every
+context that can end costs that switch, and is noticed at once.
 
 # Client-side caching
 

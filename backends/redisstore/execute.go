@@ -34,40 +34,36 @@ const (
 	maxPause = 128 * time.Millisecond
 )
 
-// eval runs s on the session called name. Its reply is an integer or a list.
-func (b *Backend) eval(ctx context.Context, k kind, s *script, name any, args ...any) (any, error) {
-	full := make([]any, 0, 4+len(args))
-	full = append(full, "evalsha", s.sha, 1, name)
+// eval runs s on the session called name with the token of a life. Its reply is
+// an integer or a list.
+func (b *Backend) eval(ctx context.Context, k kind, s *script, name, token any, args ...any) (any, error) {
+	var room [8]any
+	full := append(room[:0], "evalsha", s.sha, 1, name, token)
 	full = append(full, args...)
-	reply, err := b.run(ctx, k, full, 3)
+	cmd, err := b.run(ctx, k, eval, full)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		// The server has restarted or forgotten its scripts, or is another one
 		// since a failover. It has executed nothing. EVAL also teaches it.
-		full = append([]any{"eval", s.source}, full[2:]...)
-		reply, err = b.run(ctx, k, full, 3)
+		full[0], full[1] = "eval", s.source
+		cmd, err = b.run(ctx, k, eval, full)
 	}
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	return reply, nil
+	return cmd.Cmder.(*redis.Cmd).Val(), nil
 }
 
 // hmget reads fields of the session called name.
 func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([]any, error) {
-	full := make([]any, 0, 2+len(fields))
-	full = append(full, "hmget", name)
+	var room [8]any
+	full := append(room[:0], "hmget", name)
 	full = append(full, fields...)
-	reply, err := b.run(ctx, k, full, 1)
+	cmd, err := b.run(ctx, k, hash, full)
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	return list(reply, len(fields))
-}
-
-// list checks that reply is a list of n.
-func list(reply any, n int) ([]any, error) {
-	values, ok := reply.([]any)
-	if !ok || len(values) != n {
+	values := cmd.Cmder.(*redis.SliceCmd).Val()
+	if len(values) != len(fields) {
 		return nil, errReply
 	}
 	return values, nil
@@ -77,13 +73,13 @@ func list(reply any, n int) ([]any, error) {
 // was not sent, when the server surely refused it for the moment, or when k
 // allows it. Its errors satisfy errors.Is(err, store.ErrUnknownOutcome) where
 // the server may have executed the command without our knowing.
-func (b *Backend) run(ctx context.Context, k kind, args []any, keyPos int8) (any, error) {
+func (b *Backend) run(ctx context.Context, k kind, f form, args []any) (*command, error) {
 	maybe := false // an earlier attempt may have been executed
 	for attempt := 1; ; attempt++ {
-		cmd := newCommand(ctx, args, keyPos)
+		cmd := newCommand(ctx, f, args)
 		err := b.executors[k].Process(ctx, cmd)
 		if err == nil {
-			return cmd.Val(), nil
+			return cmd, nil
 		}
 		if b.closed.Load() && errors.Is(err, batch.ErrNotSent) && !maybe {
 			return nil, store.ErrClosed

@@ -88,7 +88,11 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 
 	var plain executor = direct{client}
 	if !o.DisableBatching {
-		b.batcher = batch.New(client, batch.Options{})
+		var o batch.Options
+		if c, ok := client.(*redis.Client); ok {
+			o.Merger = &merger{client: c}
+		}
+		b.batcher = batch.New(client, o)
 		plain = b.batcher
 	}
 	b.executors = [...]executor{look: plain, read: plain, again: plain, once: plain}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/sessionkv/store"
@@ -58,33 +59,53 @@ func TestWrongPassword(t *testing.T) {
 	})
 }
 
+// A replica answers reads, and refuses every write in words of ours, until the
+// client finds the primary.
 func TestReadOnlyReplica(t *testing.T) {
-	primary := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+	primary := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning", "--repl-diskless-sync-delay", "0"))
 	replica := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+	host, port, _ := strings.Cut(primary.Addr, ":")
+	if _, err := replica.Do("REPLICAOF", host, port); err != nil {
+		t.Fatal(err)
+	}
 	both(t, func(t *testing.T, o redisstore.Options) {
-		if _, err := replica.Do("REPLICAOF", "NO", "ONE"); err != nil {
-			t.Fatal(err)
-		}
-		b := open(t, dial(t, replica.URL), o)
-		id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
-		host, port, _ := strings.Cut(primary.Addr, ":")
-		if _, err := replica.Do("CONFIG", "SET", "replica-serve-stale-data", "yes"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := replica.Do("REPLICAOF", host, port); err != nil {
-			t.Fatal(err)
-		}
+		o.Namespace = namespace(t)
+		writer, b := open(t, dial(t, primary.URL), o), open(t, dial(t, replica.URL), o)
+		id, _ := create(t, writer, store.Entry{Key: "k", Value: []byte("v")})
+		s := attachSoon(t, b, id)
 		for _, op := range operations {
-			if op.name == "Set" || op.name == "Delete" || op.name == "Commit" || op.name == "Create" {
-				err := op.run(t.Context(), b, id, s)
-				if errors.Is(err, store.ErrDestroyed) || errors.Is(err, store.ErrConflict) {
-					continue // the replica has taken over the primary's data, which has no such session
-				}
-				wantRefused(t, op.name, err, "read-only replica", id)
-				wantReply(t, op.name, err)
+			id := id
+			if op.name == "Create" {
+				id = store.NewID()
 			}
+			err := op.run(t.Context(), b, id, s)
+			if !op.writes {
+				if err != nil {
+					t.Errorf("%s = %v, want nil", op.name, err)
+				}
+				continue
+			}
+			wantRefused(t, op.name, err, "read-only replica", id)
+			wantReply(t, op.name, err)
+		}
+		if diff := cmp.Diff(map[string]string{"k": "v"}, contents(t, b, id)); diff != "" {
+			t.Errorf("values afterwards (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// attachSoon attaches to a session that is on its way to the server of b.
+func attachSoon(t *testing.T, b *redisstore.Backend, id string) store.Store {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		s, err := b.Attach(t.Context(), id, store.Terms{})
+		if err == nil {
+			return s
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Attach() = %v, want the session to arrive", err)
+		}
+	}
 }
 
 func TestOutOfMemory(t *testing.T) {

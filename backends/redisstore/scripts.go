@@ -34,6 +34,17 @@ const (
 // guard refuses a script when the life of its token has ended.
 const guard = `if redis.call('HGET',KEYS[1],'\0t')~=ARGV[1] then return 0 end `
 
+// tooMany takes a new key away again if the session may not have so many.
+const tooMany = `
+local function tooMany(k,most,key)
+  local n=redis.pcall('HLEN',k)
+  if type(n)~='number' or n-1<=most then return false end
+  local c=redis.pcall('HEXISTS',k,'\0c')
+  if type(c)~='number' or n-1-c<=most then return false end
+  return type(redis.pcall('HDEL',k,key))=='number'
+end
+`
+
 // Lua gives a call at most some thousand arguments, so long lists go in slices
 // of this many. A multiple of two keeps each field with its value.
 const inSlices = `
@@ -47,17 +58,45 @@ end
 `
 
 var (
-	// set: token, key, value.
-	setScript = newScript(guard + `redis.call('HSET',KEYS[1],ARGV[2],ARGV[3]) return 1`)
-
-	// set with a limit: token, key, value, most keys.
-	setLimitedScript = newScript(guard + `
-if redis.call('HEXISTS',KEYS[1],ARGV[2])==0 then
-  local n=redis.call('HLEN',KEYS[1])-1-redis.call('HEXISTS',KEYS[1],'\0c')
-  if n>=tonumber(ARGV[4]) then return 2 end
+	// set: token, key, value, most keys (0: no limit).
+	//
+	// Most Sets replace a value, so the limit is looked at only when a key is
+	// new, and that key is taken away again if it is one too many. Where an ACL
+	// keeps a command of this from working, the key stays, and the answer says so.
+	setScript = newScript(guard + `
+local k=KEYS[1]
+if redis.call('HSET',k,ARGV[2],ARGV[3])==1 and ARGV[4]~='0' then` + tooMany + `
+  if tooMany(k,tonumber(ARGV[4]),ARGV[2]) then return 2 end
 end
-redis.call('HSET',KEYS[1],ARGV[2],ARGV[3])
 return 1`)
+
+	// merged set: as keys the sessions, then for each what set takes. It answers
+	// a list with the place and the answer of those that were not simply done: 3
+	// if a command failed, before anything of that session was written. Nothing
+	// else can fail.
+	mergedSetScript = newScript(tooMany + `
+local call,bad=redis.pcall,{}
+for i=1,#KEYS do
+  local k,at=KEYS[i],4*i
+  local n,answer=call('HGET',k,'\0t'),1
+  if n==ARGV[at-3] then
+    n=call('HSET',k,ARGV[at-2],ARGV[at-1])
+    if type(n)=='table' then
+      answer=3
+    elseif n==1 and ARGV[at]~='0' and tooMany(k,tonumber(ARGV[at]),ARGV[at-2]) then
+      answer=2
+    end
+  elseif type(n)=='table' then
+    answer=3
+  else
+    answer=0
+  end
+  if answer~=1 then
+    bad[#bad+1]=i
+    bad[#bad+1]=answer
+  end
+end
+return bad`)
 
 	// has: token, key. Answers 0 when ended, 1 when absent, 2 when present.
 	hasScript = newScript(guard + `return 1+redis.call('HEXISTS',KEYS[1],ARGV[2])`)

@@ -26,7 +26,7 @@ type Store struct {
 	b       *Backend
 	name    any         // string, boxed once: the hash
 	token   any         // string, boxed once: the life
-	maxKeys int         // zero: no limit
+	maxKeys any         // int, boxed once; zero: no limit
 	ended   atomic.Bool // this life is known to have ended; it never comes back
 }
 
@@ -114,11 +114,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte) error {
 	}
 	defer s.forget()
 	value = lend(ctx, value)
-	if s.maxKeys == 0 {
-		_, err := s.eval(ctx, once, setScript, key, value)
-		return err
-	}
-	answer, err := s.eval(ctx, once, setLimitedScript, key, value, s.maxKeys)
+	answer, err := s.eval(ctx, once, setScript, key, value, s.maxKeys)
 	if err == nil && answer == int64(answerTooMany) {
 		return store.ErrTooManyKeys
 	}
@@ -264,7 +260,7 @@ func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
 // eval runs a guarded script with the token and args. It fails with
 // ErrDestroyed when the script says that this life has ended.
 func (s *Store) eval(ctx context.Context, k kind, script *script, args ...any) (any, error) {
-	answer, err := s.b.eval(ctx, k, script, s.name, append([]any{s.token}, args...)...)
+	answer, err := s.b.eval(ctx, k, script, s.name, s.token, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (w *waiter) Process(ctx context.Context, cmd redis.Cmder) error {
 func (w *waiter) primary(ctx context.Context, cmd redis.Cmder) (*redis.Client, error) {
 	switch c := w.client.(type) {
 	case *redis.ClusterClient:
-		name, _ := cmd.(*command).Cmd.Args()[3].(string)
+		name, _ := cmd.(*command).Cmder.Args()[3].(string)
 		return c.MasterForKey(ctx, name)
 	default:
 		return c.(*redis.Client), nil

@@ -26,6 +26,24 @@ type Options struct {
 	// commands do not wait behind large values. A command that exceeds it by
 	// itself is sent alone. Zero means 64 KiB.
 	MaxBytes int
+
+	// Merger, if not nil, executes several commands of a pipeline as one. Not
+	// for a cluster, where a command has keys of one node only.
+	Merger Merger
+}
+
+// A Merger makes one command of several. Its methods are called by several
+// goroutines.
+type Merger interface {
+	// Fits reports whether cmd, which is sent at most once, can be merged.
+	Fits(cmd redis.Cmder) bool
+	// Ready reports whether to merge at present. It may talk to the server.
+	Ready() bool
+	// Merge returns a command, which is sent at most once, that does what cmds do.
+	Merge(cmds []redis.Cmder) redis.Cmder
+	// Split sets the outcomes of cmds from that of merged, and returns those
+	// that were surely not executed, and have to be sent by themselves.
+	Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmder)
 }
 
 func (o Options) withDefaults(pool, pipelinePool int) Options {

@@ -27,6 +27,9 @@ type call struct {
 	bytes int
 	once  bool // NoRetry: sent at most once
 	ok    bool // once, and the server's success has been read
+
+	merged bool // executed as part of a group
+
 	state atomic.Int32
 	ready chan struct{} // capacity 1: the batch never waits for the caller
 }
@@ -43,7 +46,7 @@ func newCall(ctx context.Context, cmd redis.Cmder) *call {
 
 // free returns c for reuse. Only the last one who knows c may call it.
 func (c *call) free() {
-	c.Cmder, c.ctx, c.err, c.ok = nil, nil, nil, false
+	c.Cmder, c.ctx, c.err, c.ok, c.merged = nil, nil, nil, false, false
 	c.state.Store(queued)
 	calls.Put(c)
 }

@@ -125,6 +125,9 @@ type batch struct {
 	calls []*call
 	cmds  []redis.Cmder
 	pipe  redis.Pipeliner // of this run
+
+	fitting []*call // those of calls that may be merged
+	groups  []group
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
@@ -200,27 +203,35 @@ func (l *lane) execute(bt *batch) {
 	}
 	clear(bt.calls)
 	clear(bt.cmds)
+	clear(bt.fitting)
+	clear(bt.groups)
 	bt.calls, bt.cmds = bt.calls[:0], bt.cmds[:0]
+	bt.fitting, bt.groups = bt.fitting[:0], bt.groups[:0]
 }
 
 func (l *lane) executeMany(bt *batch) {
 	if bt.pipe == nil {
 		bt.pipe = l.b.client.Pipeline()
 	}
-	once := 0
+	l.merge(bt)
+	once := len(bt.groups)
 	for _, c := range bt.calls {
+		if c.merged {
+			continue
+		}
 		bt.cmds = append(bt.cmds, c)
 		if c.once {
 			once++
 		}
 	}
 	flush(bt.pipe, bt.cmds)
-	if 0 < once && once < len(bt.calls) {
+	if 0 < once && once < len(bt.cmds) {
 		// The client repeats no pipeline in which one command forbids it.
 		if failed := bt.repeatable(); len(failed) > 0 {
 			flush(bt.pipe, failed)
 		}
 	}
+	l.split(bt)
 	for _, c := range bt.calls {
 		c.finish(c.Cmder.Err())
 	}
@@ -231,7 +242,7 @@ func (l *lane) executeMany(bt *batch) {
 func (bt *batch) repeatable() []redis.Cmder {
 	var cmds []redis.Cmder
 	for _, c := range bt.calls {
-		if err := c.Cmder.Err(); err != nil && !c.once && !fromServer(err) {
+		if err := c.Cmder.Err(); !c.once && err != nil && !fromServer(err) {
 			cmds = append(cmds, c)
 		}
 	}

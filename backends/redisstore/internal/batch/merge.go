@@ -1,0 +1,70 @@
+package batch
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Fewer commands are not worth merging. More would keep the server from others
+// for too long: a script is one step.
+const (
+	minMerged = 4
+	maxMerged = 64
+)
+
+// A group is several calls that are executed as one command.
+type group struct {
+	*call // of the one command
+	cmds  []redis.Cmder
+}
+
+// merge makes groups of the calls of bt that fit together, and puts their
+// commands in the pipeline.
+func (l *lane) merge(bt *batch) {
+	m := l.b.opts.Merger
+	if m == nil || l.b.cluster != nil {
+		return
+	}
+	for _, c := range bt.calls {
+		if c.once && m.Fits(c.Cmder) {
+			bt.fitting = append(bt.fitting, c)
+		}
+	}
+	if len(bt.fitting) < minMerged || !m.Ready() {
+		return
+	}
+	for rest := bt.fitting; len(rest) >= minMerged; {
+		n := min(len(rest), maxMerged)
+		cmds := make([]redis.Cmder, n)
+		for i, c := range rest[:n] {
+			c.merged = true
+			cmds[i] = c.Cmder
+		}
+		g := group{newCall(context.Background(), m.Merge(cmds)), cmds}
+		bt.groups = append(bt.groups, g)
+		bt.cmds = append(bt.cmds, g.call)
+		rest = rest[n:]
+	}
+}
+
+// split hands the outcome of each group to its calls, and sends by themselves
+// those that the server refused to execute as part of it.
+func (l *lane) split(bt *batch) {
+	var alone []redis.Cmder
+	for _, g := range bt.groups {
+		alone = append(alone, l.b.opts.Merger.Split(g.Cmder, g.cmds)...)
+		g.free()
+	}
+	if len(alone) == 0 {
+		return
+	}
+	// As calls, so that a reply which has been read stands.
+	for i, cmd := range alone {
+		alone[i] = newCall(context.Background(), cmd)
+	}
+	flush(bt.pipe, alone)
+	for _, c := range alone {
+		c.(*call).free()
+	}
+}
