@@ -68,16 +68,11 @@ func watchHazelcast(t *testing.T, u string) {
 	t.Helper()
 	parsed, err := url.Parse(u)
 	if err != nil {
-		// Several hosts with ports are no URL to package url.
-		first, rest, _ := strings.Cut(u, ",")
-		_, path, _ := strings.Cut(rest, "/")
-		if parsed, err = url.Parse(first + "/" + path); err != nil {
-			t.Fatal(err)
-		}
+		t.Fatal(err)
 	}
 	config := hz.NewConfig()
 	config.Cluster.Name = strings.TrimPrefix(parsed.Path, "/")
-	config.Cluster.Network.SetAddresses(parsed.Host)
+	config.Cluster.Network.SetAddresses(strings.Split(parsed.Host, ",")...)
 	config.Logger.Level = logger.OffLevel
 	client, err := hz.StartNewClientWithConfig(t.Context(), config)
 	if err != nil {

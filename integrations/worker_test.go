@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -238,6 +239,10 @@ func (j *job) do(k task) (value string, n int, err error) {
 	case "Done": // waits for it
 		<-s.Done()
 		err = s.Err()
+	case "CreateMany":
+		if n, err = strconv.Atoi(k.Value); err == nil {
+			err = j.createMany(n)
+		}
 	case "hammer": // writes all the time, until refused
 		j.hammers.Go(func() {
 			for j.hammered == nil {
@@ -253,4 +258,32 @@ func (j *job) do(k task) (value string, n int, err error) {
 		panic("worker: unknown task " + k.Do)
 	}
 	return value, n, err
+}
+
+// createMany creates n sessions, many at once.
+func (j *job) createMany(n int) error {
+	errs := make(chan error)
+	ids := make(chan string)
+	for range 64 {
+		go func() {
+			var first error
+			for id := range ids {
+				if _, err := j.sessions.Create(j.ctx, id); err != nil && first == nil {
+					first = err
+				}
+			}
+			errs <- first
+		}()
+	}
+	for range n {
+		ids <- store.NewID()
+	}
+	close(ids)
+	var err error
+	for range 64 {
+		if e := <-errs; e != nil {
+			err = e
+		}
+	}
+	return err
 }

@@ -1,0 +1,239 @@
+package integrations
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/testserver"
+)
+
+// faultTime is how long operations go on while things break.
+const faultTime = 4 * time.Second
+
+// A broken setup opens two nodes on servers that it disturbs, one fault at a time,
+// each time disturb is called.
+type brokenSetup struct {
+	name string
+	open func(t *testing.T, chance *rand.Rand) (nodes []*store.Sessions, disturb func())
+}
+
+func brokenSetups() []brokenSetup {
+	return []brokenSetup{
+		{"redis", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
+			return brokenRedis(t, chance, "batching=on")
+		}},
+		{"redis without batching", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
+			return brokenRedis(t, chance, "batching=off")
+		}},
+		{"cluster", brokenCluster},
+	}
+}
+
+// brokenRedis cuts connections, loses replies and freezes the server.
+func brokenRedis(t *testing.T, chance *rand.Rand, param string) ([]*store.Sessions, func()) {
+	server := testserver.Redis(t, testserver.WithArgs("--save", ""))
+	watchRedis(t, server)
+	shared := newNamespace()
+	var nodes []*store.Sessions
+	var proxies []*proxy
+	for range 2 {
+		p := newProxy(t, server.Addr, chance)
+		u, err := url.Parse(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Host = p.addr
+		b := open(t, withParams(u.String(), shared, param, "read_timeout=150ms", "dial_timeout=150ms", "write_timeout=150ms"))
+		nodes, proxies = append(nodes, sessions(t, b, &store.Options{Lease: long})), append(proxies, p)
+	}
+	disturb := func() {
+		p := proxies[chance.IntN(2)]
+		switch chance.IntN(4) {
+		case 0, 1:
+			p.cut()
+		case 2:
+			p.lose(0.02)
+			time.Sleep(20 * time.Millisecond)
+			p.lose(0)
+		default:
+			server.Pause()
+			time.Sleep(200 * time.Millisecond)
+			server.Resume()
+		}
+	}
+	t.Cleanup(func() { t.Logf("%d and %d connections broken", proxies[0].losses.Load(), proxies[1].losses.Load()) })
+	return nodes, disturb
+}
+
+// brokenCluster cuts the connections of nodes and freezes them, for less time than
+// it takes the others to replace them.
+func brokenCluster(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
+	c := testserver.RedisCluster(t)
+	for _, n := range c.Nodes[:3] { // the primaries; replicas answer for no key
+		watchRedis(t, n)
+	}
+	nodes := twoNodes(t, withParams(clusterURL(c), "read_timeout=150ms", "dial_timeout=150ms", "write_timeout=150ms"))
+	disturb := func() {
+		n := c.Nodes[chance.IntN(3)]
+		if chance.IntN(3) > 0 {
+			n.Do("CLIENT", "KILL", "TYPE", "normal")
+			return
+		}
+		n.Pause()
+		time.Sleep(200 * time.Millisecond)
+		n.Resume()
+	}
+	return nodes, disturb
+}
+
+// while calls disturb, with pauses by chance, as long as f runs.
+func while(chance *rand.Rand, disturb, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	for {
+		select {
+		case <-done:
+			return
+		case <-time.After(time.Duration(chance.Int64N(int64(30 * time.Millisecond)))):
+			disturb()
+		}
+	}
+}
+
+func TestLinearizableWithFaults(t *testing.T) {
+	for _, c := range brokenSetups() {
+		t.Run(c.name, func(t *testing.T) {
+			chance := newRand(t)
+			nodes, disturb := c.open(t, chance)
+			var y *tally
+			rounds := rand.New(rand.NewPCG(chance.Uint64(), 0))
+			while(chance, disturb, func() {
+				y = record(t, nodes, rounds, recording{steps: 12, more: lasting(faultTime)})
+			})
+			logErrors(t, y.errors)
+			if y.unknown+y.failed == 0 {
+				t.Error("nothing failed, so nothing was shown")
+			}
+		})
+	}
+}
+
+// A member that dies takes nothing with it that was acknowledged.
+func TestLinearizableWhileMemberDies(t *testing.T) {
+	c := hazelcast(t, 3)
+	u := hazelcastURL(c)
+	watchHazelcast(t, u)
+	nodes := twoNodes(t, withParams(u, "timeout=10s"))
+	chance := newRand(t)
+	var over atomic.Bool
+	recorded := make(chan *tally)
+	go func() {
+		recorded <- record(t, nodes, chance, recording{steps: 12, more: func() bool { return !over.Load() }})
+	}()
+	time.Sleep(time.Second) // of undisturbed history
+	c.Kill(2)
+	c.AwaitSafe()
+	time.Sleep(time.Second) // of history with two members
+	over.Store(true)
+	logErrors(t, (<-recorded).errors)
+}
+
+// logErrors shows what kinds of errors there were.
+func logErrors(t *testing.T, errs []error) {
+	t.Helper()
+	texts := make(map[string]int)
+	for _, err := range errs {
+		var e *store.Error
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		texts[err.Error()]++
+	}
+	shown := 0
+	for text, n := range texts {
+		if shown++; shown > 12 {
+			t.Logf("… and %d other texts", len(texts)-12)
+			return
+		}
+		t.Logf("%d × %s", n, text)
+	}
+}
+
+// counter is incremented by many at once.
+const counter = store.Key[int]("counter")
+
+// count has writers on all nodes increment one counter until more is false, and
+// checks that its value is what they were told.
+func count(t *testing.T, nodes []*store.Sessions, more func() bool, broken func(f func()), observer *store.Session) {
+	t.Helper()
+	id := observer.ID()
+	var acknowledged, unknown, failed atomic.Int64
+	broken(func() {
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				var s *store.Session
+				for more() {
+					if s == nil {
+						s, _ = nodes[i%len(nodes)].Attach(t.Context(), id)
+						continue
+					}
+					_, err := counter.Update(t.Context(), s, func(old int, _ bool) (int, error) { return old + 1, nil })
+					switch kind(err) {
+					case "":
+						acknowledged.Add(1)
+					case "unknown outcome":
+						unknown.Add(1)
+					case "destroyed":
+						t.Errorf("Update() = %v, although the session lives", err)
+						return
+					default:
+						failed.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+	var got int64
+	eventually(t, "the counter can be read", func() bool {
+		n, err := counter.Get(t.Context(), observer)
+		got = int64(n)
+		return err == nil
+	})
+	a, u := acknowledged.Load(), unknown.Load()
+	t.Logf("counter %d; %d acknowledged, %d of unknown outcome, %d failed", got, a, u, failed.Load())
+	if got < a || got > a+u {
+		t.Errorf("the counter is %d, want from %d (acknowledged) to %d (and of unknown outcome)", got, a, a+u)
+	}
+	if a == 0 {
+		t.Error("nothing was acknowledged, so nothing was shown")
+	}
+}
+
+func TestNoUpdateIsLost(t *testing.T) {
+	for _, c := range brokenSetups() {
+		t.Run(c.name, func(t *testing.T) {
+			chance := newRand(t)
+			nodes, disturb := c.open(t, chance)
+			var s *store.Session
+			eventually(t, "a session is created", func() bool {
+				var err error
+				s, err = nodes[0].Create(t.Context(), store.NewID(), counter.To(0))
+				return err == nil
+			})
+			count(t, nodes, lasting(faultTime), func(f func()) {
+				while(chance, disturb, f)
+			}, s)
+		})
+	}
+}
