@@ -21,7 +21,8 @@ type merger struct {
 }
 
 // skips is how many pipelines go without merging after a server has refused a
-// merged script as a whole, as proxies in front of several servers do.
+// merged script as a whole, or most of its Sets, as proxies in front of several
+// servers do: they refuse it, or have the server of the first key execute it.
 const skips = 1000
 
 // Fits reports whether cmd is a Set.
@@ -80,19 +81,22 @@ func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmd
 	}
 	exceptions := merged.(mergedSet).Val()
 	for ; err == nil && len(exceptions) >= 2; exceptions = exceptions[2:] {
-		cmd, answer := cmds[exceptions[0]-1], exceptions[1]
-		switch answer {
-		case answerEnded, answerTooMany:
-			cmd.(*command).Cmder.(*redis.Cmd).SetVal(answer)
-		default:
+		cmd := cmds[exceptions[0]-1]
+		if exceptions[1] == answerTooMany {
+			cmd.(*command).Cmder.(*redis.Cmd).SetVal(int64(answerTooMany))
+		} else {
 			rest = append(rest, cmd)
 		}
+	}
+	if 2*len(rest) > len(cmds) {
+		m.skip.Store(skips)
 	}
 	return rest
 }
 
 // A mergedSet answers a list of those that were not simply done: the place of
-// each, from one, and its answer.
+// each, from one, and its answer. That a life has ended is not believed before the
+// Set says so by itself, on the server of its own key.
 type mergedSet struct{ *redis.IntSliceCmd }
 
 // NoRetry keeps go-redis from repeating the Sets.

@@ -71,9 +71,9 @@ end
 return 1`)
 
 	// merged set: as keys the sessions, then for each what set takes. It answers
-	// a list with the place and the answer of those that were not simply done: 3
-	// if a command failed, before anything of that session was written. Nothing
-	// else can fail.
+	// a list with the place and the answer of those that were not simply done: 0
+	// if the life has ended or a command failed, before anything of that session
+	// was written. Nothing else can fail.
 	mergedSetScript = newScript(tooMany + `
 local call,bad=redis.pcall,{}
 for i=1,#KEYS do
@@ -82,12 +82,10 @@ for i=1,#KEYS do
   if n==ARGV[at-3] then
     n=call('HSET',k,ARGV[at-2],ARGV[at-1])
     if type(n)=='table' then
-      answer=3
+      answer=0
     elseif n==1 and ARGV[at]~='0' and tooMany(k,tonumber(ARGV[at]),ARGV[at-2]) then
       answer=2
     end
-  elseif type(n)=='table' then
-    answer=3
   else
     answer=0
   end
