@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/sessionkv/store/bench/internal/address"
 	"github.com/sessionkv/store/bench/internal/report"
 )
@@ -24,6 +26,7 @@ const (
 
 // Main runs the tool until it is done or ctx ends, and returns the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	redis.SetLogger(quiet{})
 	o, err := parse(args, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return done
@@ -59,6 +62,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	return done
 }
+
+// quiet keeps the Redis client from logging into the output: what matters comes
+// back as an error.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // commandLine repeats the command without passwords.
 func commandLine(args []string) string {

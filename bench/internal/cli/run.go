@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sessionkv/store/backends"
 	"github.com/sessionkv/store/bench/internal/address"
 	"github.com/sessionkv/store/bench/internal/delay"
 	"github.com/sessionkv/store/bench/internal/drive"
@@ -19,6 +20,11 @@ const cleanupTimeout = time.Minute
 
 // run measures what o asks for.
 func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
+	for _, url := range o.stores {
+		if err := reach(ctx, url); err != nil {
+			return err
+		}
+	}
 	special := o.goals || o.growth || o.compareCodecs
 	if special {
 		if err := runSpecial(ctx, o, r, p); err != nil {
@@ -59,21 +65,21 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 // treats them alike.
 func runCases[T any](ctx context.Context, o *options, r *report.Report, p *progress, pool []T) (err error) {
 	specs := o.specs()
+	proxies := delay.NewPool(o.delay)
+	defer proxies.Close() // after the cleanup, which goes through them
 	var targets []*drive.Target[T]
 	defer func() {
 		p.say("removing the sessions")
 		// Also after an interruption.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 		defer cancel()
-		for _, t := range targets {
+		for i, t := range targets {
 			if cerr := t.Close(ctx); cerr != nil {
-				err = errors.Join(err, fmt.Errorf("%s: cannot remove what was made: %w", t.Spec, cerr))
+				err = errors.Join(err, fmt.Errorf("%s: cannot remove what was made: %w", specs[i], cerr))
 			}
 		}
 		p.end()
 	}()
-	proxies := delay.NewPool(o.delay)
-	defer proxies.Close()
 	p.begin("measuring", len(specs)*(1+len(o.workloads)*len(o.workers)*o.repeat))
 	for _, spec := range specs {
 		name := spec.String()
@@ -123,4 +129,13 @@ func label(name string, delay time.Duration, spec system.Spec) string {
 		name += " +" + delay.String()
 	}
 	return name
+}
+
+// reach finds out at once whether a backend can be used, and not after minutes.
+func reach(ctx context.Context, url string) error {
+	b, err := backends.Open(ctx, address.Own(url))
+	if err != nil {
+		return fmt.Errorf("%s: %w", address.Redact(url), err)
+	}
+	return b.Close()
 }

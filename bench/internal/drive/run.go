@@ -107,11 +107,11 @@ type worker[T any] struct {
 }
 
 // closed starts the next operation when the last is done, and returns their
-// number.
+// number: at least one, so that a short run on a busy machine measures something.
 func (w *worker[T]) closed() int64 {
 	ctx := context.Background()
 	var n int64
-	for until := 0; !w.stop.Load(); until-- {
+	for until := 0; n == 0 || !w.stop.Load(); until-- {
 		op := &w.plan[w.at&(len(w.plan)-1)]
 		w.at++
 		n++
@@ -143,7 +143,7 @@ func (w *worker[T]) do(ctx context.Context, op *workload.Op) error {
 		return w.t.life(ctx, int(op.Value))
 	}
 	s := w.t.choose(op.Session)
-	key, value := w.t.keys[op.Key], w.t.pool[op.Value]
+	key, value := w.t.keys[op.Key], w.t.pool[int(op.Value)%len(w.t.pool)]
 	switch op.Kind {
 	case workload.Get:
 		_, err := s.Get(ctx, key)

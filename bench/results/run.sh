@@ -1,0 +1,69 @@
+#!/bin/sh
+# One full run of the benchmark tool into a dated folder; see README.md beside it.
+set -eu
+cd "$(dirname "$0")/../.."
+out=bench/results/$(date -u +%Y-%m-%d)
+mkdir -p "$out"
+tmp=$(mktemp -d)
+redis_pid=
+cleanup() {
+	if [ -n "$redis_pid" ]; then kill "$redis_pid" 2>/dev/null || true; wait "$redis_pid" 2>/dev/null || true; fi
+	rm -rf "$tmp"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+if [ -z "${REDIS_URL:-}" ] && command -v redis-server >/dev/null; then
+	port=17000
+	while redis-cli -p "$port" ping >/dev/null 2>&1; do port=$((port + 1)); done
+	redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$tmp" >/dev/null &
+	redis_pid=$!
+	until redis-cli -p "$port" ping >/dev/null 2>&1; do sleep 0.1; done
+	REDIS_URL=redis://127.0.0.1:$port
+fi
+redis=${REDIS_URL:+-store $REDIS_URL}
+hazelcast=${HAZELCAST_URL:+-store $HAZELCAST_URL}
+
+go build -o "$tmp/bench" ./bench
+commands=$tmp/commands
+: >"$commands"
+# run NAME ARGUMENTS… writes NAME.txt.
+run() {
+	name=$1
+	shift
+	echo "== $name"
+	"$tmp/bench" "$@" 2>"$tmp/progress" >"$out/$name.txt" || { cat "$tmp/progress" >&2; exit 1; }
+	# The URLs may hold passwords.
+	echo "go run ./bench $*" | sed 's#://[^/ ]*@#://#g' >>"$commands"
+}
+
+# shellcheck disable=SC2086 # the words of $redis and $hazelcast are arguments
+{
+	run goals -goals $redis $hazelcast -duration 500ms -repeat 5 -json "$out/goals.json"
+	run memory -store memory: -against all -codecs -growth -workload a,b,c,d,f,life -workers 1,4 -sessions 10000 -value claims -duration 250ms -repeat 3 \
+		-json "$out/memory.json" -html "$out/memory.html"
+	if [ -n "$redis" ]; then
+		run redis $redis -against goredis,rueidis,rueidis-cache,gokv-redis,scs-redis -workload b,life -workers 1,16,256 -duration 500ms -repeat 3 \
+			-json "$out/redis.json" -html "$out/redis.html"
+		run rate $redis -against goredis,rueidis -workload b -workers 256 -rate 5000 -duration 3s -repeat 3
+	fi
+	if [ -n "$hazelcast" ]; then
+		run hazelcast $hazelcast -against hazelcast -workload b,life -workers 1,16 -duration 1s -repeat 3 -json "$out/hazelcast.json"
+	fi
+}
+echo "== benchmarks"
+echo "go test -run ^\$ -bench . -benchtime 50ms -count 3 -benchmem ./internal/system (in bench)" >>"$commands"
+(cd bench && STORE_TEST_REDIS_URL=${REDIS_URL:-} go test -run '^$' -bench . -benchtime 50ms -count 3 -benchmem ./internal/system) >"$out/benchstat.txt"
+
+{
+	date -u
+	uname -srm
+	grep -m1 'model name' /proc/cpuinfo 2>/dev/null || true
+	echo "cores: $(getconf _NPROCESSORS_ONLN)"
+	go version
+	[ -z "$redis_pid" ] || redis-server --version
+	(cd bench && go list -m -f '{{.Path}} {{.Version}}' all | grep -E 'go-redis/v9|rueidis|hazelcast-go|otter|gokv|/scs|gocache|msgpack/v5|sonic|goccy/go-json|segmentio/encoding|cbor|hdrhistogram')
+	echo
+	cat "$commands"
+} >"$out/machine.txt"
+echo "results are in $out"
