@@ -7,6 +7,7 @@ require (
 	github.com/hazelcast/hazelcast-go-client v1.5.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/sessionkv/store v0.0.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (
@@ -19,7 +20,6 @@ require (
 	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 )
 
