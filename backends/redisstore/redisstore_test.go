@@ -90,6 +90,7 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractWithoutBatching(t *testing.T) {
+	t.Parallel()
 	server := testserver.SharedRedis(t)
 	contract(t, redisstore.Options{DisableBatching: true}, func(t testing.TB) redis.UniversalClient {
 		return dial(t, server.URL)

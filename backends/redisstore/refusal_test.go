@@ -161,7 +161,7 @@ func TestServerThatHangs(t *testing.T) {
 	both(t, func(t *testing.T, o redisstore.Options) {
 		o.Namespace = namespace(t)
 		hang := func(t *testing.T, op operation, cause error) {
-			b := open(t, dial(t, server.URL, func(o *redis.Options) { o.ReadTimeout = time.Second }), o)
+			b := open(t, dial(t, server.URL, func(o *redis.Options) { o.ReadTimeout = 500 * time.Millisecond }), o)
 			id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")}) // over a connection that stays
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 			if cause == context.Canceled {
