@@ -1,23 +1,13 @@
-// Package pause waits for a moment more precisely than time.Sleep, which on an
-// idle machine may wake up a millisecond late.
+// Package pause waits for a moment.
 package pause
 
 import "time"
 
-// coarse is how long before the moment time.Sleep hands over.
-const coarse = 2 * time.Millisecond
-
-// Until waits for the moment at.
+// Until waits for the moment at. On an idle machine it may end up to about a
+// millisecond late. A system call that sleeps would be more precise, but it holds a
+// processor of the Go scheduler for a while, which slows down what is measured.
 func Until(at time.Time) {
-	for {
-		d := time.Until(at)
-		switch {
-		case d <= 0:
-			return
-		case d > coarse:
-			time.Sleep(d - coarse)
-		default:
-			fine(d)
-		}
+	if d := time.Until(at); d > 0 {
+		time.Sleep(d)
 	}
 }
