@@ -59,7 +59,7 @@ func openHazelcast(ctx context.Context, a *address) (store.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	shutdown := func() error { return client.Shutdown(context.WithoutCancel(ctx)) }
+	shutdown := func() error { return shutdownHazelcast(client) }
 	b, err := hazelcaststore.New(ctx, client, &hazelcaststore.Options{Namespace: namespace, Timeout: timeout})
 	if err != nil {
 		shutdown()
@@ -95,9 +95,22 @@ func startHazelcast(ctx context.Context, connect time.Duration, config hazelcast
 	case <-ctx.Done():
 		go func() {
 			if r := <-started; r.client != nil {
-				r.client.Shutdown(context.WithoutCancel(ctx))
+				shutdownHazelcast(r.client)
 			}
 		}()
 		return nil, fmt.Errorf("%s: %w", advice, context.Cause(ctx))
+	}
+}
+
+// shutdownHazelcast shuts a client down. One that is about to reconnect can hang
+// there for minutes, whatever its context says, so it is left to itself then.
+func shutdownHazelcast(client *hazelcast.Client) error {
+	done := make(chan error, 1)
+	go func() { done <- client.Shutdown(context.Background()) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(hazelcastConnectTimeout):
+		return errors.New("backends: hazelcast: the client does not shut down; it is left to end by itself")
 	}
 }

@@ -95,11 +95,20 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 			return b.lifeOf(key, fresh, writer), nil
 		}
 		v, alive, err := b.living(ctx, key, doc)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
+		}
+		ours := false // the client repeated an attempt by itself
+		if alive {
+			_, ours = v.Wrote(writer)
+		}
+		switch {
 		case alive && (v.Token() == token || slices.Contains(tried, v.Token())):
 			return b.lifeOf(key, v, writer), nil // the reply to an attempt was lost
+		case alive && (failure != nil || ours):
+			// An attempt may have begun a life that others have resumed since, or
+			// that ended before what stands there began.
+			return nil, unknown(errForgotten)
 		case alive:
 			return nil, store.ErrExists
 		}

@@ -45,7 +45,7 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 			return nil, err
 		}
 		if e.Value != nil {
-			args = append(args, e.Key, e.Value)
+			args = append(args, e.Key, lend(ctx, e.Value))
 		}
 	}
 	if t.MaxKeys > 0 && (len(args)-1)/2 > t.MaxKeys {

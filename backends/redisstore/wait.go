@@ -32,6 +32,9 @@ func (w *waiter) Process(ctx context.Context, cmd redis.Cmder) error {
 		if err := cmd.Err(); err != nil {
 			return err
 		}
+		if refused(cmd) {
+			return nil // nothing was written, so there is nothing to confirm
+		}
 		if err := confirmed.Err(); err != nil {
 			return &unconfirmedError{want: w.replicas, err: err}
 		}
@@ -40,6 +43,16 @@ func (w *waiter) Process(ctx context.Context, cmd redis.Cmder) error {
 		}
 		return nil
 	})
+}
+
+// refused reports whether the script of cmd answered that it wrote nothing.
+func refused(cmd redis.Cmder) bool {
+	c, ok := cmd.(*command)
+	if !ok {
+		return false
+	}
+	reply, ok := c.Cmder.(*redis.Cmd)
+	return ok && reply.Val() != int64(answerDone)
 }
 
 // primary returns the node that serves the session of cmd, a script, whose
