@@ -27,7 +27,7 @@ lint:
 		echo "== go vet and staticcheck in $$m"; \
 		(cd $$m && $(GO) vet ./...); \
 	done
-	@set -e; $(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck; \
+	@set -e; GOWORK=off $(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck; \
 	for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
 # Benchmarks compare what runs side by side: do nothing else meanwhile.

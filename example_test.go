@@ -403,8 +403,9 @@ func ExampleNewContext() {
 }
 
 func ExampleNewID() {
-	fmt.Println(store.NewID() == store.NewID())
-	// Output: false
+	id := store.NewID()
+	fmt.Println(len(id), store.CheckID(id))
+	// Output: 26 <nil>
 }
 
 func ExampleLimits() {

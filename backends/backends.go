@@ -44,6 +44,7 @@ package backends
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,7 +99,7 @@ func schemes() []string {
 
 func openMemory(_ context.Context, a *address) (store.Backend, error) {
 	if len(a.hosts) > 0 || a.path != "" || a.user != "" {
-		return nil, fmt.Errorf("it takes neither host nor path; write memory:")
+		return nil, errors.New("it takes neither host nor path; the URL is just \"memory:\"")
 	}
 	if err := a.params.done(); err != nil {
 		return nil, err

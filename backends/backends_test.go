@@ -16,12 +16,12 @@ func TestOpenRefusesBadURLs(t *testing.T) {
 	const secret = "s3cr3t-pass"
 	for _, tt := range []struct{ url, want string }{
 		{"", "no scheme"},
-		{"localhost:6379", "two slashes"},
+		{"localhost:6379", "two slashes are missing"},
 		{"://x", "no scheme"},
 		{"http://localhost", "unknown scheme"},
 		{"redis", "no scheme"},
 		{"red is://x", "no scheme"},
-		{"redis:localhost", "two slashes"},
+		{"redis:localhost", "two slashes are missing"},
 		{"redis:", "no host"},
 		{"redis://", "no host"},
 		{"redis://:6379", "host number 1 is empty"},

@@ -48,7 +48,7 @@ func parse(raw string) (*address, error) {
 	rest, slashes := strings.CutPrefix(rest, "//")
 	if !slashes {
 		if rest != "" {
-			return nil, fmt.Errorf("write two slashes after %s:", a.scheme)
+			return nil, fmt.Errorf("two slashes are missing after the scheme, as in %s://host", a.scheme)
 		}
 		return a, nil
 	}
