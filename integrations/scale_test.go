@@ -55,7 +55,7 @@ func TestManyLeases(t *testing.T) {
 	if n := keyspace(t, server); n != count {
 		t.Fatalf("%d sessions live after their creation, want %d", n, count)
 	}
-	renewed := calls(t, server, "evalsha")
+	renewed, scripts := calls(t, server, "pexpire"), calls(t, server, "evalsha")
 	begin := time.Now()
 	for time.Since(begin) < turns*lease {
 		if n := keyspace(t, server); n != count {
@@ -64,12 +64,15 @@ func TestManyLeases(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	elapsed := time.Since(begin)
-	renewed = calls(t, server, "evalsha") - renewed
+	renewed, scripts = calls(t, server, "pexpire")-renewed, calls(t, server, "evalsha")-scripts
 	perLease := float64(renewed) / count / (elapsed.Seconds() / lease.Seconds())
-	t.Logf("%d sessions, %d renewals in %v: %.0f a second, %.2f for each session and lease", count, renewed, elapsed.Round(time.Millisecond), float64(renewed)/elapsed.Seconds(), perLease)
+	t.Logf("%d sessions, %d renewals by %d scripts in %v: %.0f a second, %.2f for each session and lease", count, renewed, scripts, elapsed.Round(time.Millisecond), float64(renewed)/elapsed.Seconds(), perLease)
 	// Rounds that began before or end after add up to one of each session.
 	if most := float64(3*turns+1) / turns; perLease > most {
 		t.Errorf("%.2f renewals for each session and lease, want at most %.2f", perLease, most)
+	}
+	if most := renewed / 10; scripts > most {
+		t.Errorf("%d scripts renewed %d sessions, want at most %d: they go in batches", scripts, renewed, most)
 	}
 	w.kill()
 	if n := keyspace(t, server); n != count {

@@ -23,6 +23,7 @@ type Backend struct {
 	namespace keyspace.Namespace
 	executors [once + 1]executor // by kind of command
 	batcher   *batch.Batcher     // nil when batching is off
+	merger    *merger            // nil where scripts have one key each
 	cache     *Cache             // nil without client-side caching
 	closed    atomic.Bool
 }

@@ -18,6 +18,8 @@ type merger struct {
 	never  bool        // this kind of server had better be spared
 	known  atomic.Bool // the server has the script, as far as we know
 	skip   atomic.Int64
+
+	knowsRenew atomic.Bool // the same of the script that renews
 }
 
 // skips is how many pipelines go without merging after a server has refused a

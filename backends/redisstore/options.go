@@ -90,7 +90,8 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 	if !o.DisableBatching {
 		var o batch.Options
 		if c, ok := client.(*redis.Client); ok {
-			o.Merger = &merger{client: c}
+			b.merger = &merger{client: c}
+			o.Merger = b.merger
 		}
 		b.batcher = batch.New(client, o)
 		plain = b.batcher

@@ -15,6 +15,10 @@ import (
 // do not wait noticeably.
 const renewChunk = 256
 
+// renewGroup is the number of sessions renewed by one script: many enough that
+// the call of a script does not count, few enough that it is over in a moment.
+const renewGroup = 64
+
 // Renew makes each of the sessions live for at least lease from now; see
 // [store.Backend]. It is one round trip for every 256 sessions.
 func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
@@ -60,6 +64,11 @@ type target struct {
 // renew renews the sessions of one chunk. To repeat a renewal is harmless, so
 // go-redis repeats the pipeline after a network error.
 func (r *renewal) renew(chunk []target) {
+	if m := r.b.merger; m != nil && r.lease > 0 && len(chunk) > 1 && m.Ready() {
+		if chunk = r.merged(m, chunk); len(chunk) == 0 {
+			return
+		}
+	}
 	errs := r.pipeline(chunk, r.command)
 	var forgotten []target // by a server that knows the script no more
 	for i, err := range errs {
@@ -74,6 +83,48 @@ func (r *renewal) renew(chunk []target) {
 			r.settle(forgotten[i], err)
 		}
 	}
+}
+
+// merged renews many sessions with few scripts, and returns those that have to be
+// asked about by themselves: that a life has ended is not believed before the
+// session says so on the server of its own key, see merger.
+func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
+	groups := slices.Collect(slices.Chunk(chunk, renewGroup))
+	cmds := make([]*redis.IntSliceCmd, len(groups))
+	pipe := r.b.client.Pipeline()
+	for i, group := range groups {
+		args := make([]any, 3, 4+2*len(group))
+		args[0], args[1], args[2] = "evalsha", mergedRenewScript.sha, len(group)
+		if !m.knowsRenew.Load() {
+			args[0], args[1] = "eval", mergedRenewScript.source
+		}
+		for _, t := range group {
+			args = append(args, t.s.name)
+		}
+		args = append(args, r.lease)
+		for _, t := range group {
+			args = append(args, t.s.token)
+		}
+		cmds[i] = redis.NewIntSliceCmd(r.ctx, args...)
+		cmds[i].SetFirstKeyPos(3)
+		_ = pipe.Process(r.ctx, cmds[i])
+	}
+	if err := await(r.ctx, func() error { _, _ = pipe.Exec(r.ctx); return nil }); err != nil {
+		return chunk // the context has ended, and cmds belong to what still runs
+	}
+	for i, cmd := range cmds {
+		places, err := cmd.Result()
+		if err != nil {
+			m.knowsRenew.Store(false)
+			rest = append(rest, groups[i]...)
+			continue
+		}
+		m.knowsRenew.Store(true)
+		for _, place := range places {
+			rest = append(rest, groups[i][place-1])
+		}
+	}
+	return rest
 }
 
 // settle records the outcome for one session.

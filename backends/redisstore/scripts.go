@@ -113,6 +113,25 @@ return bad`)
 if redis.call('PTTL',KEYS[1])<tonumber(ARGV[2]) then redis.call('PEXPIRE',KEYS[1],ARGV[2]) end
 return 1`)
 
+	// merged renew: as keys the sessions, then the lease in milliseconds and the
+	// token of each. It answers the places of those that were not renewed.
+	mergedRenewScript = newScript(`
+local call,lease,bad=redis.pcall,tonumber(ARGV[1]),{}
+for i=1,#KEYS do
+  local k=KEYS[i]
+  local done=call('HGET',k,'\0t')==ARGV[i+1]
+  if done then
+    local left=call('PTTL',k)
+    if type(left)~='number' then
+      done=false
+    elseif left<lease then
+      done=call('PEXPIRE',k,ARGV[1])==1
+    end
+  end
+  if not done then bad[#bad+1]=i end
+end
+return bad`)
+
 	// suspend: token, grace in milliseconds.
 	suspendScript = newScript(guard + `redis.call('PEXPIRE',KEYS[1],ARGV[2]) return 1`)
 
