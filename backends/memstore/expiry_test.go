@@ -251,7 +251,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 		wantErr(t, "Resume", err, store.ErrClosed)
 		wantHeld(t, b, 0)
 	})
-	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines before, %d after Close", before, after)
+	// The goroutines of the bubble and of the test runner need a moment to end.
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines before, %d after Close", before, runtime.NumGoroutine())
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -21,8 +21,6 @@ func TestRedisCluster(t *testing.T) {
 				requireGone(t, pids[i])
 				awaitOwnerOtherThan(t, c, slot, i)
 				c.AwaitReady()
-				c.Nodes[i].Restart()
-				pids = append(pids, c.Nodes[i].PID())
 			})
 			for _, pid := range pids {
 				requireGone(t, pid)
