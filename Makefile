@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 COUNT     ?= 6
 BENCH     ?= .
 
-.PHONY: test servers lint bench bench-smoke fuzz clean
+.PHONY: test servers lint bench bench-smoke fuzz
 
 test: servers
 	@set -e; for m in $(MODULES); do \
@@ -27,8 +27,8 @@ lint:
 		echo "== go vet and staticcheck in $$m"; \
 		(cd $$m && $(GO) vet ./...); \
 	done
-	@set -e; GOWORK=off $(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck; \
-	for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+	@set -e; check=$$(cd tools && GOWORK=off $(GO) tool -n staticcheck); \
+	for m in $(MODULES); do (cd $$m && $$check ./...); done
 
 # Benchmarks compare what runs side by side: do nothing else meanwhile.
 bench: servers
@@ -49,6 +49,3 @@ fuzz:
 			echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
 		done; \
 	done
-
-clean:
-	rm -rf bin
