@@ -276,7 +276,7 @@ var sessionRules = []rule{
 var renewalRules = []rule{
 	{name: "an owned session outlives its lease", run: func(x *env) {
 		// Long enough that a process which is held up still renews in time.
-		l := max(2*x.lease, 2*time.Second)
+		l := max(2*x.lease, 5*time.Second)
 		s := x.a.open(&store.Options{Lease: l}).create(name.To("v"))
 		x.pass(l + l/2)
 		read(s, name).gives("v")
@@ -293,7 +293,7 @@ var renewalRules = []rule{
 		attached.over(store.ErrDestroyed)
 	}},
 	{name: "Done closes by itself when the session ends elsewhere", run: func(x *env) {
-		s := x.a.open(&store.Options{Lease: max(2*x.lease, 2*time.Second)}).create()
+		s := x.a.open(&store.Options{Lease: max(2*x.lease, 5*time.Second)}).create()
 		s.open()
 		other := x.b.open(nil).attach(s.ID())
 		other.do("Destroy()", other.Destroy(x.ctx)).ok()
