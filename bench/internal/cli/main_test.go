@@ -11,11 +11,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sessionkv/store/bench/internal/delay"
 	"github.com/sessionkv/store/bench/internal/report"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	delay.Main()
+	os.Exit(testserver.Main(m))
+}
 
 func bench(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()

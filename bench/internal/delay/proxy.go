@@ -5,14 +5,11 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/sessionkv/store/bench/internal/address"
-	"github.com/sessionkv/store/bench/internal/pause"
 )
 
-// A Proxy forwards connections and delivers each byte some time after it came.
+// A proxy forwards connections and delivers each byte some time after it came.
 // It delays and does not throttle: any number of bytes may be on their way.
-type Proxy struct {
+type proxy struct {
 	listener net.Listener
 	server   string
 	oneWay   time.Duration
@@ -22,22 +19,22 @@ type Proxy struct {
 	closed bool
 }
 
-// New starts a proxy to server that adds roundTrip, half of it each way.
-func New(server string, roundTrip time.Duration) (*Proxy, error) {
+// listen starts a proxy to server that adds roundTrip, half of it each way.
+func listen(server string, roundTrip time.Duration) (*proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: l, server: server, oneWay: roundTrip / 2, conns: map[net.Conn]struct{}{}}
+	p := &proxy{listener: l, server: server, oneWay: roundTrip / 2, conns: map[net.Conn]struct{}{}}
 	go p.accept()
 	return p, nil
 }
 
-// Addr is where clients connect to.
-func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+// addr is where clients connect to.
+func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-// Close ends the proxy and its connections.
-func (p *Proxy) Close() {
+// close ends the proxy and its connections.
+func (p *proxy) close() {
 	p.listener.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,7 +44,7 @@ func (p *Proxy) Close() {
 	}
 }
 
-func (p *Proxy) accept() {
+func (p *proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
@@ -57,7 +54,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-func (p *Proxy) serve(client net.Conn) {
+func (p *proxy) serve(client net.Conn) {
 	server, err := net.Dial("tcp", p.server)
 	if err != nil {
 		client.Close()
@@ -70,7 +67,7 @@ func (p *Proxy) serve(client net.Conn) {
 	p.carry(client, server)
 }
 
-func (p *Proxy) keep(conns ...net.Conn) bool {
+func (p *proxy) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range conns {
@@ -83,7 +80,7 @@ func (p *Proxy) keep(conns ...net.Conn) bool {
 	return !p.closed
 }
 
-func (p *Proxy) drop(c net.Conn) {
+func (p *proxy) drop(c net.Conn) {
 	c.Close()
 	p.mu.Lock()
 	delete(p.conns, c)
@@ -97,12 +94,12 @@ type chunk struct {
 }
 
 // carry moves bytes from one side to the other and closes both at the end.
-func (p *Proxy) carry(to, from net.Conn) {
+func (p *proxy) carry(to, from net.Conn) {
 	chunks := make(chan chunk, 1<<12)
 	go func() {
 		defer p.drop(to)
 		for c := range chunks {
-			pause.Until(c.due)
+			sleepUntil(c.due)
 			if _, err := to.Write(c.data); err != nil {
 				from.Close()
 				for range chunks { // the reader must not stay blocked
@@ -123,37 +120,4 @@ func (p *Proxy) carry(to, from net.Conn) {
 			return
 		}
 	}
-}
-
-// A Pool has a proxy for each Redis server that is asked for.
-type Pool struct {
-	delay   time.Duration
-	proxies map[string]*Proxy
-}
-
-// NewPool returns a pool; with a delay of zero it makes no proxies.
-func NewPool(delay time.Duration) *Pool { return &Pool{delay, map[string]*Proxy{}} }
-
-// URL returns url with the address of a proxy in it.
-func (p *Pool) URL(url string) (string, error) {
-	if p.delay == 0 || !address.Single(url) {
-		return url, nil
-	}
-	host := address.Host(url)
-	if p.proxies[host] == nil {
-		proxy, err := New(host, p.delay)
-		if err != nil {
-			return "", err
-		}
-		p.proxies[host] = proxy
-	}
-	return address.WithHost(url, p.proxies[host].Addr()), nil
-}
-
-// Close closes the proxies.
-func (p *Pool) Close() error {
-	for _, proxy := range p.proxies {
-		proxy.Close()
-	}
-	return nil
 }

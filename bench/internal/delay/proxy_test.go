@@ -3,9 +3,17 @@ package delay
 import (
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
+
+	"github.com/sessionkv/store/bench/internal/address"
 )
+
+func TestMain(m *testing.M) {
+	Main()
+	os.Exit(m.Run())
+}
 
 // Many requests at once take about as long as one: the proxy delays, and does not
 // throttle.
@@ -25,12 +33,12 @@ func TestDelaysAndDoesNotThrottle(t *testing.T) {
 		}
 	}()
 	const lag = 50 * time.Millisecond
-	p, err := New(echo.Addr().String(), lag)
+	p, err := listen(echo.Addr().String(), lag)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
-	c, err := net.Dial("tcp", p.Addr())
+	defer p.close()
+	c, err := net.Dial("tcp", p.addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,24 +62,61 @@ func TestDelaysAndDoesNotThrottle(t *testing.T) {
 			t.Fatalf("byte %d is %d: the order was lost", i, b)
 		}
 	}
-	p.Close()
+	p.close()
 	if _, err := c.Read(got); err == nil {
 		t.Error("the connection outlived the proxy")
 	}
 }
 
-func TestPoolMakesOneProxyForEachServer(t *testing.T) {
-	p := NewPool(time.Millisecond)
-	defer p.Close()
-	one, err := p.URL("redis://app:secret@127.0.0.1:1/3")
+// A pool's proxies are processes of their own, one for each server.
+func TestPool(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, _ := p.URL("redis://app:secret@127.0.0.1:1/3")
-	if one != again || one == "redis://app:secret@127.0.0.1:1/3" {
-		t.Errorf("URL() = %q, then %q", one, again)
+	defer server.Close()
+	go func() {
+		for {
+			c, err := server.Accept()
+			if err != nil {
+				return
+			}
+			go func() { io.Copy(c, c); c.Close() }()
+		}
+	}()
+	p := NewPool(time.Millisecond)
+	defer p.Close()
+	url := "redis://app:secret@" + server.Addr().String() + "/3"
+	one, err := p.URL(url)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got, _ := p.URL("memory:"); got != "memory:" {
-		t.Errorf("URL(memory:) = %q", got)
+	if again, err := p.URL(url); err != nil || again != one || one == url {
+		t.Errorf("URL(%q) = %q, then %q, %v", url, one, again, err)
+	}
+	if got, err := p.URL("memory:"); err != nil || got != "memory:" {
+		t.Errorf("URL(memory:) = %q, %v", got, err)
+	}
+	c, err := net.Dial("tcp", address.Host(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 3 {
+		start := time.Now()
+		got := make([]byte, 1)
+		if _, err := c.Write(got); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < time.Millisecond {
+			t.Errorf("a round trip took %v, want at least %v", took, time.Millisecond)
+		}
+	}
+	p.Close()
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a connection outlived its pool")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sessionkv/store/bench/internal/pause"
 	"github.com/sessionkv/store/bench/internal/workload"
 )
 
@@ -49,7 +48,7 @@ func (w *worker[T]) open(p *pacer) int64 {
 		if !ok {
 			break
 		}
-		pause.Until(at)
+		time.Sleep(time.Until(at))
 		op := &w.plan[w.at&(len(w.plan)-1)]
 		w.at++
 		n++

@@ -7,11 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sessionkv/store/bench/internal/delay"
 	"github.com/sessionkv/store/bench/internal/report"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	delay.Main()
+	os.Exit(testserver.Main(m))
+}
 
 // collect runs one group of goals for a moment: what they come to does not
 // matter here, only that they are measured.

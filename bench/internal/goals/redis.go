@@ -84,6 +84,14 @@ func redisGoals(ctx context.Context, o Options, add func(report.Goal), lag time.
 	return nil
 }
 
+// turnsPerRun is how often the clients take turns within the time of one run: what
+// disturbs the machine for a moment then decides nothing.
+const turnsPerRun = 5
+
+// longTurn is the least time of a turn for each caller, so that most of a turn is
+// not its begin and end. A run is never exceeded.
+const longTurn = 100 * time.Microsecond
+
 // redisDuel measures one operation with n callers and adds its goals.
 func redisDuel(ctx context.Context, o Options, add func(report.Goal), where, op string, n int, targets []*drive.Target[string], b bounds) error {
 	w, err := workload.ParseMix(op + "=100")
@@ -93,10 +101,11 @@ func redisDuel(ctx context.Context, o Options, add func(report.Goal), where, op 
 	w.Choice = workload.Uniform
 	rates, p99s := make([][]float64, len(targets)), make([][]float64, len(targets))
 	var toGoRedis, toRueidis, p99 []float64
-	for round := range o.Repeat {
+	turn := min(o.Duration, max(o.Duration/turnsPerRun, time.Duration(n)*longTurn))
+	for round := range o.Repeat * int((o.Duration+turn-1)/turn) {
 		for k := range targets {
 			i := (k + round) % len(targets)
-			s := targets[i].Run(ctx, drive.Options{Workload: w, Workers: n, Duration: o.Duration, Seed: uint64(round)})
+			s := targets[i].Run(ctx, drive.Options{Workload: w, Workers: n, Duration: turn, Seed: uint64(round)})
 			if err := ctx.Err(); err != nil {
 				return err
 			}

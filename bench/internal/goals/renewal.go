@@ -17,7 +17,7 @@ import (
 // renewal keeps 10⁵ sessions alive on Redis for one default lease and counts what
 // that takes of client and server.
 func renewal(ctx context.Context, o Options, add func(report.Goal)) (err error) {
-	const text = "Redis: renewing 10⁵ leases of 30 s, client and server together, of one core"
+	text := fmt.Sprintf("Redis: renewing 10⁵ leases of %.0f s, client and server together, of one core", store.DefaultLease.Seconds())
 	if o.Redis == "" || !address.Single(o.Redis) {
 		add(report.Goal{Goal: text, Skipped: "give -store redis://host:port to measure it"})
 		return nil
