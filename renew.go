@@ -10,16 +10,21 @@ import (
 )
 
 const (
-	// renewalsPerLease is how often a lease is renewed within its length, so
-	// that two renewals in a row may fail.
-	renewalsPerLease = 3
+	// renewalsPerLease is how often a lease is renewed within its length. Half of
+	// it is left then for further attempts, as with the leases of DHCP (RFC 2131,
+	// section 4.4.5).
+	renewalsPerLease = 2
+
+	// renewAttempts is how often a round asks for the sessions that the backend
+	// could not be asked about.
+	renewAttempts = 4
 
 	// renewBatch bounds the sessions of one call of Backend.Renew.
-	renewBatch = 512
+	renewBatch = 2048
 )
 
 // renewals is the one timer of a process that keeps its leases alive. Each turn
-// of a third of a lease visits every shard of the registry once, evenly spread,
+// of half a lease visits every shard of the registry once, evenly spread,
 // so that the backend sees a steady trickle of batches.
 type renewals struct {
 	ctx     context.Context
@@ -147,7 +152,7 @@ func (ss *Sessions) renewRound(handles []*Session) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(turn / 4):
+		case <-time.After(turn / renewAttempts):
 		}
 	}
 }

@@ -133,7 +133,7 @@ var endSuspendFailed = &ending{ErrSuspended}
 // Done returns a channel that is closed once this process knows that the handle
 // is not usable any more: at once when the session ended through this process,
 // otherwise at an operation that was refused or at the next renewal of leases,
-// which come three times per lease. Asking for Done makes a handle from
+// which come twice per lease. Asking for Done makes a handle from
 // [Sessions.Attach] part of those rounds, without renewing the lease.
 func (s *Session) Done() <-chan struct{} {
 	return s.sessions.watch(s)

@@ -14,7 +14,7 @@ import (
 
 // Defaults of [Options] and [Limits].
 const (
-	DefaultLease     = 30 * time.Second
+	DefaultLease     = 60 * time.Second
 	DefaultValueSize = 1 << 20
 	DefaultKeys      = 1024
 )
@@ -30,7 +30,8 @@ type Options struct {
 	Codec codec.Codec
 
 	// Lease is how long a session outlives a process that dies without saying
-	// goodbye. The process renews its sessions three times per lease.
+	// goodbye. The process renews its sessions twice per lease,
+	// and again soon when that fails.
 	// Zero or less means [DefaultLease].
 	Lease time.Duration
 
