@@ -63,7 +63,7 @@ rm -rf "$apt"
 triplet=$(uname -m)-linux-gnu
 loader=$(cd "$work" && ls usr/lib/"$triplet"/ld-linux-*.so.* lib/"$triplet"/ld-linux-*.so.* 2>/dev/null | head -n 1)
 [ -n "$loader" ] || { echo "get-server.sh: no dynamic loader for $triplet in $suite" >&2; exit 1; }
-mkdir "$work/bin"
+mkdir -p "$work/bin"
 for kind in redis valkey; do
 	for program in server cli sentinel benchmark; do
 		name=$kind-$program

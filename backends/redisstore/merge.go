@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +16,6 @@ type merger struct {
 	client *redis.Client
 	ask    sync.Once
 	never  bool        // this kind of server had better be spared
-	gt     string      // "GT" if PEXPIRE knows that option, which spares a PTTL
 	known  atomic.Bool // the server has the script, as far as we know
 	skip   atomic.Int64
 
@@ -42,18 +40,8 @@ func (m *merger) Ready() bool {
 		// several of them stops them all. A user who may not ask has to do with it.
 		info, _ := m.client.Info(context.Background(), "server").Result()
 		m.never = strings.Contains(info, "dragonfly_version")
-		if _, version, ok := strings.Cut(info, "redis_version:"); ok && !olderThan7(version) {
-			m.gt = "GT"
-		}
 	})
 	return !m.never && (m.skip.Load() <= 0 || m.skip.Add(-1) < 0)
-}
-
-// olderThan7 reports whether version, in what INFO tells, is one before 7.0.
-func olderThan7(version string) bool {
-	major, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(major)
-	return err != nil || n < 7
 }
 
 // Merge returns one command that does what cmds do.

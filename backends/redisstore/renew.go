@@ -93,7 +93,7 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 	cmds := make([]*redis.IntSliceCmd, len(groups))
 	pipe := r.b.client.Pipeline()
 	for i, group := range groups {
-		args := make([]any, 3, 5+2*len(group))
+		args := make([]any, 3, 4+2*len(group))
 		args[0], args[1], args[2] = "evalsha", mergedRenewScript.sha, len(group)
 		if !m.knowsRenew.Load() {
 			args[0], args[1] = "eval", mergedRenewScript.source
@@ -101,7 +101,7 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 		for _, t := range group {
 			args = append(args, t.s.name)
 		}
-		args = append(args, r.lease, m.gt)
+		args = append(args, r.lease)
 		for _, t := range group {
 			args = append(args, t.s.token)
 		}

@@ -113,17 +113,16 @@ return bad`)
 if redis.call('PTTL',KEYS[1])<tonumber(ARGV[2]) then redis.call('PEXPIRE',KEYS[1],ARGV[2]) end
 return 1`)
 
-	// merged renew: as keys the sessions, then the lease in milliseconds, 'GT' if
-	// the server knows that option of PEXPIRE, and the token of each. It answers
-	// the places of those that were not renewed.
+	// merged renew: as keys the sessions, then the lease in milliseconds and the
+	// token of each. It answers the places of those that were not renewed. Redis 6
+	// does not know GT: then the rest goes the longer way.
 	mergedRenewScript = newScript(`
-local call,lease,gt,bad=redis.pcall,tonumber(ARGV[1]),ARGV[2]=='GT',{}
+local call,lease,gt,bad=redis.pcall,tonumber(ARGV[1]),true,{}
 for i=1,#KEYS do
   local k=KEYS[i]
-  local done=call('HGET',k,'\0t')==ARGV[i+2]
-  if done and gt then
-    done=type(call('PEXPIRE',k,ARGV[1],'GT'))=='number'
-  elseif done then
+  local done=call('HGET',k,'\0t')==ARGV[i+1]
+  if done and gt then gt=type(call('PEXPIRE',k,ARGV[1],'GT'))=='number' end
+  if done and not gt then
     local left=call('PTTL',k)
     if type(left)~='number' then
       done=false
