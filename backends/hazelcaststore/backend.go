@@ -48,6 +48,7 @@ type Backend struct {
 	clock      clock
 	lives      lives
 
+	limit  atomic.Pointer[limit]
 	ctx    context.Context // ends on Close
 	cancel context.CancelFunc
 	gate   sync.RWMutex // held for writing while closed is set

@@ -66,9 +66,7 @@ func (b *Backend) keepTime(ctx context.Context) {
 		}
 		go func() {
 			defer b.calls.Done()
-			inner, cancel := b.limited()
-			defer cancel()
-			b.recalibrate(inner)
+			b.recalibrate(b.limited())
 		}()
 	default:
 		// On failure the old calibration has to do; the operation itself will

@@ -81,13 +81,12 @@ func (l *life) fly() {
 			return
 		}
 		l.mu.Unlock()
-		ctx, cancel := l.backend.limited()
+		ctx := l.backend.limited()
 		if slices.ContainsFunc(ops, func(o *op) bool { return o.apply == nil }) {
 			l.carryDestroy(ctx, ops, base)
 		} else {
 			l.carry(ctx, ops, base)
 		}
-		cancel()
 	}
 }
 

@@ -39,10 +39,29 @@ func (b *Backend) begin() error {
 	return nil
 }
 
+// A limit is the context of all operations that begin within a while.
+type limit struct {
+	ctx   context.Context
+	until time.Time // of the while
+}
+
+// limitShare is the part of the timeout for which a limit is shared, so that an
+// operation may take a little less than the timeout.
+const limitShare = 16
+
 // limited returns the context of one operation: it ends when the backend is
-// closed or has waited long enough.
-func (b *Backend) limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(b.ctx, b.timeout)
+// closed or has waited long enough. A timer for each operation would wake the
+// thread that waits for the network, which takes as long as a tenth of a round
+// trip on loopback.
+func (b *Backend) limited() context.Context {
+	now := time.Now()
+	if l := b.limit.Load(); l != nil && now.Before(l.until) {
+		return l.ctx
+	}
+	ctx, cancel := context.WithDeadline(b.ctx, now.Add(b.timeout))
+	context.AfterFunc(ctx, cancel) // it ends by itself
+	b.limit.Store(&limit{ctx, now.Add(b.timeout / limitShare)})
+	return ctx
 }
 
 // await calls f and returns when it does or when ctx ends. The client sleeps
@@ -53,12 +72,11 @@ func await[T any](b *Backend, ctx context.Context, f func(context.Context) (T, e
 	if err := b.begin(); err != nil {
 		return none, err
 	}
-	inner, cancel := b.limited()
 	if ctx.Done() == nil {
 		defer b.calls.Done()
-		defer cancel()
-		return f(inner)
+		return f(b.limited())
 	}
+	inner, cancel := context.WithCancel(b.limited())
 	type result struct {
 		value T
 		err   error

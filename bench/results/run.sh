@@ -5,9 +5,12 @@ cd "$(dirname "$0")/../.."
 out=bench/results/$(date -u +%Y-%m-%d)
 mkdir -p "$out"
 tmp=$(mktemp -d)
-redis_pid=
+redis_pid= hazelcast_pid=
 cleanup() {
-	if [ -n "$redis_pid" ]; then kill "$redis_pid" 2>/dev/null || true; wait "$redis_pid" 2>/dev/null || true; fi
+	for pid in $redis_pid $hazelcast_pid; do
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
@@ -20,6 +23,24 @@ if [ -z "${REDIS_URL:-}" ] && command -v redis-server >/dev/null; then
 	redis_pid=$!
 	until redis-cli -p "$port" ping >/dev/null 2>&1; do sleep 0.1; done
 	REDIS_URL=redis://127.0.0.1:$port
+fi
+jar=$(ls "${STORE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sessionkv-store/servers}"/hazelcast-*.jar 2>/dev/null | tail -n 1)
+if [ -z "${HAZELCAST_URL:-}" ] && [ -n "$jar" ] && command -v java >/dev/null; then
+	port=17100
+	HZ_CLUSTERNAME=bench HZ_MAP_DEFAULT_TIMETOLIVESECONDS=3600 HZ_NETWORK_PORT_PORT=$port HZ_NETWORK_PUBLICADDRESS=127.0.0.1 \
+		HZ_NETWORK_JOIN_AUTODETECTION_ENABLED=false HZ_NETWORK_JOIN_MULTICAST_ENABLED=false \
+		java -Xmx512m --add-modules java.se --add-exports java.base/jdk.internal.ref=ALL-UNNAMED \
+		--add-opens java.base/java.lang=ALL-UNNAMED --add-opens java.base/sun.nio.ch=ALL-UNNAMED \
+		--add-opens java.management/sun.management=ALL-UNNAMED --add-opens jdk.management/com.sun.management.internal=ALL-UNNAMED \
+		-Dhazelcast.phone.home.enabled=false -Dhazelcast.socket.bind.any=false -Dhazelcast.local.localAddress=127.0.0.1 \
+		-cp "$jar" com.hazelcast.core.server.HazelcastMemberStarter >"$tmp/hazelcast.log" 2>&1 &
+	hazelcast_pid=$!
+	until grep -q 'is STARTED' "$tmp/hazelcast.log"; do
+		kill -0 "$hazelcast_pid" 2>/dev/null || { cat "$tmp/hazelcast.log" >&2; exit 1; }
+		sleep 0.2
+	done
+	port=$(sed -n 's/.*\[127\.0\.0\.1\]:\([0-9]*\) is STARTED.*/\1/p' "$tmp/hazelcast.log" | head -n 1)
+	HAZELCAST_URL=hazelcast://127.0.0.1:$port/bench
 fi
 redis=${REDIS_URL:+-store $REDIS_URL}
 hazelcast=${HAZELCAST_URL:+-store $HAZELCAST_URL}
@@ -62,6 +83,7 @@ echo "go test -run ^\$ -bench . -benchtime 50ms -count 3 -benchmem ./internal/sy
 	echo "cores: $(getconf _NPROCESSORS_ONLN)"
 	go version
 	[ -z "$redis_pid" ] || redis-server --version
+	[ -z "$hazelcast_pid" ] || basename "$jar" .jar
 	(cd bench && go list -m -f '{{.Path}} {{.Version}}' all | grep -E 'go-redis/v9|rueidis|hazelcast-go|otter|gokv|/scs|gocache|msgpack/v5|sonic|goccy/go-json|segmentio/encoding|cbor|hdrhistogram')
 	echo
 	cat "$commands"

@@ -60,7 +60,7 @@ type duel struct {
 }
 
 const (
-	duelRounds = 41
+	duelRounds = 81
 	duelTime   = 4 * time.Millisecond // of each loop in a round
 )
 

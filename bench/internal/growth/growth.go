@@ -16,13 +16,16 @@ import (
 // A Size is a number of sessions and of keys in each.
 type Size struct{ Sessions, Keys int }
 
-// Sizes returns what is measured by default: up to a million sessions of three
-// keys, and up to a thousand keys, as far as two million values or so go.
+// mostValues bounds what is held at a time: they take about 2 GB.
+const mostValues = 20_000_000
+
+// Sizes returns what is measured: up to a million sessions of three and of twenty
+// keys, and ten thousand of a thousand keys.
 func Sizes() []Size {
 	var sizes []Size
 	for _, keys := range []int{3, 20, 1000} {
-		for _, sessions := range []int{1, 1000, 100_000, 1_000_000} {
-			if sessions*keys <= 3_000_000 {
+		for _, sessions := range []int{1, 1000, 10_000, 100_000, 1_000_000} {
+			if sessions*keys <= mostValues {
 				sizes = append(sizes, Size{sessions, keys})
 			}
 		}
