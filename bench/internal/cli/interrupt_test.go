@@ -20,7 +20,8 @@ func TestInterruptShowsResultsAndLeavesNothing(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, "../..").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	cmd := exec.Command(program, "-store", server.URL, "-against", "all", "-sessions", "500", "-duration", "100ms", "-repeat", "1000", "-workload", "d,life")
+	cmd := exec.Command(program, "-store", server.URL, "-against", "all", "-sessions", "500", "-duration", "100ms", "-repeat", "1000", "-workload", "d,life", "-delay", "1ms")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	stderr, err := cmd.StderrPipe()
@@ -37,7 +38,8 @@ func TestInterruptShowsResultsAndLeavesNothing(t *testing.T) {
 			if n := keysOn(t, server.URL); n == 0 {
 				t.Error("there are no keys while the tool runs")
 			}
-			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			// As a terminal does: to all processes of the tool.
+			if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -62,6 +62,12 @@ func lines(title, x, y string, logX, logY bool, all []series) (template.HTML, er
 		p.Add(l, dots)
 		p.Legend.Add(s.name, l, dots)
 	}
+	// Above the highest line there is room for the legend.
+	if logY {
+		p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, 0.3)
+	} else {
+		p.Y.Max *= 1.3
+	}
 	// A line needs room: equal ends are moved apart.
 	if logX && p.X.Min == p.X.Max {
 		p.X.Min, p.X.Max = p.X.Min/2, p.X.Max*2

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -293,7 +294,12 @@ func TestDeadlineOfLoneCaller(t *testing.T) {
 }
 
 func TestNotSent(t *testing.T) {
-	nobody := newClient(t, redis.Options{Addr: freeAddr(t), MaxRetries: -1, DialerRetries: 1})
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	nobody := newClient(t, redis.Options{Addr: closed.Addr().String(), MaxRetries: -1, DialerRetries: 1})
 	b := New(nobody, Options{})
 	defer closeNow(t, b)
 	for i, err := range oneBatch(t, b, once("incr", "a"), once("incr", "b"), again("get", "a")) {

@@ -4,59 +4,20 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/sessionkv/store/internal/testserver"
 )
 
 // startRedis runs a redis-server for the length of the test, and returns its
 // address.
 func startRedis(t testing.TB, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("redis-server is not installed: apt-get install redis-server")
-		}
-		t.Skip("redis-server is not installed: apt-get install redis-server")
-	}
-	addr := freeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command(path, append([]string{"--port", port, "--bind", "127.0.0.1",
-		"--save", "", "--appendonly", "no", "--dir", t.TempDir()}, args...)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
-	defer client.Close()
-	until(t, "redis-server answers", func() bool { return client.Ping(t.Context()).Err() == nil })
-	return addr
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := ln.Addr().(*net.TCPAddr)
-		_ = ln.Close()
-		if addr.Port <= 55535 { // a cluster node listens on its port + 10000, too
-			return "127.0.0.1:" + strconv.Itoa(addr.Port)
-		}
-	}
-	t.Fatal("no free port below 55536")
-	return ""
+	return testserver.Redis(t, testserver.WithArgs(append([]string{"--save", ""}, args...)...)).Addr
 }
 
 // until waits for a condition.
