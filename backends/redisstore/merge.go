@@ -23,8 +23,9 @@ type merger struct {
 }
 
 // skips is how many pipelines go without merging after a server has refused a
-// merged script as a whole, or most of its Sets, as proxies in front of several
-// servers do: they refuse it, or have the server of the first key execute it.
+// merged script as a whole, or has called a life ended that goes on. Proxies in
+// front of several servers do so: they refuse it, or have the server of the first
+// key execute it.
 const skips = 1000
 
 // Fits reports whether cmd is a Set.
@@ -90,10 +91,18 @@ func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmd
 			rest = append(rest, cmd)
 		}
 	}
-	if 2*len(rest) > len(cmds) {
-		m.skip.Store(skips)
-	}
 	return rest
+}
+
+// Learn stops merging for a while when Sets that were refused as part of a merged
+// script were not refused by themselves.
+func (m *merger) Learn(cmds []redis.Cmder) {
+	for _, cmd := range cmds {
+		if cmd.Err() == nil && cmd.(*command).Cmder.(*redis.Cmd).Val() != any(int64(answerEnded)) {
+			m.skip.Store(skips)
+			return
+		}
+	}
 }
 
 // A mergedSet answers a list of those that were not simply done: the place of

@@ -34,7 +34,7 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		case s.ended.Load():
 			r.errs[i] = store.ErrDestroyed
 		default:
-			r.todo = append(r.todo, target{i, s})
+			r.todo = append(r.todo, target{at: i, s: s})
 		}
 	}
 	for chunk := range slices.Chunk(r.todo, renewChunk) {
@@ -57,8 +57,9 @@ type renewal struct {
 
 // A target is a session and its place among the errors.
 type target struct {
-	at int
-	s  *Store
+	at      int
+	s       *Store
+	doubted bool // a merged script has called its life ended
 }
 
 // renew renews the sessions of one chunk. To repeat a renewal is harmless, so
@@ -116,12 +117,17 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 		places, err := cmd.Result()
 		if err != nil {
 			m.knowsRenew.Store(false)
+			if _, refused := replyError(err); refused && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+				m.skip.Store(skips)
+			}
 			rest = append(rest, groups[i]...)
 			continue
 		}
 		m.knowsRenew.Store(true)
 		for _, place := range places {
-			rest = append(rest, groups[i][place-1])
+			t := groups[i][place-1]
+			t.doubted = true
+			rest = append(rest, t)
 		}
 	}
 	return rest
@@ -131,6 +137,9 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 func (r *renewal) settle(t target, err error) {
 	switch {
 	case err == nil:
+		if t.doubted {
+			r.b.merger.skip.Store(skips)
+		}
 	case errors.Is(err, store.ErrDestroyed):
 		r.errs[t.at] = t.s.end()
 	case r.ctx.Err() != nil:

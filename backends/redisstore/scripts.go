@@ -108,14 +108,15 @@ return bad`)
 	// destroy: token.
 	destroyScript = newScript(guard + `redis.call('UNLINK',KEYS[1]) return 1`)
 
-	// renew: token, lease in milliseconds. It never shortens a life.
+	// renew: token, lease in milliseconds. It never shortens a life. Redis 6 does
+	// not know GT, and goes the longer way.
 	renewScript = newScript(guard + `
+if type(redis.pcall('PEXPIRE',KEYS[1],ARGV[2],'GT'))=='number' then return 1 end
 if redis.call('PTTL',KEYS[1])<tonumber(ARGV[2]) then redis.call('PEXPIRE',KEYS[1],ARGV[2]) end
 return 1`)
 
 	// merged renew: as keys the sessions, then the lease in milliseconds and the
-	// token of each. It answers the places of those that were not renewed. Redis 6
-	// does not know GT: then the rest goes the longer way.
+	// token of each. It answers the places of those that were not renewed.
 	mergedRenewScript = newScript(`
 local call,lease,gt,bad=redis.pcall,tonumber(ARGV[1]),true,{}
 for i=1,#KEYS do

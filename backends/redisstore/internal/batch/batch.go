@@ -44,6 +44,9 @@ type Merger interface {
 	// Split sets the outcomes of cmds from that of merged, and returns those
 	// that were surely not executed, and have to be sent by themselves.
 	Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmder)
+	// Learn looks at the outcomes of commands that Split returned although the
+	// server had executed merged, after they were sent by themselves.
+	Learn(cmds []redis.Cmder)
 }
 
 func (o Options) withDefaults(pool, pipelinePool int) Options {

@@ -51,9 +51,13 @@ func (l *lane) merge(bt *batch) {
 // split hands the outcome of each group to its calls, and sends by themselves
 // those that the server refused to execute as part of it.
 func (l *lane) split(bt *batch) {
-	var alone []redis.Cmder
+	var alone, doubted []redis.Cmder
 	for _, g := range bt.groups {
-		alone = append(alone, l.b.opts.Merger.Split(g.Cmder, g.cmds)...)
+		rest := l.b.opts.Merger.Split(g.Cmder, g.cmds)
+		alone = append(alone, rest...)
+		if g.Cmder.Err() == nil {
+			doubted = append(doubted, rest...)
+		}
 		g.free()
 	}
 	if len(alone) == 0 {
@@ -66,5 +70,8 @@ func (l *lane) split(bt *batch) {
 	flush(bt.pipe, alone)
 	for _, c := range alone {
 		c.(*call).free()
+	}
+	if len(doubted) > 0 {
+		l.b.opts.Merger.Learn(doubted)
 	}
 }

@@ -1,0 +1,36 @@
+package redisstore
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Merging stops for a while when a Set that was refused as part of a merged script
+// succeeds by itself, and only then.
+func TestMergerLearns(t *testing.T) {
+	set := func(answer int64, err error) redis.Cmder {
+		c := newCommand(t.Context(), eval, []any{"evalsha", setScript.sha, 1, "name", "token", "key", []byte("v"), 0})
+		c.Cmder.(*redis.Cmd).SetVal(answer)
+		c.SetErr(err)
+		return c
+	}
+	for _, c := range []struct {
+		name string
+		cmds []redis.Cmder
+		want bool
+	}{
+		{"ended", []redis.Cmder{set(answerEnded, nil), set(answerEnded, nil), set(answerEnded, nil)}, true},
+		{"failed", []redis.Cmder{set(answerEnded, errors.New("WRONGTYPE")), set(answerDone, errors.New("lost"))}, true},
+		{"done after all", []redis.Cmder{set(answerEnded, nil), set(answerDone, nil)}, false},
+		{"too many keys after all", []redis.Cmder{set(answerTooMany, nil)}, false},
+	} {
+		m := new(merger)
+		m.ask.Do(func() {}) // there is no server to ask
+		m.Learn(c.cmds)
+		if got := m.Ready(); got != c.want {
+			t.Errorf("%s: Ready() = %t, want %t", c.name, got, c.want)
+		}
+	}
+}
