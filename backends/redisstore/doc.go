@@ -46,9 +46,10 @@ Sets of several sessions that happen to share a pipeline are sent as one script,
 at most 64 of them, which halves what a Set costs the server. Each has its own
 check and its own outcome, and all their hashes are declared keys. A Cluster, whose
 scripts have keys of one slot only, and Dragonfly, which spreads keys over its threads,
-are sent one script for each Set, and so is a server that refuses the merged one.
+are sent one script for each Set, and so for a while is a server that refuses the
+merged one, or answers it wrongly, as proxies before several servers may.
 
-Renew sends one script for each session in pipelines of 256.
+Renewals go in pipelines of 1024 sessions, merged in the same way: 64 to a script.
 
 # Lost replies
 
@@ -88,12 +89,14 @@ client-side caching +client|tracking.
 # Sizing
 
 A session costs the server about 200 bytes and its values. The lease bounds how
-long the sessions of a process that died stay: renewing happens a few times in a
-lease, and each renewal is one small script.
+long the sessions of a process that died stay: each session is renewed twice in a
+lease, which costs the server about 5 µs and the process 3. At 100,000 sessions and
+the default lease of 60 s that is less than 3 % of a core, at a lease of 10 s six
+times as much; in a Cluster, where renewals do not merge, about twice that.
 
-With batching, up to 16 pipelines are under way to a server at the same time, or three
-quarters of the client's PoolSize, so that the default pool of 10 connections per
-processor is plenty. Without batching, each operation under way holds a
+With batching, as many pipelines as the client's PipelinePoolSize (10) are under way to
+a server at the same time, or three quarters of its PoolSize if that is less, so that the
+default pool of 10 connections per processor is plenty. Without batching, each operation under way holds a
 connection: size the pool to the number of them that run at the same time.
 
 # Contexts
