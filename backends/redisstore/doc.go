@@ -79,11 +79,12 @@ primary that has lost its replicas goes on.
 
 This is the least that an ACL user needs, for the namespace chat:
 
-	user app on >password resetkeys ~chat:* resetchannels -@all +eval +evalsha +hmget +hget +hset +hdel +hexists +hlen +hkeys +pttl +pexpire +unlink
+	user app on >password resetkeys ~chat:* resetchannels -@all +eval +evalsha +hmget +hget +hset +hdel +hexists +hlen +hkeys +pexpire +unlink
 
 A client's handshake also tries HELLO and CLIENT SETINFO, and goes on without them
 where they are refused (client-side caching needs +hello). A client of
-a Cluster also needs +command and +cluster|slots. WaitReplicas needs +wait, and
+a Cluster also needs +command and +cluster|slots. On Redis 6 renewals need +pttl.
+WaitReplicas needs +wait, and
 client-side caching +client|tracking.
 
 # Sizing
