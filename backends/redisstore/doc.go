@@ -84,8 +84,7 @@ This is the least that an ACL user needs, for the namespace chat:
 A client's handshake also tries HELLO and CLIENT SETINFO, and goes on without them
 where they are refused (client-side caching needs +hello). A client of
 a Cluster also needs +command and +cluster|slots. On Redis 6 renewals need +pttl.
-WaitReplicas needs +wait, and
-client-side caching +client|tracking.
+WaitReplicas needs +wait, and client-side caching +client|tracking.
 
 # Sizing
 
