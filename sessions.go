@@ -94,6 +94,7 @@ type Sessions struct {
 	backend      Backend
 	codec        codec.Codec
 	scalars      codec.Codec // codec, where the stored bytes are its own; nil with a sealer
+	shortStrings bool        // scalars is codec.Msgpack
 	lease        time.Duration
 	grace        time.Duration
 	limits       Limits
@@ -128,6 +129,7 @@ func New(backend Backend, opts *Options) *Sessions {
 	}
 	if o.Sealer == nil {
 		ss.scalars = o.Codec
+		ss.shortStrings = o.Codec == codec.Msgpack
 	}
 	ss.registry.init()
 	ss.renewals.init()

@@ -43,6 +43,12 @@ func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
 			return *kept, nil
 		}
 	}
+	if p, ok := any(&v).(*string); ok && s.sessions.shortStrings { // the commonest, without a call
+		if text, ok := codec.ShortString(raw); ok {
+			*p = text
+			return v, nil
+		}
+	}
 	if codec.DecodeScalar(s.sessions.scalars, raw, &v) {
 		return v, nil
 	}

@@ -132,3 +132,11 @@ func ExampleDecodeScalar() {
 	fmt.Println(n, ok)
 	// Output: 42 true
 }
+
+func ExampleShortString() {
+	fmt.Println(codec.ShortString([]byte("\xa4u-42")))
+	fmt.Println(codec.ShortString([]byte("\x2a"))) // a number
+	// Output:
+	// u-42 true
+	//  false
+}

@@ -19,6 +19,17 @@ func AppendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 	return dst, false
 }
 
+// ShortString returns the string that data encodes by [Msgpack], if it is one of at
+// most 31 bytes. It shares memory with data, which must not change. It is small
+// enough to be inlined, which [DecodeScalar] is not.
+func ShortString(data []byte) (string, bool) {
+	n := len(data) - 1
+	if n < 0 || n > fixStrHigh-fixStrLow || data[0] != fixStrLow+byte(n) {
+		return "", false
+	}
+	return unsafe.String(unsafe.SliceData(data[1:]), n), true
+}
+
 // DecodeScalar stores in *v the value that data encodes by c, if c is a built-in codec, v a pointer to
 // a scalar as for [AppendScalar], and data a plain encoding of one. It reports whether it did; if not, *v is
 // unchanged, and [Decode] knows more. It lets v not escape.
@@ -28,8 +39,8 @@ func DecodeScalar(c Codec, data []byte, v any) bool {
 		// The commonest values by far, ahead of the type switch over all scalars.
 		switch p := v.(type) {
 		case *string:
-			if n := len(data) - 1; n >= 0 && n <= fixStrHigh-fixStrLow && data[0] == fixStrLow+byte(n) {
-				*p = unsafe.String(unsafe.SliceData(data[1:]), n)
+			if s, ok := ShortString(data); ok {
+				*p = s
 				return true
 			}
 		case *int64:

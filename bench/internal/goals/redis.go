@@ -84,6 +84,64 @@ func redisGoals(ctx context.Context, o Options, add func(report.Goal), lag time.
 	return nil
 }
 
+// redisDuel measures one operation with n callers and adds its goals.
+func redisDuel(ctx context.Context, o Options, add func(report.Goal), where, op string, n int, targets []*drive.Target[string], b bounds) error {
+	w, err := workload.ParseMix(op + "=100")
+	if err != nil {
+		return err
+	}
+	w.Choice = workload.Uniform
+	var d redisFigures
+	if n == 1 {
+		err = d.alone(ctx, o, w, targets)
+	} else {
+		err = d.together(ctx, o, w, n, targets)
+	}
+	if err != nil {
+		return err
+	}
+	d.report(add, where, op, n, b)
+	return nil
+}
+
+// redisFigures are of this library, go-redis and rueidis, in this order; one of
+// each for every round.
+type redisFigures struct {
+	rates, p99s               [3][]float64
+	toGoRedis, toRueidis, p99 []float64
+}
+
+// add adds a round.
+func (d *redisFigures) add(rates, p99s [3]float64) {
+	for i := range rates {
+		d.rates[i], d.p99s[i] = append(d.rates[i], rates[i]), append(d.p99s[i], p99s[i])
+	}
+	d.toGoRedis = append(d.toGoRedis, rates[0]/rates[1])
+	d.toRueidis = append(d.toRueidis, rates[0]/rates[2])
+	d.p99 = append(d.p99, p99s[0]/p99s[1])
+}
+
+// alone measures one caller, who calls each client in turn. The rate is what the
+// quickest 95 of 100 calls would make.
+func (d *redisFigures) alone(ctx context.Context, o Options, w workload.Workload, targets []*drive.Target[string]) error {
+	for round := range o.Repeat {
+		took, err := drive.Turns(ctx, targets, w, o.Duration*time.Duration(len(targets)), uint64(round))
+		if err != nil {
+			return err
+		}
+		var rates, p99s [3]float64
+		for i, t := range took {
+			quick, sum := max(1, len(t)*95/100), time.Duration(0)
+			for _, d := range t[:quick] {
+				sum += d
+			}
+			rates[i], p99s[i] = float64(quick)/sum.Seconds(), float64(t[len(t)*99/100])
+		}
+		d.add(rates, p99s)
+	}
+	return nil
+}
+
 // turnsPerRun is how often the clients take turns within the time of one run: what
 // disturbs the machine for a moment then decides nothing.
 const turnsPerRun = 5
@@ -92,17 +150,11 @@ const turnsPerRun = 5
 // not its begin and end. A run is never exceeded.
 const longTurn = 100 * time.Microsecond
 
-// redisDuel measures one operation with n callers and adds its goals.
-func redisDuel(ctx context.Context, o Options, add func(report.Goal), where, op string, n int, targets []*drive.Target[string], b bounds) error {
-	w, err := workload.ParseMix(op + "=100")
-	if err != nil {
-		return err
-	}
-	w.Choice = workload.Uniform
-	rates, p99s := make([][]float64, len(targets)), make([][]float64, len(targets))
-	var toGoRedis, toRueidis, p99 []float64
+// together measures n callers of each client, the clients one after the other.
+func (d *redisFigures) together(ctx context.Context, o Options, w workload.Workload, n int, targets []*drive.Target[string]) error {
 	turn := min(o.Duration, max(o.Duration/turnsPerRun, time.Duration(n)*longTurn))
 	for round := range o.Repeat * int((o.Duration+turn-1)/turn) {
+		var rates, p99s [3]float64
 		for k := range targets {
 			i := (k + round) % len(targets)
 			s := targets[i].Run(ctx, drive.Options{Workload: w, Workers: n, Duration: turn, Seed: uint64(round)})
@@ -112,27 +164,33 @@ func redisDuel(ctx context.Context, o Options, add func(report.Goal), where, op 
 			if len(s.Errors) > 0 {
 				return fmt.Errorf("%s failed with errors of the kinds %v", targets[i].Spec, s.Errors)
 			}
-			rates[i] = append(rates[i], s.PerSecond())
-			p99s[i] = append(p99s[i], float64(s.Latencies.All().ValueAtPercentile(99)))
+			rates[i], p99s[i] = s.PerSecond(), float64(s.Latencies.All().ValueAtPercentile(99))
 		}
-		toGoRedis = append(toGoRedis, rates[0][round]/rates[1][round])
-		toRueidis = append(toRueidis, rates[0][round]/rates[2][round])
-		p99 = append(p99, p99s[0][round]/p99s[1][round])
-	}
-	name := map[string]string{"get": "typed Get", "set": "fenced typed Set"}[op]
-	text := func(rival string) string { return fmt.Sprintf("%s, %d callers: %s beside %s", where, n, name, rival) }
-	per := func(i int) float64 { return report.Median(rates[i]) / 1000 }
-	both := func(i int) string { return fmt.Sprintf("%.1fk/s beside %.1fk/s", per(0), per(i)) }
-	command := map[string]string{"get": "HGET", "set": "HSET"}[op]
-	addBounded(add, text("go-redis "+command), report.Median(toGoRedis), b.goredis, both(1))
-	addBounded(add, text("rueidis "+command), report.Median(toRueidis), b.rueidis, both(2))
-	times := fmt.Sprintf("%s beside %s (rueidis %s)", report.Duration(int64(report.Median(p99s[0]))), report.Duration(int64(report.Median(p99s[1]))), report.Duration(int64(report.Median(p99s[2]))))
-	if b.p99 > 0 {
-		add(atMost(text("go-redis "+command)+", p99", report.Median(p99), b.p99, "%s", times))
-	} else {
-		addBounded(add, text("go-redis "+command)+", p99", report.Median(p99), 0, times)
+		d.add(rates, p99s)
 	}
 	return nil
+}
+
+// report adds the goals and what has no goal.
+func (d *redisFigures) report(add func(report.Goal), where, op string, n int, b bounds) {
+	name := map[string]string{"get": "typed Get", "set": "fenced typed Set"}[op]
+	text := func(rival string) string {
+		if n == 1 {
+			return fmt.Sprintf("%s, 1 caller: %s beside %s", where, name, rival)
+		}
+		return fmt.Sprintf("%s, %d callers: %s beside %s", where, n, name, rival)
+	}
+	per := func(i int) float64 { return report.Median(d.rates[i]) / 1000 }
+	both := func(i int) string { return fmt.Sprintf("%.1fk/s beside %.1fk/s", per(0), per(i)) }
+	command := map[string]string{"get": "HGET", "set": "HSET"}[op]
+	addBounded(add, text("go-redis "+command), report.Median(d.toGoRedis), b.goredis, both(1))
+	addBounded(add, text("rueidis "+command), report.Median(d.toRueidis), b.rueidis, both(2))
+	times := fmt.Sprintf("%s beside %s (rueidis %s)", report.Duration(int64(report.Median(d.p99s[0]))), report.Duration(int64(report.Median(d.p99s[1]))), report.Duration(int64(report.Median(d.p99s[2]))))
+	if b.p99 > 0 {
+		add(atMost(text("go-redis "+command)+", p99", report.Median(d.p99), b.p99, "%s", times))
+	} else {
+		addBounded(add, text("go-redis "+command)+", p99", report.Median(d.p99), 0, times)
+	}
 }
 
 // addBounded adds a goal, or where there is no bound the figure alone.
