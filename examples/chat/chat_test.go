@@ -244,9 +244,11 @@ func TestSignOutDestroys(t *testing.T) {
 	if got := p.closed(); got.Code != websocket.StatusNormalClosure {
 		t.Errorf("closed with %d %q, want %d", got.Code, got.Reason, websocket.StatusNormalClosure)
 	}
-	if _, ok := n.session(p.welcome.Session); ok {
-		t.Error("the session lives on after its client has signed out")
-	}
+	// Destroy ends the handle, which closes the connection, and then the session.
+	await(t, "the session is gone after its client has signed out", func() bool {
+		_, ok := n.session(p.welcome.Session)
+		return !ok
+	})
 }
 
 func TestTokenExpiresDuringConnection(t *testing.T) {
