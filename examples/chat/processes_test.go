@@ -189,8 +189,8 @@ func TestServers(t *testing.T) {
 // shareSessions: what one process has created, the other reads, writes and
 // destroys.
 func shareSessions(t *testing.T, url string) {
-	a := startProcess(t, "-node", "a", "-store", url, "-lease", "2s")
-	b := startProcess(t, "-node", "b", "-store", url, "-lease", "2s")
+	a := startProcess(t, "-node", "a", "-store", url, "-lease", "4s")
+	b := startProcess(t, "-node", "b", "-store", url, "-lease", "4s")
 	ann := a.connect(t, dialer{user: "ann"})
 	want := ann.ask(`{"type":"say","room":"lobby","text":"hello"}`)
 
@@ -227,8 +227,8 @@ func shareSessions(t *testing.T, url string) {
 // takeOverAcross: a client that comes back on another process gets its session,
 // and the connection that it left behind is closed.
 func takeOverAcross(t *testing.T, url string) {
-	a := startProcess(t, "-node", "a", "-store", url, "-lease", "2s")
-	b := startProcess(t, "-node", "b", "-store", url, "-lease", "2s")
+	a := startProcess(t, "-node", "a", "-store", url, "-lease", "4s")
+	b := startProcess(t, "-node", "b", "-store", url, "-lease", "4s")
 	old := a.connect(t, dialer{})
 	old.ask(`{"type":"nickname","name":"Annie"}`)
 	p := b.connect(t, dialer{session: old.welcome.Session})
