@@ -92,7 +92,8 @@ A session costs the server about 200 bytes and its values. The lease bounds how
 long the sessions of a process that died stay: each session is renewed twice in a
 lease, which costs the server about 5 µs and the process 3. At 100,000 sessions and
 the default lease of 60 s that is less than 3 % of a core, at a lease of 10 s six
-times as much; in a Cluster, where renewals do not merge, about twice that.
+times as much; in a Cluster, where renewals do not merge, one and a half
+times that.
 
 With batching, as many pipelines as the client's PipelinePoolSize (10) are under way to
 a server at the same time, or three quarters of its PoolSize if that is less, so that the
