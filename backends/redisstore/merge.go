@@ -67,12 +67,7 @@ func (m *merger) Merge(cmds []redis.Cmder) redis.Cmder {
 // surely not executed, and that have to be sent by themselves.
 func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmder) {
 	err := merged.Err()
-	if _, refused := replyError(err); refused {
-		if redis.HasErrorPrefix(err, "NOSCRIPT") {
-			m.known.Store(false)
-		} else {
-			m.skip.Store(skips)
-		}
+	if m.refused(err, &m.known) {
 		return cmds
 	}
 	if err == nil {
@@ -92,6 +87,21 @@ func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmd
 		}
 	}
 	return rest
+}
+
+// refused reports whether err, with which a merged script failed, is the server's
+// own, and remembers what follows: that it has forgotten the script, or that it had
+// better get none for a while.
+func (m *merger) refused(err error, known *atomic.Bool) bool {
+	_, refused := replyError(err)
+	switch {
+	case !refused:
+	case redis.HasErrorPrefix(err, "NOSCRIPT"):
+		known.Store(false)
+	default:
+		m.skip.Store(skips)
+	}
+	return refused
 }
 
 // Learn stops merging for a while when Sets that were refused as part of a merged

@@ -117,9 +117,7 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 		places, err := cmd.Result()
 		if err != nil {
 			m.knowsRenew.Store(false)
-			if _, refused := replyError(err); refused && !redis.HasErrorPrefix(err, "NOSCRIPT") {
-				m.skip.Store(skips)
-			}
+			m.refused(err, &m.knowsRenew)
 			rest = append(rest, groups[i]...)
 			continue
 		}

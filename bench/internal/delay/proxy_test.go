@@ -15,25 +15,32 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Many requests at once take about as long as one: the proxy delays, and does not
-// throttle.
-func TestDelaysAndDoesNotThrottle(t *testing.T) {
-	echo, err := net.Listen("tcp", "127.0.0.1:0")
+// echo starts a server that answers with what it gets, and returns its address.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer echo.Close()
+	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
-			c, err := echo.Accept()
+			c, err := l.Accept()
 			if err != nil {
 				return
 			}
 			go func() { io.Copy(c, c); c.Close() }()
 		}
 	}()
+	return l.Addr().String()
+}
+
+// Many requests at once take about as long as one: the proxy delays, and does not
+// throttle.
+func TestDelaysAndDoesNotThrottle(t *testing.T) {
+	server := echo(t)
 	const lag = 50 * time.Millisecond
-	p, err := listen(echo.Addr().String(), lag)
+	p, err := listen(server, lag)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,23 +77,10 @@ func TestDelaysAndDoesNotThrottle(t *testing.T) {
 
 // A pool's proxies are processes of their own, one for each server.
 func TestPool(t *testing.T) {
-	server, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-	go func() {
-		for {
-			c, err := server.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	server := echo(t)
 	p := NewPool(time.Millisecond)
 	defer p.Close()
-	url := "redis://app:secret@" + server.Addr().String() + "/3"
+	url := "redis://app:secret@" + server + "/3"
 	one, err := p.URL(url)
 	if err != nil {
 		t.Fatal(err)
