@@ -4,7 +4,7 @@
 # make fuzz    each fuzz target for FUZZTIME
 
 GO        ?= go
-MODULES   := . bench examples integrations
+MODULES   := . bench examples systemtest
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 6

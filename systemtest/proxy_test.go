@@ -1,4 +1,4 @@
-package integrations
+package systemtest
 
 import (
 	"math/rand/v2"

@@ -1,4 +1,4 @@
-module github.com/sessionkv/store/integrations
+module github.com/sessionkv/store/systemtest
 
 go 1.26.0
 
