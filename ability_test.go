@@ -34,7 +34,7 @@ func TestBackendWithoutAbilities(t *testing.T) {
 	ctx := t.Context()
 	backend := memstore.New(nil)
 	defer backend.Close()
-	sessions := store.New(bareBackend{backend}, nil)
+	sessions := newSessions(t, bareBackend{backend}, nil)
 	defer sessions.Close(ctx)
 	s := create(t, sessions, userID.To("u-42"), logins.To(1))
 

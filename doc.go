@@ -11,7 +11,7 @@ it and its type, then get and set it in a [Session]:
 	)
 
 	backend, err := backends.Open(ctx, "memory:") // or redis://…, hazelcast://…
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
 
 	sess, err := sessions.Create(ctx, store.NewID())
 	defer sess.Destroy(ctx)

@@ -12,8 +12,22 @@ var (
 	ErrNotFound = errors.New("no value under this key")
 
 	// ErrDestroyed: the life of the session that this handle belongs to has
-	// ended. It was destroyed, it expired, or another handle resumed it.
+	// ended. It was destroyed, it expired, or another handle resumed it. The last
+	// two are told apart, as ErrExpired and ErrResumed, where the backend still
+	// can; both satisfy errors.Is(err, ErrDestroyed).
 	ErrDestroyed = errors.New("the session has ended")
+
+	// ErrResumed: another handle resumed the session, which goes on there with
+	// all its values. It satisfies errors.Is(err, ErrDestroyed).
+	ErrResumed error = &endedError{"the session goes on elsewhere: another handle resumed it"}
+
+	// ErrExpired: the lease or the grace of the session ran out. It satisfies
+	// errors.Is(err, ErrDestroyed).
+	ErrExpired error = &endedError{"the session has expired"}
+
+	// ErrNotOwner: the operation is one for the owner of the session, and this
+	// handle is from Attach.
+	ErrNotOwner = errors.New("this handle does not own the session; resume the session to own it")
 
 	// ErrSuspended: this handle let go of its session with Suspend.
 	ErrSuspended = errors.New("the session was suspended through this handle; resume it to go on")
@@ -78,6 +92,12 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// endedError is a way in which a life ends that ErrDestroyed covers.
+type endedError struct{ text string }
+
+func (e *endedError) Error() string { return e.text }
+func (e *endedError) Unwrap() error { return ErrDestroyed }
 
 // keyError says why a key is refused.
 type keyError struct{ why string }

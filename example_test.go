@@ -31,18 +31,30 @@ const (
 
 // newSession returns a session in memory for an example.
 func newSession(ctx context.Context) *store.Session {
-	sess, err := store.New(memstore.New(nil), nil).Create(ctx, store.NewID())
+	sess, err := newNode(memstore.New(nil), nil).Create(ctx, store.NewID())
 	if err != nil {
 		log.Fatal(err)
 	}
 	return sess
 }
 
+// newNode returns the Sessions of one process on backend for an example.
+func newNode(backend store.Backend, opts *store.Options) *store.Sessions {
+	sessions, err := store.New(backend, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return sessions
+}
+
 func Example() {
 	ctx := context.Background()
 	backend := memstore.New(nil) // or backends.Open(ctx, "redis://…")
 	defer backend.Close()
-	sessions := store.New(backend, &store.Options{Codec: codec.Msgpack})
+	sessions, err := store.New(backend, &store.Options{Codec: codec.Msgpack})
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer sessions.Close(ctx)
 
 	sess, err := sessions.Create(ctx, store.NewID())
@@ -245,7 +257,10 @@ func ExampleSessions_Create() {
 	ctx := context.Background()
 	backend := memstore.New(nil)
 	defer backend.Close()
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer sessions.Close(ctx)
 
 	id := store.NewID()
@@ -265,7 +280,7 @@ func ExampleSessions_Attach() {
 	ctx := context.Background()
 	backend := memstore.New(nil)
 	defer backend.Close()
-	nodeA, nodeB := store.New(backend, nil), store.New(backend, nil)
+	nodeA, nodeB := newNode(backend, nil), newNode(backend, nil)
 	defer nodeA.Close(ctx)
 	defer nodeB.Close(ctx)
 
@@ -291,7 +306,7 @@ func ExampleSessions_Resume() {
 	ctx := context.Background()
 	backend := memstore.New(nil)
 	defer backend.Close()
-	nodeA, nodeB := store.New(backend, nil), store.New(backend, nil)
+	nodeA, nodeB := newNode(backend, nil), newNode(backend, nil)
 	defer nodeA.Close(ctx)
 	defer nodeB.Close(ctx)
 
@@ -315,7 +330,10 @@ func ExampleSessions_Resume() {
 
 func ExampleSessions_All() {
 	ctx := context.Background()
-	sessions := store.New(memstore.New(nil), nil)
+	sessions, err := store.New(memstore.New(nil), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer sessions.Close(ctx)
 	for _, name := range []string{"ann", "bob"} {
 		if _, err := sessions.Create(ctx, store.NewID(), UserID.To(name)); err != nil {
@@ -334,7 +352,10 @@ func ExampleSessions_All() {
 
 func ExampleSessions_Local() {
 	ctx := context.Background()
-	sessions := store.New(memstore.New(nil), nil)
+	sessions, err := store.New(memstore.New(nil), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer sessions.Close(ctx)
 	id := store.NewID()
 	sess, _ := sessions.Create(ctx, id)
@@ -347,12 +368,12 @@ func ExampleSessions_Close() {
 	ctx := context.Background()
 	backend := memstore.New(nil)
 	defer backend.Close()
-	old := store.New(backend, &store.Options{Grace: time.Minute})
+	old := newNode(backend, &store.Options{Grace: time.Minute})
 	sess, _ := old.Create(ctx, store.NewID(), UserID.To("u-42"))
 
 	// A rolling deploy: the old process lets go, the new one takes over.
 	fmt.Println(old.Close(ctx))
-	next := store.New(backend, nil)
+	next := newNode(backend, nil)
 	defer next.Close(ctx)
 	sess, err := next.Resume(ctx, sess.ID())
 	if err != nil {
@@ -410,7 +431,10 @@ func ExampleNewID() {
 
 func ExampleLimits() {
 	ctx := context.Background()
-	sessions := store.New(memstore.New(nil), &store.Options{Limits: store.Limits{ValueSize: 16}})
+	sessions, err := store.New(memstore.New(nil), &store.Options{Limits: store.Limits{ValueSize: 16}})
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer sessions.Close(ctx)
 	sess, _ := sessions.Create(ctx, store.NewID())
 	fmt.Println(UserID.Set(ctx, sess, "much too long a name"))
@@ -434,7 +458,10 @@ func ExampleKeyRing() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	sessions := store.New(memstore.New(nil), &store.Options{Sealer: ring})
+	sessions, err := store.New(memstore.New(nil), &store.Options{Sealer: ring})
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer sessions.Close(ctx)
 	sess, _ := sessions.Create(ctx, store.NewID(), UserID.To("u-42"))
 

@@ -100,7 +100,7 @@ func TestKeyRotation(t *testing.T) {
 	backend := memstore.New(nil)
 	defer backend.Close()
 	node := func(ring *store.KeyRing) *store.Sessions {
-		sessions := store.New(backend, &store.Options{Sealer: ring})
+		sessions := newSessions(t, backend, &store.Options{Sealer: ring})
 		t.Cleanup(func() { sessions.Close(ctx) })
 		return sessions
 	}

@@ -30,11 +30,21 @@ type tokenClaims struct {
 	Level   int
 }
 
+// newSessions returns Sessions on backend, which the test closes.
+func newSessions(t testing.TB, backend store.Backend, opts *store.Options) *store.Sessions {
+	t.Helper()
+	sessions, err := store.New(backend, opts)
+	if err != nil {
+		t.Fatalf("New() = %v, want nil", err)
+	}
+	return sessions
+}
+
 // open returns Sessions on a memory backend, both closed when t ends.
 func open(t testing.TB, opts *store.Options) *store.Sessions {
 	t.Helper()
 	backend := memstore.New(nil)
-	sessions := store.New(backend, opts)
+	sessions := newSessions(t, backend, opts)
 	t.Cleanup(func() {
 		if err := sessions.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("Sessions.Close() = %v, want nil", err)
@@ -127,7 +137,7 @@ func TestResumeTakesOver(t *testing.T) {
 	ctx := t.Context()
 	backend := memstore.New(nil)
 	defer backend.Close()
-	a, b := store.New(backend, nil), store.New(backend, nil)
+	a, b := newSessions(t, backend, nil), newSessions(t, backend, nil)
 	defer a.Close(ctx)
 	defer b.Close(ctx)
 
@@ -197,7 +207,7 @@ func TestLeasesAreRenewedWhileTheOwnerLives(t *testing.T) {
 		backend := memstore.New(nil)
 		defer backend.Close()
 		for _, lease := range []time.Duration{50 * time.Millisecond, time.Second, time.Minute} {
-			sessions := store.New(backend, &store.Options{Lease: lease})
+			sessions := newSessions(t, backend, &store.Options{Lease: lease, AllowShortTimes: true})
 			var all []*store.Session
 			for range 200 {
 				all = append(all, create(t, sessions))
@@ -230,11 +240,11 @@ func TestAbandonedSessionExpires(t *testing.T) {
 		ctx := t.Context()
 		backend := memstore.New(nil)
 		defer backend.Close()
-		dead := store.New(deaf{backend}, &store.Options{Lease: time.Minute})
+		dead := newSessions(t, deaf{backend}, &store.Options{Lease: time.Minute})
 		defer dead.Close(ctx)
 		s := create(t, dead)
 
-		other := store.New(backend, &store.Options{Lease: time.Minute})
+		other := newSessions(t, backend, &store.Options{Lease: time.Minute})
 		defer other.Close(ctx)
 		watcher, err := other.Attach(ctx, s.ID())
 		if err != nil {
@@ -291,7 +301,7 @@ func TestFailedRenewalsAreTriedAgainAndReported(t *testing.T) {
 		defer backend.Close()
 		var mu sync.Mutex
 		var seen []error
-		sessions := store.New(backend, &store.Options{Lease: time.Minute, OnRenewError: func(err error) {
+		sessions := newSessions(t, backend, &store.Options{Lease: time.Minute, OnRenewError: func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen = append(seen, err)
@@ -318,7 +328,7 @@ func TestCloseDestroysOrSuspends(t *testing.T) {
 			ctx := t.Context()
 			backend := memstore.New(nil)
 			defer backend.Close()
-			sessions := store.New(backend, &store.Options{Grace: grace})
+			sessions := newSessions(t, backend, &store.Options{Grace: grace})
 			var ids []string
 			for range 1000 {
 				ids = append(ids, create(t, sessions, userID.To("u")).ID())
@@ -340,7 +350,7 @@ func TestCloseDestroysOrSuspends(t *testing.T) {
 			_, err = sessions.Resume(ctx, ids[0])
 			wantErr(t, "Resume() after Close", err, store.ErrClosed)
 
-			next := store.New(backend, nil)
+			next := newSessions(t, backend, nil)
 			defer next.Close(ctx)
 			for _, id := range ids {
 				s, err := next.Resume(ctx, id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,12 +33,18 @@ type Options struct {
 	// Lease is how long a session outlives a process that dies without saying
 	// goodbye. The process renews its sessions twice per lease,
 	// and again soon when that fails.
-	// Zero or less means [DefaultLease].
+	// Zero means [DefaultLease]; the shortest is a second, the longest a week.
 	Lease time.Duration
 
 	// Grace is how long [Sessions.Close] keeps the sessions of this process for
-	// a Resume elsewhere. Zero or less means that Close destroys them.
+	// a Resume elsewhere. Zero means that Close destroys them; the shortest is a
+	// second, the longest a year.
 	Grace time.Duration
+
+	// AllowShortTimes permits a Lease and a Grace from a millisecond on. It is
+	// meant for tests: so short a lease costs its process much work, and a pause
+	// of the process or of the network ends the sessions.
+	AllowShortTimes bool
 
 	// Limits bound what a session may hold.
 	Limits Limits
@@ -69,6 +76,59 @@ type Limits struct {
 	KeyLength int
 }
 
+// The bounds of Options.Lease and Options.Grace.
+const (
+	shortestTime  = time.Second
+	shortTestTime = time.Millisecond // with Options.AllowShortTimes
+	longestLease  = 7 * 24 * time.Hour
+	longestGrace  = 366 * 24 * time.Hour
+)
+
+// check returns nil, or which of the options cannot be meant.
+func (o *Options) check() error {
+	shortest := shortestTime
+	if o.AllowShortTimes {
+		shortest = shortTestTime
+	}
+	for _, t := range []struct {
+		name    string
+		value   time.Duration
+		longest time.Duration
+	}{
+		{"Lease", o.Lease, longestLease},
+		{"Grace", o.Grace, longestGrace},
+	} {
+		switch {
+		case t.value == 0:
+		case t.value < 0:
+			return fmt.Errorf("Options.%s is %v; it cannot be negative, and zero means the default", t.name, t.value)
+		case t.value < shortest && !o.AllowShortTimes:
+			return fmt.Errorf("Options.%s is %v; the shortest is %v (tests may set AllowShortTimes)", t.name, t.value, shortest)
+		case t.value < shortest:
+			return fmt.Errorf("Options.%s is %v; the shortest is %v", t.name, t.value, shortest)
+		case t.value > t.longest:
+			return fmt.Errorf("Options.%s is %v; the longest is %v", t.name, t.value, t.longest)
+		}
+	}
+	if o.Sealer != nil && isNil(o.Sealer) {
+		return fmt.Errorf("Options.Sealer holds a nil %T; values would not be sealed", o.Sealer)
+	}
+	if n := o.Limits.KeyLength; n > MaxKeyLength {
+		return fmt.Errorf("Options.Limits.KeyLength is %d; no backend takes more than %d", n, MaxKeyLength)
+	}
+	return nil
+}
+
+// isNil reports whether v is nil or holds a nil pointer, which a caller that
+// ignored an error passes easily.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}
+
 func (l Limits) withDefaults() Limits {
 	if l.ValueSize == 0 {
 		l.ValueSize = DefaultValueSize
@@ -76,7 +136,7 @@ func (l Limits) withDefaults() Limits {
 	if l.Keys == 0 {
 		l.Keys = DefaultKeys
 	}
-	if l.KeyLength <= 0 || l.KeyLength > MaxKeyLength {
+	if l.KeyLength <= 0 {
 		l.KeyLength = MaxKeyLength
 	}
 	return l
@@ -106,16 +166,23 @@ type Sessions struct {
 }
 
 // New returns the Sessions of backend, which the caller keeps and closes after
-// [Sessions.Close]. A nil opts means defaults.
-func New(backend Backend, opts *Options) *Sessions {
+// [Sessions.Close]. A nil opts means defaults. It fails when backend is nil, or
+// when an option has a value that cannot be meant.
+func New(backend Backend, opts *Options) (*Sessions, error) {
+	if isNil(backend) {
+		return nil, &Error{Op: "new", Err: errors.New("the backend is nil; pass the one that backends.Open or a backend's New returned")}
+	}
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
+	if err := o.check(); err != nil {
+		return nil, &Error{Op: "new", Err: err}
+	}
 	if o.Codec == nil {
 		o.Codec = codec.Msgpack
 	}
-	if o.Lease <= 0 {
+	if o.Lease == 0 {
 		o.Lease = DefaultLease
 	}
 	ss := &Sessions{
@@ -133,7 +200,7 @@ func New(backend Backend, opts *Options) *Sessions {
 	}
 	ss.registry.init()
 	ss.renewals.init()
-	return ss
+	return ss, nil
 }
 
 // Create begins a session and owns it. The initial values are written together

@@ -131,7 +131,11 @@ func ExampleOpen() {
 		return
 	}
 	defer backend.Close()
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer sessions.Close(ctx)
 
 	_, err = backends.Open(ctx, "redis://user:secret@localhost?pool=5")

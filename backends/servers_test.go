@@ -62,7 +62,10 @@ func TestOpenServers(t *testing.T) {
 				if err != nil {
 					t.Fatalf("Open() = %v, want nil", err)
 				}
-				sessions := store.New(b, nil)
+				sessions, err := store.New(b, nil)
+				if err != nil {
+					t.Fatalf("New() = %v, want nil", err)
+				}
 				t.Cleanup(func() {
 					ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 					defer cancel()

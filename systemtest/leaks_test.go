@@ -51,7 +51,10 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Open() = %v", err)
 			}
-			ss := store.New(b, &store.Options{Lease: time.Second})
+			ss, err := store.New(b, &store.Options{Lease: time.Second})
+			if err != nil {
+				t.Fatalf("New() = %v", err)
+			}
 			load := func(d time.Duration) {
 				ctx, cancel := context.WithTimeout(t.Context(), d)
 				defer cancel()

@@ -108,7 +108,10 @@ func open(t testing.TB, u string) store.Backend {
 // sessions returns Sessions on b, closed when t ends.
 func sessions(t testing.TB, b store.Backend, o *store.Options) *store.Sessions {
 	t.Helper()
-	ss := store.New(b, o)
+	ss, err := store.New(b, o)
+	if err != nil {
+		t.Fatalf("New() = %v", err)
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -176,8 +176,13 @@ func work(url string) int {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		return 1
 	}
+	ss, err := store.New(b, &store.Options{Lease: lease, Grace: grace})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		return 1
+	}
 	j := &job{
-		ctx: ctx, sessions: store.New(b, &store.Options{Lease: lease, Grace: grace}),
+		ctx: ctx, sessions: ss,
 		handles: make(map[string]*store.Session),
 	}
 	out := json.NewEncoder(os.Stdout)

@@ -25,7 +25,10 @@ func BenchmarkBesideRawClient(b *testing.B) {
 	patient := context.Background()
 	bounded, cancel := context.WithTimeout(patient, time.Hour)
 	defer cancel()
-	sessions := store.New(r.b, nil)
+	sessions, err := store.New(r.b, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
 	defer sessions.Close(patient)
 	for _, size := range []int{300, 4 << 10} {
 		id := store.NewID()

@@ -6,7 +6,7 @@ of an application share them.
 	…
 	backend, err := hazelcaststore.New(ctx, client, nil)
 	…
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
 
 The caller keeps the client and shuts it down, after the backend. Any Hazelcast 5
 member will do; no code runs on the members.

@@ -30,7 +30,11 @@ func ExampleNew() {
 		return
 	}
 	defer backend.Close()
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer sessions.Close(ctx)
 
 	sess, err := sessions.Create(ctx, store.NewID())

@@ -9,7 +9,7 @@ one server, a primary found through Sentinel, or a Cluster.
 		return err
 	}
 	defer backend.Close()
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
 
 # Layout
 

@@ -36,7 +36,10 @@ func ExampleNew() {
 	}
 	defer backend.Close()
 
-	sessions := store.New(backend, nil)
+	sessions, err := store.New(backend, nil)
+	if err != nil {
+		log.Panic(err)
+	}
 	defer sessions.Close(ctx)
 	sess, err := sessions.Create(ctx, store.NewID())
 	if err != nil {

@@ -60,7 +60,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		c.node = ln.Addr().String()
 	}
 	kind, _, _ := strings.Cut(c.store, ":") // the rest may hold a password
-	s := newServer(backend, c, kind, log)
+	s, err := newServer(backend, c, kind, log)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 
 	background, stopBackground := context.WithCancel(context.Background())
 	defer stopBackground()
@@ -84,22 +87,26 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	return errors.Join(err, s.shutdown(web))
 }
 
-func newServer(backend store.Backend, c config, kind string, log *slog.Logger) *server {
-	return &server{
-		sessions: store.New(backend, &store.Options{
-			Codec:        c.codec,
-			Lease:        c.lease,
-			Grace:        c.grace,
-			OnRenewError: func(err error) { log.Warn("renewal of leases failed; trying again", "error", err) },
-		}),
-		hub:    newHub(),
-		tokens: tokens{c.secret},
-		node:   c.node,
-		kind:   kind,
-		grace:  c.grace,
-		log:    log,
-		stop:   make(chan struct{}),
+func newServer(backend store.Backend, c config, kind string, log *slog.Logger) (*server, error) {
+	sessions, err := store.New(backend, &store.Options{
+		Codec:        c.codec,
+		Lease:        c.lease,
+		Grace:        c.grace,
+		OnRenewError: func(err error) { log.Warn("renewal of leases failed; trying again", "error", err) },
+	})
+	if err != nil {
+		return nil, err
 	}
+	return &server{
+		sessions: sessions,
+		hub:      newHub(),
+		tokens:   tokens{c.secret},
+		node:     c.node,
+		kind:     kind,
+		grace:    c.grace,
+		log:      log,
+		stop:     make(chan struct{}),
+	}, nil
 }
 
 // shutdown takes no more connections, tells the clients to go elsewhere, and

@@ -51,7 +51,10 @@ func run(ctx context.Context, url string, out io.Writer) error {
 		return err
 	}
 	defer backend.Close()
-	sessions := store.New(backend, &store.Options{Codec: codec.Msgpack})
+	sessions, err := store.New(backend, &store.Options{Codec: codec.Msgpack})
+	if err != nil {
+		return err
+	}
 	defer sessions.Close(ctx)
 
 	sess, err := sessions.Create(ctx, store.NewID())

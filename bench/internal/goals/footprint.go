@@ -70,7 +70,10 @@ func weighBackend(ctx context.Context, ids []string) (float64, error) {
 func weighHandles(ctx context.Context, ids []string) (float64, error) {
 	handles := make([]*store.Session, len(ids))
 	before := heap()
-	ss, end := newMemory()
+	ss, end, err := newMemory()
+	if err != nil {
+		return 0, err
+	}
 	defer end()
 	for i, id := range ids {
 		s, err := ss.Create(ctx, id, userID.To(smallValues["userId"]), store.Key[string]("tenant").To(smallValues["tenant"]), store.Key[string]("room").To(smallValues["room"]))

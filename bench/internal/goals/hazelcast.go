@@ -34,7 +34,10 @@ func hazelcast(ctx context.Context, o Options, add func(report.Goal)) (err error
 		return err
 	}
 	defer backend.Close()
-	ss := store.New(backend, &store.Options{Lease: 5 * time.Minute})
+	ss, err := store.New(backend, &store.Options{Lease: 5 * time.Minute})
+	if err != nil {
+		return err
+	}
 	id := store.NewID()
 	s, err := ss.Create(ctx, id, userID.To("u-42-abcdef"), who.To(sampleIdentity), store.Key[string]("room").To("room-17"))
 	if err != nil {

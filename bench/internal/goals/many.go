@@ -67,7 +67,10 @@ const manySessions = 100_000
 func many(ctx context.Context, o Options, add func(report.Goal)) error {
 	o.Say("memory, 10⁵ sessions from all cores")
 	ctx = context.WithoutCancel(ctx)
-	ss, end := newMemory()
+	ss, end, err := newMemory()
+	if err != nil {
+		return err
+	}
 	defer end()
 	ids := make([]string, manySessions)
 	handles := make([]*store.Session, manySessions)

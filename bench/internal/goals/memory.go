@@ -2,6 +2,7 @@ package goals
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -27,17 +28,23 @@ const (
 var sampleIdentity = identity{"u-42-abcdef", "acme", true, 1_789_000_000, 3}
 
 // newMemory returns sessions on memory whose renewals do not come during a run.
-func newMemory() (*store.Sessions, func()) {
+func newMemory() (*store.Sessions, func(), error) {
 	backend := memstore.New(nil)
-	ss := store.New(backend, &store.Options{Lease: 24 * time.Hour})
-	return ss, func() { ss.Close(context.Background()); backend.Close() }
+	ss, err := store.New(backend, &store.Options{Lease: 24 * time.Hour})
+	if err != nil {
+		return nil, nil, errors.Join(err, backend.Close())
+	}
+	return ss, func() { ss.Close(context.Background()); backend.Close() }, nil
 }
 
 // memory compares one session with one sync.Map.
 func memory(ctx context.Context, o Options, add func(report.Goal)) error {
 	o.Say("memory, one session")
 	ctx = context.WithoutCancel(ctx)
-	ss, end := newMemory()
+	ss, end, err := newMemory()
+	if err != nil {
+		return err
+	}
 	defer end()
 	names := []string{"u-42-abcdef", "u-43-abcdef"}
 	s, err := ss.Create(ctx, store.NewID(), userID.To(names[0]), who.To(sampleIdentity), store.Key[string]("tenant").To("acme"))

@@ -32,7 +32,10 @@ func renewal(ctx context.Context, o Options, add func(report.Goal)) (err error) 
 		return err
 	}
 	defer backend.Close()
-	ss := store.New(backend, nil)
+	ss, err := store.New(backend, nil)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()

@@ -51,7 +51,10 @@ func Measure(ctx context.Context, size Size) (report.Growth, error) {
 	defer backend.Close()
 	before := heap()
 	// Renewals would disturb what is timed.
-	ss := store.New(backend, &store.Options{Lease: 24 * time.Hour})
+	ss, err := store.New(backend, &store.Options{Lease: 24 * time.Hour})
+	if err != nil {
+		return g, err
+	}
 	defer ss.Close(context.WithoutCancel(ctx))
 	changes := make([]store.Change, size.Keys)
 	for i := range handles {

@@ -28,7 +28,11 @@ func openStore[T any](ctx context.Context, url, codecName string) (System[T], er
 		return nil, err
 	}
 	// Sessions of a tool that was killed end after this lease.
-	return &ownStore[T]{b, store.New(b, &store.Options{Codec: c, Lease: 30 * time.Second})}, nil
+	ss, err := store.New(b, &store.Options{Codec: c, Lease: 30 * time.Second})
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return &ownStore[T]{b, ss}, nil
 }
 
 func (o *ownStore[T]) Create(ctx context.Context, id string, keys []string, values []T) (Session[T], error) {
