@@ -3,17 +3,22 @@ package store
 import (
 	"context"
 	"errors"
+	"sync"
 )
 
-// A Target is where [Load] puts one value; see [Key.Into] and [Key.IntoOr].
+// A Target is where [Load] puts one value; see [Key.Into] and [Key.IntoOr]. It
+// can be used many times, and by goroutines at once, which then put one value
+// after the other.
 type Target interface {
 	name() string
-	decode(s *Session, raw []byte) error // raw is nil when there is no value
-	store()
+
+	// decode returns the function that puts the value of raw in its place. raw
+	// is nil when there is no value.
+	decode(s *Session, raw []byte) (put func(), err error)
 }
 
 // A Change is one write of a [Save] or a [Sessions.Create]; see [Key.To] and
-// [Key.Unset].
+// [Key.Unset]. It can be used many times, and by goroutines at once.
 type Change interface {
 	name() string
 	encode(s *Session, buf *buffer) ([]byte, error) // nil removes the value
@@ -39,15 +44,19 @@ func Load(ctx context.Context, s *Session, targets ...Target) error {
 	}
 	raws, err := loadRaw(ctx, s.raw, keys)
 	if err != nil {
-		return &Error{Op: "load", Err: s.noticed(err)}
+		return opError("load", s.noticed(err))
 	}
+	var few [8]func() // spares an allocation
+	puts := few[:0]
 	for i, t := range targets {
-		if err := t.decode(s, raws[i]); err != nil {
+		put, err := t.decode(s, raws[i])
+		if err != nil {
 			return wrap("load", t.name(), err)
 		}
+		puts = append(puts, put)
 	}
-	for _, t := range targets {
-		t.store()
+	for _, put := range puts {
+		put()
 	}
 	return nil
 }
@@ -80,29 +89,29 @@ func Save(ctx context.Context, s *Session, changes ...Change) error {
 	}
 	buf := getBuffer()
 	defer buf.release()
-	entries, err := s.encodeChanges(buf, changes)
+	entries, err := s.encodeChanges("save", buf, changes)
 	if err != nil {
-		return opError("save", err)
+		return err
 	}
 	if len(entries) == 0 {
 		return nil
 	}
 	if _, err := Commit(ctx, s.raw, nil, entries); err != nil {
-		return &Error{Op: "save", Err: s.noticed(err)}
+		return opError("save", s.noticed(err))
 	}
 	return nil
 }
 
-// encodeChanges encodes changes into buf.
-func (s *Session) encodeChanges(buf *buffer, changes []Change) ([]Entry, error) {
+// encodeChanges encodes changes into buf for the operation op.
+func (s *Session) encodeChanges(op string, buf *buffer, changes []Change) ([]Entry, error) {
 	entries := make([]Entry, len(changes))
 	for i, c := range changes {
 		if err := s.usableKey(c.name()); err != nil {
-			return nil, wrap("save", c.name(), err)
+			return nil, wrap(op, c.name(), err)
 		}
 		b, err := c.encode(s, buf)
 		if err != nil {
-			return nil, wrap("save", c.name(), err)
+			return nil, wrap(op, c.name(), err)
 		}
 		entries[i] = Entry{Key: c.name(), Value: b}
 	}
@@ -112,29 +121,34 @@ func (s *Session) encodeChanges(buf *buffer, changes []Change) ([]Entry, error) 
 // into is the Target of a typed key.
 type into[T any] struct {
 	key      CodecKey[T]
-	dst      *T
-	value    T // what store puts into *dst; the fallback before decode
 	optional bool
+	fallback T // where optional
+
+	mu  sync.Mutex // held while *dst is written
+	dst *T
 }
 
 func (i *into[T]) name() string { return i.key.name }
 
-func (i *into[T]) decode(s *Session, raw []byte) error {
+func (i *into[T]) decode(s *Session, raw []byte) (put func(), err error) {
 	if raw == nil {
 		if i.optional {
-			return nil
+			return func() { i.put(i.fallback) }, nil
 		}
-		return ErrNotFound
+		return nil, ErrNotFound
 	}
 	v, err := decode[T](s, i.key.name, i.key.codec, raw)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	i.value = v
-	return nil
+	return func() { i.put(v) }, nil
 }
 
-func (i *into[T]) store() { *i.dst = i.value }
+func (i *into[T]) put(v T) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	*i.dst = v
+}
 
 // assignment is the Change that stores a typed value.
 type assignment[T any] struct {

@@ -188,7 +188,7 @@ func (k CodecKey[T]) Into(dst *T) Target {
 
 // IntoOr is [Key.IntoOr].
 func (k CodecKey[T]) IntoOr(dst *T, fallback T) Target {
-	return &into[T]{key: k, dst: dst, value: fallback, optional: true}
+	return &into[T]{key: k, dst: dst, fallback: fallback, optional: true}
 }
 
 // To is [Key.To].

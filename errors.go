@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Sentinel errors. Test for them with [errors.Is]; what the library returns
@@ -82,13 +83,21 @@ type Error struct {
 	Err error  // the cause
 }
 
-// Error returns one line: operation, key, cause.
+// Error returns one line: operation, key, cause. A long key is cut, and the lines
+// of joined causes are put into one.
 func (e *Error) Error() string {
+	cause := strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ")
 	if e.Key == "" {
-		return "store: " + e.Op + ": " + e.Err.Error()
+		return fmt.Sprintf("store: %s: %s", e.Op, cause)
 	}
-	return fmt.Sprintf("store: %s %q: %v", e.Op, e.Key, e.Err)
+	if n := len(e.Key); n > shownKey {
+		return fmt.Sprintf("store: %s %q… (a key of %d bytes): %s", e.Op, strings.ToValidUTF8(e.Key[:shownKey], ""), n, cause)
+	}
+	return fmt.Sprintf("store: %s %q: %s", e.Op, e.Key, cause)
 }
+
+// shownKey is how many bytes of a key an error text shows.
+const shownKey = 64
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
@@ -99,8 +108,8 @@ type endedError struct{ text string }
 func (e *endedError) Error() string { return e.text }
 func (e *endedError) Unwrap() error { return ErrDestroyed }
 
-// keyError says why a key is refused.
-type keyError struct{ why string }
+// keyError says why a key is refused. The text leaves naming it to Error.
+type keyError struct{ key, why string }
 
 func (e *keyError) Error() string { return ErrInvalidKey.Error() + ": " + e.why }
 func (e *keyError) Unwrap() error { return ErrInvalidKey }

@@ -22,22 +22,22 @@ const (
 // Backends call it; users of typed keys need not.
 func CheckKey(key string) error {
 	if len(key) == 0 {
-		return &keyError{why: "it is empty"}
+		return &keyError{key, "it is empty"}
 	}
 	if len(key) > MaxKeyLength {
-		return &keyError{why: fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), MaxKeyLength)}
+		return &keyError{key, fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), MaxKeyLength)}
 	}
 	ascii := true
 	for i := range len(key) {
 		switch c := key[i]; {
 		case c < 0x20 || c == 0x7f:
-			return &keyError{why: fmt.Sprintf("control character at byte %d", i)}
+			return &keyError{key, fmt.Sprintf("control character at byte %d", i)}
 		case c >= utf8.RuneSelf:
 			ascii = false
 		}
 	}
 	if !ascii && !utf8.ValidString(key) {
-		return &keyError{why: "it is not valid UTF-8"}
+		return &keyError{key, "it is not valid UTF-8"}
 	}
 	return nil
 }

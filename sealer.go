@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -18,17 +19,39 @@ type Sealer interface {
 	Open(dst, sealed, additional []byte) ([]byte, error)
 }
 
-// seal seals data into a slice of its own.
-func seal(sealer Sealer, s *Session, key string, data []byte) ([]byte, error) {
-	sealed, err := sealer.Seal(nil, data, additional(s, key))
-	if err != nil {
-		return nil, fmt.Errorf("sealing failed: %w", err)
+// seal appends data, sealed, to buf and returns that part. A Sealer of somebody else
+// works on slices of its own: one that ignores dst, keeps what it was given or
+// returns what it goes on using would otherwise change other values.
+func seal(sealer Sealer, s *Session, buf *buffer, key string, data []byte) ([]byte, error) {
+	start := len(buf.b)
+	if ring, ok := sealer.(*KeyRing); ok {
+		sealed, err := ring.Seal(buf.b, data, additional(s, key))
+		if err != nil {
+			return nil, sealError(err)
+		}
+		buf.b = sealed
+	} else {
+		own, err := sealer.Seal(nil, bytes.Clone(data), additional(s, key))
+		if err != nil {
+			return nil, sealError(err)
+		}
+		buf.b = append(buf.b, own...)
 	}
-	return sealed, nil
+	return buf.b[start:len(buf.b):len(buf.b)], nil
 }
 
+func sealError(err error) error { return fmt.Errorf("sealing failed: %w", err) }
+
+// open returns what sealed holds, in a slice that nobody changes.
 func open(sealer Sealer, s *Session, key string, sealed []byte) ([]byte, error) {
-	return sealer.Open(nil, sealed, additional(s, key))
+	if ring, ok := sealer.(*KeyRing); ok {
+		return ring.Open(nil, sealed, additional(s, key))
+	}
+	own, err := sealer.Open(nil, bytes.Clone(sealed), additional(s, key))
+	if err != nil {
+		return nil, err
+	}
+	return append(make([]byte, 0, len(own)), own...), nil
 }
 
 // additional returns the data that a sealed value is tied to: namespace, session

@@ -176,17 +176,21 @@ func (s *Session) usableKey(key string) error {
 		return err
 	}
 	if limit := s.sessions.limits.KeyLength; len(key) > limit {
-		return &keyError{why: fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), limit)}
+		return &keyError{key, fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), limit)}
 	}
 	return nil
 }
 
-// noticed ends the handle when err says that the life has ended. It returns err.
+// noticed ends the handle when err says that the life has ended. It returns err,
+// with what this package can add to it.
 func (s *Session) noticed(err error) error {
-	if err != ErrNotFound && errors.Is(err, ErrDestroyed) {
+	if err == ErrNotFound {
+		return err
+	}
+	if errors.Is(err, ErrDestroyed) {
 		s.end(endDestroyed)
 	}
-	return err
+	return s.sessions.explained(err)
 }
 
 // end makes the handle unusable, for the first reason given.
@@ -202,10 +206,21 @@ func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // opError wraps err in an Error for op, unless it is one that names a key
-// already.
+// already. Where err refuses one of several keys, the Error names that key.
 func opError(op string, err error) error {
 	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
+	if refused, ok := errors.AsType[*keyError](err); ok {
+		return wrap(op, refused.key, err)
+	}
 	return &Error{Op: op, Err: err}
+}
+
+// explained adds the limit to an error that says that it was exceeded.
+func (ss *Sessions) explained(err error) error {
+	if errors.Is(err, ErrTooManyKeys) {
+		return fmt.Errorf("%w: at most %d are allowed; delete some or raise Limits.Keys", err, ss.terms().MaxKeys)
+	}
+	return err
 }

@@ -213,9 +213,9 @@ func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*
 	s := ss.handle(id, true)
 	buf := getBuffer()
 	defer buf.release()
-	entries, err := s.encodeChanges(buf, initial)
+	entries, err := s.encodeChanges("create", buf, initial)
 	if err != nil {
-		return nil, opError("create", err)
+		return nil, err
 	}
 	present := entries[:0]
 	for _, e := range entries {
@@ -224,11 +224,11 @@ func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*
 		}
 	}
 	if err := distinct(present); err != nil {
-		return nil, &Error{Op: "create", Err: err}
+		return nil, opError("create", err)
 	}
 	raw, err := ss.backend.Create(ctx, id, present, ss.terms())
 	if err != nil {
-		return nil, &Error{Op: "create", Err: err}
+		return nil, opError("create", ss.explained(err))
 	}
 	return ss.adopt(ctx, "create", s, raw)
 }

@@ -216,29 +216,6 @@ func StableReads(s Store) bool {
 	return ok && r.StableReads()
 }
 
-// distinct refuses entries that name a key twice.
-func distinct(entries []Entry) error {
-	const few = 16 // up to here comparing all pairs is cheaper than a map
-	if len(entries) <= few {
-		for i := range entries {
-			for j := range i {
-				if entries[i].Key == entries[j].Key {
-					return &keyError{why: "it stands twice in one batch; name each key once"}
-				}
-			}
-		}
-		return nil
-	}
-	seen := make(map[string]struct{}, len(entries))
-	for i := range entries {
-		if _, dup := seen[entries[i].Key]; dup {
-			return &keyError{why: "it stands twice in one batch; name each key once"}
-		}
-		seen[entries[i].Key] = struct{}{}
-	}
-	return nil
-}
-
 func unsupported(what string) error {
 	return &abilityError{what}
 }

@@ -11,9 +11,9 @@ import (
 type Tx struct {
 	ctx     context.Context
 	session *Session
-	known   []Entry // values that the last refusal brought along
-	read    []Entry // values that fn has seen; they must still hold at the commit
-	written []Entry // in the order of their first write; a nil Value deletes
+	known   entryList // values that the last refusal brought along
+	read    entryList // values that fn has seen; they must still hold at the commit
+	written entryList // in the order of their first write; a nil Value deletes
 	buf     *buffer
 	over    bool
 }
@@ -56,15 +56,15 @@ func (s *Session) Update(ctx context.Context, fn func(tx *Tx) error) error {
 		if err := fn(tx); err != nil {
 			return opError("update", err)
 		}
-		if len(tx.written) == 0 && len(tx.read) <= 1 {
+		if len(tx.written.all) == 0 && len(tx.read.all) <= 1 {
 			return nil // a single read is consistent by itself
 		}
-		current, err := Commit(ctx, s.raw, tx.read, tx.written)
+		current, err := Commit(ctx, s.raw, tx.read.all, tx.written.all)
 		if err == nil {
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {
-			return &Error{Op: "update", Err: s.noticed(err)}
+			return opError("update", s.noticed(err))
 		}
 		tx.restart(current)
 		if err := retry.wait(ctx); err != nil {
@@ -75,12 +75,12 @@ func (s *Session) Update(ctx context.Context, fn func(tx *Tx) error) error {
 
 // restart prepares another run of fn that starts from the current values.
 func (tx *Tx) restart(current [][]byte) {
-	tx.known = tx.known[:0]
-	for i, e := range tx.read {
-		tx.known = append(tx.known, Entry{e.Key, current[i]})
+	tx.known.clear()
+	for i, e := range tx.read.all {
+		tx.known.put(e.Key, current[i])
 	}
-	tx.read = tx.read[:0]
-	tx.written = tx.written[:0]
+	tx.read.clear()
+	tx.written.clear()
 	tx.buf.reset()
 }
 
@@ -93,16 +93,16 @@ func (tx *Tx) get(key string) ([]byte, error) {
 	if err := tx.session.usableKey(key); err != nil {
 		return nil, err
 	}
-	if e := find(tx.written, key); e != nil {
+	if e := tx.written.find(key); e != nil {
 		// Decoded strings may share memory with what they were decoded from, and
 		// the buffer behind written is reused.
 		return bytes.Clone(e.Value), nil
 	}
-	if e := find(tx.read, key); e != nil {
+	if e := tx.read.find(key); e != nil {
 		return e.Value, nil
 	}
 	var raw []byte
-	if e := find(tx.known, key); e != nil {
+	if e := tx.known.find(key); e != nil {
 		raw = e.Value
 	} else {
 		var err error
@@ -111,26 +111,8 @@ func (tx *Tx) get(key string) ([]byte, error) {
 			return nil, tx.session.noticed(err)
 		}
 	}
-	tx.read = append(tx.read, Entry{key, raw})
+	tx.read.put(key, raw)
 	return raw, nil
-}
-
-// put makes value what the transaction writes under key.
-func (tx *Tx) put(key string, value []byte) {
-	if e := find(tx.written, key); e != nil {
-		e.Value = value
-		return
-	}
-	tx.written = append(tx.written, Entry{key, value})
-}
-
-func find(entries []Entry, key string) *Entry {
-	for i := range entries {
-		if entries[i].Key == key {
-			return &entries[i]
-		}
-	}
-	return nil
 }
 
 // A TxValue is the value of a key within a transaction; [Key.In] makes it.
@@ -191,7 +173,7 @@ func (v TxValue[T]) Set(value T) error {
 	if err != nil {
 		return wrap("set", v.key.name, err)
 	}
-	v.tx.put(v.key.name, data)
+	v.tx.written.put(v.key.name, data)
 	return nil
 }
 
@@ -200,7 +182,7 @@ func (v TxValue[T]) Delete() error {
 	if err := v.tx.writable(v.key.name); err != nil {
 		return wrap("delete", v.key.name, err)
 	}
-	v.tx.put(v.key.name, nil)
+	v.tx.written.put(v.key.name, nil)
 	return nil
 }
 

@@ -113,7 +113,7 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 		return nil, fmt.Errorf("%w: %d bytes encoded, at most %d are allowed", ErrTooLarge, len(data), limit)
 	}
 	if sealer := s.sessions.sealer; sealer != nil {
-		return seal(sealer, s, key, data)
+		return seal(sealer, s, buf, key, data)
 	}
 	return data, nil
 }

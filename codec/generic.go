@@ -70,11 +70,7 @@ func appendEscaping[T any](c Codec, dst []byte, v T) ([]byte, error) {
 	if c == nil {
 		return dst, errNoCodec
 	}
-	out, err := c.Append(dst, &v)
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
+	return appendWith(c, dst, &v)
 }
 
 // decodeEscaping decodes into a value that may escape.
@@ -86,7 +82,7 @@ func decodeEscaping[T any](c Codec, data []byte) (T, error) {
 		return zero, errNoCodec
 	}
 	v := new(T)
-	if err := c.Decode(data, v); err != nil {
+	if err := decodeWith(c, data, v); err != nil {
 		return zero, err
 	}
 	return *v, nil

@@ -128,11 +128,11 @@ func decodeMsgpack(r *reader, v any) error {
 }
 
 func appendGenerated(dst []byte, m generatedCodec) ([]byte, error) {
-	out, err := m.MarshalMsg(dst)
+	out, err := m.MarshalMsg(dst[len(dst):])
 	if err != nil {
 		return dst, encodeError(msgpackCodec{}, m, err)
 	}
-	return out, nil
+	return appendedTo(dst, out), nil
 }
 
 func decodeGenerated(data []byte, v any, m generatedCodec) error {
