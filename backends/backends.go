@@ -48,6 +48,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
@@ -113,12 +114,16 @@ func openMemory(_ context.Context, a *address) (store.Backend, error) {
 type owning struct {
 	store.Backend
 	closeClient func() error
+	once        sync.Once
 }
 
+// Close closes the backend and then, once, its client. Closing again is harmless.
 func (o *owning) Close() error {
 	err := o.Backend.Close()
-	if cerr := o.closeClient(); err == nil {
-		err = cerr
-	}
+	o.once.Do(func() {
+		if cerr := o.closeClient(); err == nil {
+			err = cerr
+		}
+	})
 	return err
 }

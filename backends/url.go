@@ -53,6 +53,9 @@ func parse(raw string) (*address, error) {
 		return a, nil
 	}
 	authority, path, _ := strings.Cut(rest, "/")
+	if strings.Contains(path, "/") {
+		return nil, errors.New("its path has a second slash; write %2F for one in a name, and none at the end")
+	}
 	if a.path, err = url.PathUnescape(path); err != nil {
 		return nil, errors.New("its path has a malformed % escape")
 	}
@@ -82,8 +85,9 @@ func (a *address) withPort(port string) ([]string, error) {
 		host, p, err := net.SplitHostPort(h)
 		if err != nil {
 			// No port, or an IPv6 address in brackets without one.
-			bare := strings.TrimSuffix(strings.TrimPrefix(h, "["), "]")
-			if strings.Contains(h, ":") && !strings.HasPrefix(h, "[") || strings.ContainsAny(bare, "[]") {
+			bare, opened := strings.CutPrefix(h, "[")
+			bare, closed := strings.CutSuffix(bare, "]")
+			if strings.Contains(h, ":") && !opened || opened != closed || strings.ContainsAny(bare, "[]") {
 				return nil, fmt.Errorf("host number %d is malformed; write host:port, and IPv6 addresses in brackets", i+1)
 			}
 			host, p = bare, port

@@ -179,9 +179,8 @@ func TestNoMemberReachable(t *testing.T) {
 	}
 	c := cluster(t, 1)
 	client := dial(t, c)
-	opts := namespace()
-	opts.Timeout = 300 * time.Millisecond
-	b := open(t, client, opts)
+	b := open(t, client, namespace())
+	b.timeout = 300 * time.Millisecond // not before: on a busy machine New takes longer
 	id := store.NewID()
 	s, err := b.Create(t.Context(), id, nil, store.Terms{Lease: time.Minute})
 	if err != nil {

@@ -51,7 +51,32 @@ func (b *Backend) describe(key string, err error) error {
 		// Only the backend's own limit ends a call with this error.
 		return &clusterError{noAnswer(b.timeout), err}
 	}
-	return &clusterError{"hazelcast: " + strings.ReplaceAll(summary(err.Error()), key, "…"), err}
+	return &clusterError{"hazelcast: " + redact(summary(err.Error()), key), err}
+}
+
+// redact puts … in the place of name wherever text has it as a whole word, so that
+// a name of one letter leaves the other words alone.
+func redact(text, name string) string {
+	var b strings.Builder
+	for at := 0; ; {
+		i := strings.Index(text[at:], name)
+		if i < 0 || name == "" {
+			return b.String() + text[at:]
+		}
+		from, to := at+i, at+i+len(name)
+		if (from == 0 || !wordByte(text[from-1])) && (to == len(text) || !wordByte(text[to])) {
+			b.WriteString(text[at:from])
+			b.WriteString("…")
+			at = to
+			continue
+		}
+		b.WriteString(text[at : from+1])
+		at = from + 1
+	}
+}
+
+func wordByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '_'
 }
 
 // summary returns the one line of text that says what went wrong. The client puts a

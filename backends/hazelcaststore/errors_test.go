@@ -27,3 +27,21 @@ func TestErrorText(t *testing.T) {
 		}
 	}
 }
+
+// A short session ID takes only itself out of a text.
+func TestErrorTextWithShortIDs(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"e", "too few members", "too few members"},
+		{"e", "the entry e: too few members e", "the entry …: too few members …"},
+		{"e", "e", "…"},
+		{"entry", "no entry_1 for entry.", "no entry_1 for …."},
+		{"a.b", "xa.b a.b a.bc (a.b)", "xa.b … a.bc (…)"},
+		{"%2F", "key=%2F", "key=…"},
+		{"aa", "aaa aa", "aaa …"},
+		{"", "text", "text"},
+	} {
+		if got := redact(tt.text, tt.name); got != tt.want {
+			t.Errorf("redact(%q, %q) = %q, want %q", tt.text, tt.name, got, tt.want)
+		}
+	}
+}

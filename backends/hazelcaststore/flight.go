@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -25,9 +26,6 @@ type op struct {
 	// apply changes the draft, or returns why not and leaves it as it is. It
 	// may be called several times, on other drafts. Nil destroys the life.
 	apply func(d *document.Draft) error
-
-	// leases says that the op is about how long the session lives.
-	leases bool
 
 	err  error // what apply returned last
 	done chan error
@@ -142,13 +140,16 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 		done, current, err := b.replace(ctx, l.key, base, next, l.writer)
 		switch {
 		case err != nil:
+			// The members may carry it out yet. Whoever finds it then must not
+			// take it for the next write, which is another writer's therefore.
+			l.writer = rand.Uint64()
 			l.fail(ops, err)
 			return
 		case done:
 			l.note(next)
 			unlock() // the time to live cannot be set in a lock, not even in one's own
 			unlock = func() {}
-			l.succeed(ops, b.stretch(ctx, l.key, next))
+			l.succeed(ops, next, b.stretch(ctx, l.key, next))
 			return
 		case current == nil:
 			finish(ops, l.end())
@@ -165,14 +166,18 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 	}
 }
 
-// succeed tells ops that their write took effect. Only those that are about the
-// lease care that the entry could not be told to stay long enough.
-func (l *life) succeed(ops []*op, stretched error) {
+// succeed tells ops that their write took effect, unless the entry could not be
+// told to stay as long as the session lives: then nobody gets to hear that all went
+// well, and somebody goes on trying.
+func (l *life) succeed(ops []*op, next document.View, stretched error) {
 	for _, o := range ops {
-		if o.err == nil && o.leases && stretched != nil {
+		if o.err == nil && stretched != nil {
 			o.err = unknown(stretched)
 		}
 		o.done <- o.err
+	}
+	if stretched != nil {
+		l.backend.keepStretching(l.key, next)
 	}
 }
 
@@ -300,7 +305,8 @@ func (b *Backend) replace(ctx context.Context, key string, base, next document.V
 }
 
 // wrote reports whether writer has replaced base, going by what stands there now,
-// and whether that is sure. lost says that a reply was lost: without that, the
+// and whether that is sure. It holds only for a writer of whose earlier writes the
+// outcome is known: a later revision by it is then the attempt in question. lost says that a reply was lost: without that, the
 // refusal that was received is true when the document does not know better. (The
 // client repeats calls by itself, so that one whose first reply was lost can be
 // refused the second time.)

@@ -68,6 +68,24 @@ func (b *Backend) stretch(ctx context.Context, key string, v document.View) erro
 	}
 }
 
+// keepStretching goes on with what stretch could not do in time, until the entry
+// has dropped for want of it: the write has taken effect, and left the session less
+// time than it was promised.
+func (b *Backend) keepStretching(key string, v document.View) {
+	if b.begin() != nil {
+		return
+	}
+	until := time.Now().Add(b.defaultTTL)
+	go func() {
+		defer b.calls.Done()
+		for n := 1; time.Now().Before(until) && !b.closed.Load() && b.running(); n++ {
+			if b.stretch(b.limited(), key, v) == nil || !pause(b.ctx, n, failurePause, failurePauseMost) {
+				return
+			}
+		}
+	}()
+}
+
 // Renew implements [store.Backend]. Each session takes one compare-and-swap, that
 // is one round trip when no other process has written to it since this one looked;
 // up to 64 of them are under way at once. With a lease of zero it takes one read
@@ -115,7 +133,7 @@ func (b *Backend) renew(ctx context.Context, s store.Store, lease time.Duration)
 		_, err := l.view(ctx)
 		return err
 	}
-	return l.do(ctx, &op{leases: true, apply: func(d *document.Draft) error {
+	return l.do(ctx, &op{apply: func(d *document.Draft) error {
 		d.SetDeadline(max(d.Deadline(), b.deadline(lease)))
 		return nil
 	}})
@@ -134,7 +152,7 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	return l.do(ctx, &op{leases: true, apply: func(d *document.Draft) error {
+	return l.do(ctx, &op{apply: func(d *document.Draft) error {
 		d.SetDeadline(b.deadline(grace))
 		return nil
 	}})

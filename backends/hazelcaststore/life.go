@@ -18,7 +18,7 @@ type life struct {
 	backend *Backend
 	key     string // of the entry
 	token   document.Token
-	writer  uint64      // tells the writes of this life, by this process, from all others
+	writer  uint64      // tells the writes of this flight from all others; another after each of unknown outcome
 	ended   atomic.Bool // known to have ended; that is for ever
 
 	mu     sync.Mutex
@@ -51,7 +51,9 @@ func (b *Backend) lifeOf(key string, v document.View, writer uint64) *life {
 	ls := &b.lives
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if l := ls.known[name].Value(); l != nil {
+	// One that is known to have ended says so for good. When its entry stands there
+	// again, as after the merge of a split cluster, new handles get a life of their own.
+	if l := ls.known[name].Value(); l != nil && !l.ended.Load() {
 		l.note(v)
 		return l
 	}
