@@ -6,7 +6,6 @@ import (
 	"hash/maphash"
 	"math"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +17,9 @@ import (
 type Options struct {
 	// Namespace is what [Backend.Namespace] returns. Two Backends share nothing,
 	// whatever their namespaces, but sealed values are bound to it, as they are
-	// on a server. Empty means "store".
+	// on a server. Empty means "store". It consists of 1 to 64 of the characters
+	// A-Z a-z 0-9 _ . - as with every backend; with any other, every method of
+	// the Backend fails.
 	Namespace string
 }
 
@@ -31,6 +32,7 @@ const shardCount = 256
 // use.
 type Backend struct {
 	namespace string
+	invalid   error     // why the options cannot be used
 	born      time.Time // all deadlines count from here
 	seed      maphash.Seed
 	closed    atomic.Bool
@@ -55,9 +57,11 @@ func New(opts *Options) *Backend {
 		born:      time.Now(),
 		seed:      maphash.MakeSeed(),
 	}
-	if opts != nil && opts.Namespace != "" {
-		b.namespace = opts.Namespace
+	if opts != nil {
+		ns, err := keyspace.Parse(opts.Namespace)
+		b.namespace, b.invalid = string(ns), err
 	}
+	b.names.seed = maphash.MakeSeed()
 	b.alarm.at.Store(never)
 	for i := range b.shards {
 		b.shards[i].backend = b
@@ -184,6 +188,9 @@ func (b *Backend) check(ctx context.Context, id string) error {
 	if b.closed.Load() {
 		return store.ErrClosed
 	}
+	if b.invalid != nil {
+		return b.invalid
+	}
 	return store.CheckID(id)
 }
 
@@ -214,43 +221,4 @@ func limit(maxKeys int) int32 {
 		return 0
 	}
 	return int32(maxKeys)
-}
-
-// names keeps one copy of each key for all sessions: programs use few keys, and
-// a copy for each session would cost memory and cache. A key is never kept as
-// given, because it may be a part of a large string.
-type names struct {
-	known atomic.Pointer[map[string]string]
-	mu    sync.Mutex // serializes replacing known
-}
-
-// maxNames bounds what names remembers for programs that invent keys.
-const maxNames = 512
-
-// keep returns a copy of key that may be retained.
-func (n *names) keep(key string) string {
-	known := n.known.Load()
-	if known != nil {
-		if kept, ok := (*known)[key]; ok {
-			return kept
-		}
-		if len(*known) >= maxNames {
-			return strings.Clone(key)
-		}
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	larger := make(map[string]string)
-	if known = n.known.Load(); known != nil {
-		for k := range *known {
-			larger[k] = k
-		}
-	}
-	kept, ok := larger[key]
-	if !ok {
-		kept = strings.Clone(key)
-		larger[kept] = kept
-		n.known.Store(&larger)
-	}
-	return kept
 }

@@ -118,7 +118,7 @@ func (l *life) readMissing(key string) (value, error) {
 		v, over := g.keys[key], g.keys == nil
 		g.mu.RUnlock()
 		if over {
-			continue // the table is nil by now
+			continue // there is another table, or none, by now
 		}
 		if v == nil {
 			return nil, store.CheckKey(key)
@@ -197,12 +197,10 @@ func (l *life) Delete(ctx context.Context, key string) error {
 // holds mu.
 func (l *life) put(t *table, key string, v value) {
 	s := t.find(key)
-	switch had := t.get(key) != nil; {
-	case v != nil && !had:
+	had := t.get(key) != nil
+	if v != nil && !had {
 		l.add(t, s, key, v)
 		return
-	case v == nil && had:
-		l.count--
 	}
 	if g := t.large(); g != nil {
 		g.mu.Lock()
@@ -210,6 +208,19 @@ func (l *life) put(t *table, key string, v value) {
 		g.mu.Unlock()
 	} else if s != nil {
 		s.val.Store(v)
+	}
+	if v == nil && had {
+		l.count--
+		l.shrink(t)
+	}
+}
+
+// shrink gives memory back when most keys of t, the table of l, have been removed. The
+// caller holds mu.
+func (l *life) shrink(t *table) {
+	if next := t.fewer(int(l.count)); next != t {
+		l.table.Store(next)
+		t.retire()
 	}
 }
 
@@ -361,11 +372,12 @@ func (l *life) putAll(t *table, write []store.Entry, values []value, added int) 
 	names := &l.shard.backend.names
 	if g := t.large(); g != nil {
 		g.mu.Lock()
-		defer g.mu.Unlock()
 		for i := range write {
 			g.put(write[i].Key, values[i], names)
 		}
 		l.count = int32(len(g.keys))
+		g.mu.Unlock()
+		l.shrink(t)
 		return
 	}
 	next := newTable(int(l.count) + added)
@@ -460,7 +472,7 @@ func (l *life) end(heir *life) {
 		keys := g.keys
 		g.keys = nil
 		g.mu.Unlock()
-		g = &large{keys: keys}
+		g = &large{keys: keys, peak: g.peak}
 		g.room = isLarge
 	}
 	if heir == nil {

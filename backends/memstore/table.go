@@ -32,7 +32,8 @@ type slot struct {
 type large struct {
 	table
 	mu   sync.RWMutex
-	keys map[string]value // nil once the life has ended
+	keys map[string]value // nil once the life has ended or has another table
+	peak int              // the most keys since the map was made
 }
 
 const (
@@ -198,6 +199,7 @@ func (g *large) put(key string, v value, names *names) {
 		key = names.keep(key)
 	}
 	g.keys[key] = v
+	g.peak = max(g.peak, len(g.keys))
 }
 
 // replace stores v under key if key has a value. The caller is a writer.
@@ -227,10 +229,44 @@ func (t *table) all(f func(key string, v value)) {
 	}
 }
 
-// copyTo adds what is in t, which is not large, to an unpublished table.
+// fewer returns what takes the place of t when only n keys have a value: t itself while
+// that wastes little. The caller is a writer. Another table is not published yet.
+func (t *table) fewer(n int) *table {
+	const small = 8 // rooms up to here are not worth it
+	g := t.large()
+	switch {
+	case g != nil && n > g.peak/4:
+	case g != nil && n > maxSlots/2:
+		// A map keeps its size, so another one takes its place.
+		keys := make(map[string]value, n)
+		for key, v := range g.keys {
+			keys[key] = v
+		}
+		g.mu.Lock()
+		g.keys, g.peak = keys, n
+		g.mu.Unlock()
+	case g != nil, t.room >= small && n <= int(t.room)/4:
+		next := newTable(n)
+		t.copyTo(next)
+		return next
+	}
+	return t
+}
+
+// retire sends readers of t to the table that has taken its place.
+func (t *table) retire() {
+	if g := t.large(); g != nil {
+		g.mu.Lock()
+		g.keys = nil
+		g.mu.Unlock()
+	}
+}
+
+// copyTo adds what is in t to an unpublished table.
 func (t *table) copyTo(to *table) {
 	if g := to.large(); g != nil {
 		t.all(func(key string, v value) { g.keys[key] = v })
+		g.peak = len(g.keys)
 		return
 	}
 	var n uint32

@@ -1,0 +1,73 @@
+package memstore
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync/atomic"
+)
+
+// names keeps one copy of each key for all sessions: programs use few keys, and
+// a copy for each session would cost memory and cache. A key is never kept as
+// given, because it may be a part of a large string.
+//
+// It holds a bounded number, for programs that invent keys, and lets go of those
+// that are asked for least: each set of ways is a small cache of its own.
+//
+//  1. A key that is asked for again gains a point, up to maxPoints.
+//  2. A new key takes the place of one without points in its set.
+//  3. Where there is none, all keys of the set lose a point, and the new one is
+//     copied for its session alone.
+//
+// So a stream of invented keys replaces other invented keys, and needs maxPoints
+// of them in one set, without a hit between, to drive out one in use. Keys that many
+// sessions have reach maxPoints soon; from then on a hit writes nothing.
+type names struct {
+	seed maphash.Seed
+	sets [nameSets][nameWays]atomic.Pointer[name]
+}
+
+type name struct {
+	key    string
+	points atomic.Int32
+}
+
+const (
+	nameSets  = 256
+	nameWays  = 4
+	maxPoints = 64
+)
+
+// keep returns a copy of key that may be retained.
+func (n *names) keep(key string) string {
+	set := &n.sets[maphash.String(n.seed, key)%nameSets]
+	victim := -1
+	var idle *name
+	for i := range set {
+		kept := set[i].Load()
+		switch {
+		case kept == nil:
+			if victim < 0 || idle != nil {
+				victim, idle = i, nil
+			}
+		case kept.key == key:
+			if kept.points.Load() < maxPoints {
+				kept.points.Add(1)
+			}
+			return kept.key
+		case kept.points.Load() <= 0 && victim < 0:
+			victim, idle = i, kept
+		}
+	}
+	own := strings.Clone(key)
+	if victim < 0 {
+		for i := range set {
+			if kept := set[i].Load(); kept != nil {
+				kept.points.Add(-1)
+			}
+		}
+		return own
+	}
+	// Whoever was faster keeps the place.
+	set[victim].CompareAndSwap(idle, &name{key: own})
+	return own
+}
