@@ -17,6 +17,7 @@
 // All schemes but memory take:
 //
 //	namespace        keeps applications on one server apart (default "store")
+//	connect_timeout  how long Open tries to reach the server (default 10s)
 //
 // All Redis schemes take:
 //
@@ -38,7 +39,6 @@
 // Hazelcast URLs take:
 //
 //	user, password   as part of the URL
-//	connect_timeout  how long to try to reach the cluster (default 10s)
 //	timeout          how long one operation waits for the cluster
 package backends
 
@@ -46,6 +46,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -54,37 +55,76 @@ import (
 	"github.com/sessionkv/store/backends/memstore"
 )
 
+const (
+	noServer    = "the server does not answer; check the host, the port and whether it wants TLS"
+	noSentinel  = "no primary was found; check the addresses of the sentinels and the primary's name"
+	noNode      = "the cluster does not answer; check the addresses of its nodes"
+	noHazelcast = "the cluster cannot be reached; check the addresses and the cluster name"
+)
+
 // openers maps each scheme to what opens it.
-var openers = map[string]func(context.Context, *address) (store.Backend, error){
-	"memory":         openMemory,
-	"redis":          openRedis,
-	"rediss":         openRedis,
-	"valkey":         openRedis,
-	"valkeys":        openRedis,
-	"dragonfly":      openRedis,
-	"redis+sentinel": openSentinel,
-	"redis+cluster":  openCluster,
-	"hazelcast":      openHazelcast,
+var openers = map[string]opener{
+	"memory":         {openMemory, ""},
+	"redis":          {openRedis, noServer},
+	"rediss":         {openRedis, noServer},
+	"valkey":         {openRedis, noServer},
+	"valkeys":        {openRedis, noServer},
+	"dragonfly":      {openRedis, noServer},
+	"redis+sentinel": {openSentinel, noSentinel},
+	"redis+cluster":  {openCluster, noNode},
+	"hazelcast":      {openHazelcast, noHazelcast},
+}
+
+// Options configures [OpenWith]. The zero value is ready to use.
+type Options struct {
+	// Logger gets the lines that the go-redis client logs, such as failed
+	// dials and what Sentinel says, at level Warn. No line has an ID of a
+	// session or a server's reply in it. Nil drops them.
+	//
+	// That client has one log for the whole process. The first Open of a Redis
+	// scheme takes it over, for clients of others as well; call redis.SetLogger
+	// after that to have it back. Where several open backends name loggers, each of
+	// these gets every line.
+	Logger *slog.Logger
 }
 
 // Open connects to the server that url names and returns its backend, together
-// with the client: closing the backend closes both. The context bounds the
-// connecting. An unreachable server, a wrong password and a malformed URL are
-// errors here and not at the first use. No error text contains the password.
+// with the client: closing the backend closes both. An unreachable server, a wrong
+// password and a malformed URL are errors here and not at the first use. No error
+// text contains the password.
+//
+// Open returns when ctx ends or the connect_timeout of the URL has passed, 10
+// seconds unless the URL says otherwise. Its error is a
+// [context.DeadlineExceeded] then.
 //
 // See the package comment for the URLs.
-func Open(ctx context.Context, url string) (store.Backend, error) {
+func Open(ctx context.Context, url string) (store.Backend, error) { return OpenWith(ctx, url, nil) }
+
+// OpenWith is [Open] with options. A nil opts means defaults.
+func OpenWith(ctx context.Context, url string, opts *Options) (store.Backend, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
 	a, err := parse(url)
 	if err != nil {
 		return nil, fmt.Errorf("backends: cannot use the store URL: %w", err)
 	}
-	open, ok := openers[a.scheme]
+	opener, ok := openers[a.scheme]
 	if !ok {
 		return nil, fmt.Errorf("backends: unknown scheme %q in the store URL; known are %s", a.scheme, strings.Join(schemes(), ", "))
 	}
-	b, err := open(ctx, a)
+	remove := func() {}
+	if o.Logger != nil {
+		remove = redisLog.add(o.Logger)
+	}
+	b, err := opener.connect(ctx, a)
 	if err != nil {
+		remove()
 		return nil, fmt.Errorf("backends: %s: %w", a.scheme, err)
+	}
+	if o.Logger != nil {
+		b = &owning{Backend: b, closeClient: func() error { remove(); return nil }}
 	}
 	return b, nil
 }

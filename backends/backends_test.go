@@ -3,6 +3,7 @@ package backends_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -145,5 +146,19 @@ func ExampleOpen() {
 	_, err = backends.Open(ctx, "redis://user:secret@localhost?pool=5")
 	fmt.Println(err)
 	// Output:
-	// backends: redis: unknown parameter "pool"; this scheme takes batching, db, dial_timeout, namespace, pool_size, read_timeout, tls, tls_ca, tls_cert, tls_key, tls_server_name, wait, wait_timeout, write_timeout
+	// backends: redis: unknown parameter "pool"; this scheme takes batching, connect_timeout, db, dial_timeout, namespace, pool_size, read_timeout, tls, tls_ca, tls_cert, tls_key, tls_server_name, wait, wait_timeout, write_timeout
+}
+
+func ExampleOpenWith() {
+	ctx := context.Background()
+	// What the go-redis client logs goes to the program's log, not to standard error.
+	backend, err := backends.OpenWith(ctx, "memory:", &backends.Options{Logger: slog.Default()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := backend.Close(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
 }

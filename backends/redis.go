@@ -78,6 +78,7 @@ func redisOptions(a *address, port string) (*redis.UniversalOptions, *redisstore
 	if err != nil {
 		return nil, nil, err
 	}
+	redisLog.route()
 	p := &a.params
 	o := &redis.UniversalOptions{
 		Addrs:        hosts,
@@ -128,17 +129,9 @@ func connectRedis(ctx context.Context, client redis.UniversalClient, o *redissto
 		client.Close()
 		return nil, err
 	}
-	// The client's dialling may outlast the context, so it runs aside.
-	answered := make(chan error, 1)
-	go func() { answered <- client.Ping(ctx).Err() }()
-	select {
-	case err = <-answered:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
 	// The least rights that the sessions need do not include PING: a server that
 	// refuses it has answered, and has let us in.
-	if err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+	if err := client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
 		b.Close()
 		client.Close()
 		return nil, fmt.Errorf("the server does not answer: %w", err)

@@ -20,6 +20,7 @@ type address struct {
 	hosts    []string // host:port, at least one unless the scheme needs none
 	path     string   // without the leading slash
 	params   params
+	connect  time.Duration // connect_timeout, or its default
 }
 
 // parse splits a store URL. No error repeats a part of the URL that may hold a

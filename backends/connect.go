@@ -1,0 +1,88 @@
+package backends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sessionkv/store"
+)
+
+// defaultConnectTimeout bounds the connecting of every scheme. Left alone, the
+// clients try for half a minute (Redis) or two (Hazelcast).
+const defaultConnectTimeout = 10 * time.Second
+
+// An opener opens the backends of one scheme.
+type opener struct {
+	// open connects. It may outlast its context, as the dialling of the clients
+	// does.
+	open func(context.Context, *address) (store.Backend, error)
+
+	// silence says what is wrong when nobody has answered in time, and what to
+	// look at. It is empty for a scheme that connects to nothing.
+	silence string
+}
+
+// connect opens a, and returns when its connect_timeout or ctx ends at the
+// latest. The opening runs aside, so what it brings later is closed.
+func (o opener) connect(ctx context.Context, a *address) (store.Backend, error) {
+	if o.silence == "" {
+		return o.open(ctx, a)
+	}
+	a.connect = a.params.duration("connect_timeout")
+	if a.connect <= 0 { // not given, or malformed, which open reports
+		a.connect = defaultConnectTimeout
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, a.connect, passedError(a.connect))
+	defer cancel()
+	if ctx.Err() != nil {
+		return nil, o.late(ctx, nil)
+	}
+	type result struct {
+		b   store.Backend
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		b, err := o.open(ctx, a)
+		opened <- result{b, err}
+	}()
+	select {
+	case r := <-opened:
+		if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+			<-ctx.Done() // a client may notice a deadline a moment before it
+		}
+		if r.err != nil && ctx.Err() != nil {
+			return nil, o.late(ctx, r.err)
+		}
+		return r.b, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-opened; r.b != nil {
+				r.b.Close()
+			}
+		}()
+		return nil, o.late(ctx, nil)
+	}
+}
+
+// late is the error for a server that did not answer in time. err is what came
+// of the opening, if that has ended.
+func (o opener) late(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%s: %w", o.silence, cause)
+	}
+	return fmt.Errorf("%w: %w", cause, err)
+}
+
+// A passedError says that this connect_timeout has passed.
+type passedError time.Duration
+
+func (e passedError) Error() string {
+	return fmt.Sprintf("connect_timeout (%v) has passed", time.Duration(e))
+}
+
+// Is makes it a context.DeadlineExceeded, as it would be without a cause.
+func (e passedError) Is(target error) bool { return target == context.DeadlineExceeded }
