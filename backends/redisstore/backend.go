@@ -25,6 +25,7 @@ type Backend struct {
 	batcher   *batch.Batcher     // nil when batching is off
 	merger    *merger            // nil where scripts have one key each
 	cache     *Cache             // nil without client-side caching
+	waits     bool               // writes wait for replicas
 	closed    atomic.Bool
 }
 
@@ -72,19 +73,34 @@ func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.S
 		return nil, err
 	}
 	s := b.handle(id, "", t)
-	values, err := b.hmget(ctx, read, s.name, tokenField)
+	s.forget() // what the cache has of an earlier life
+	token, err := b.tokenOf(ctx, s)
 	if err != nil {
 		return nil, err
-	}
-	token, ok := values[0].(string)
-	if !ok {
-		return nil, store.ErrNoSession
 	}
 	s.token = token
 	return s, nil
 }
 
+// tokenOf asks the server for the token of the present life of s.
+func (b *Backend) tokenOf(ctx context.Context, s *Store) (token any, err error) {
+	values, err := b.hmget(ctx, read, s.name, tokenField)
+	switch {
+	case err != nil:
+		return nil, err
+	case values[0] == nil:
+		return nil, store.ErrNoSession
+	case !isToken(values[0]):
+		return nil, b.explain(errReply)
+	}
+	return values[0], nil
+}
+
 // Resume begins a new life of a living session; see [store.Backend].
+//
+// It is two round trips: the second replaces the token that the first has seen. So a
+// Resume that is held up on the way and arrives late, perhaps after its caller has
+// tried again, ends no life but the one that it was meant to end.
 func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
 	if err := b.check(ctx, id); err != nil {
 		return nil, err
@@ -95,14 +111,29 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 	}
 	s := b.handle(id, newToken(), t)
 	defer s.forget()
-	reply, err := b.eval(ctx, once, resumeScript, s.name, s.token, lease)
-	if err != nil && !s.begun(ctx, err) {
+	seen, err := b.tokenOf(ctx, s)
+	if err != nil {
 		return nil, err
 	}
-	if err == nil && reply != int64(answerDone) {
-		return nil, store.ErrNoSession
+	for {
+		// With one token for all attempts, what an earlier one has done is done.
+		answer, err := b.eval(ctx, again, resumeScript, s.name, s.token, lease, seen)
+		if err != nil {
+			if s.begun(ctx, err) {
+				return s, nil
+			}
+			return nil, err
+		}
+		switch answer := answer.(type) {
+		case []any: // somebody else has resumed it in between
+			seen = answer[0]
+		default:
+			if answer != int64(answerDone) {
+				return nil, store.ErrNoSession
+			}
+			return s, nil
+		}
 	}
-	return s, nil
 }
 
 // Suspend makes the session live for exactly grace from now; see
@@ -115,6 +146,7 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 	if err := s.check(ctx); err != nil {
 		return err
 	}
+	defer s.forget()
 	_, err := s.eval(ctx, again, suspendScript, millis(max(grace, 0)))
 	return err
 }

@@ -7,65 +7,146 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A command is a command that go-redis sends at most once, and that knows
-// whether it was sent.
+// A command is one attempt at something. go-redis sends it at most once: for a
+// write a second execution would turn "stored" into "refused", so run decides
+// what may be repeated, with another command.
 //
-// go-redis repeats a command whose reply was lost. For a write that is a second
-// execution, and it would turn "stored" into "refused" for a conditional one,
-// so a command says NoRetry and run decides what may be repeated. The client
-// asks for the arguments when it writes them to a connection and at no other
-// time that matters: a command that was never asked was never sent.
+// What became of it is recorded where it happens and not taken from what go-redis
+// leaves behind. That it was sent is known from its fuse. That its reply was read
+// is known from its value: a reply always sets one, which check compares with
+// what the script can answer.
 type command struct {
-	redis.Cmder // *redis.Cmd, or *redis.SliceCmd for what answers a list
+	redis.Cmder         // *redis.Cmd, or *redis.SliceCmd for what answers a list
+	script      *script // nil for a command on a hash
+	lists       int     // the length of a list as the reply
 	state       atomic.Int32
+	fuse        fuse
 	retryable   bool   // go-redis may repeat it, and may answer it from its cache
-	few         [8]any // room for the arguments of most commands
+	few         [9]any // room for the arguments of most commands
 }
 
 // States of a command.
 const (
-	fresh = iota
-	sent
-	withdrawn
+	fresh     = iota // no connection has got it, or the server has refused it
+	sent             // the server may execute it
+	withdrawn        // if a connection still gets it, it does nothing
 )
 
-// A form is what the commands of this package have in common.
-type form int
-
-const (
-	hash form = iota // a command on a hash: its key comes first, and it answers a list
-	eval             // a script with one key: it answers anything
-)
-
-// newCommand copies args.
-func newCommand(ctx context.Context, f form, args []any) *command {
-	c := new(command)
-	own := append(c.few[:0], args...)
-	switch f {
-	case hash:
-		c.Cmder = redis.NewSliceCmd(ctx, own...) // which costs less to read than a Cmd
-		c.SetFirstKeyPos(1)
-	case eval:
-		c.Cmder = redis.NewCmd(ctx, own...)
-		c.SetFirstKeyPos(3)
-	}
+// newHash returns an HMGET of fields.
+func newHash(ctx context.Context, name any, fields []any) *command {
+	c := &command{lists: len(fields)}
+	args := append(c.few[:0], "hmget", name)
+	c.Cmder = redis.NewSliceCmd(ctx, append(args, fields...)...) // which costs less to read than a Cmd
+	c.SetFirstKeyPos(1)
 	return c
 }
 
-// harmless is what a withdrawn command sends if a connection still gets it.
-var harmless = []any{"ping"}
-
-// Args returns the arguments and remembers that somebody has them.
-func (c *command) Args() []any {
-	if c.state.CompareAndSwap(fresh, sent) || c.state.Load() == sent {
-		return c.Cmder.Args()
+// newEval returns a command that runs s. With teach it carries the source. lists
+// is the length of a list among the answers of s, if there is one.
+func newEval(ctx context.Context, s *script, teach bool, lists int, name any, argv []any) *command {
+	c := &command{script: s, lists: lists}
+	c.fuse = fuse{c, teach}
+	verb := any("evalsha")
+	if teach {
+		verb = "eval"
 	}
-	return harmless
+	args := append(c.few[:0], verb, &c.fuse, 1, name)
+	c.Cmder = redis.NewCmd(ctx, append(args, argv...)...)
+	c.SetFirstKeyPos(3)
+	return c
 }
 
-// withdraw reports whether the command was never sent, and makes sure of it.
+// A fuse stands for the script among the arguments of a command. go-redis asks for
+// its bytes when it writes the command to a connection, and at no other time: a
+// command whose fuse has not burned was not sent. Args, which hooks and routing
+// call as well, says nothing.
+type fuse struct {
+	c     *command
+	teach bool
+}
+
+// MarshalBinary returns the script, or its hash, or for a withdrawn command what
+// does nothing.
+func (f *fuse) MarshalBinary() ([]byte, error) {
+	switch burned := f.c.burn(); {
+	case f.teach && burned:
+		return f.c.script.source, nil
+	case f.teach:
+		return noSource, nil
+	case burned:
+		return f.c.script.sha, nil
+	default:
+		return noScript, nil
+	}
+}
+
+var (
+	noSource = []byte("return 0")
+	noScript = []byte("0000000000000000000000000000000000000000")
+)
+
+// String returns the script's hash, for hooks that show commands.
+func (f *fuse) String() string { return string(f.c.script.sha) }
+
+// burn marks the command as sent. It reports false if it was withdrawn.
+func (c *command) burn() bool {
+	return c.state.CompareAndSwap(fresh, sent) || c.state.Load() == sent
+}
+
+// withdraw reports whether the server surely executes nothing of the command,
+// and makes sure of it.
 func (c *command) withdraw() bool {
 	return c.state.CompareAndSwap(fresh, withdrawn) || c.state.Load() == withdrawn
+}
+
+// spare makes the command fresh again: what was sent of it was not executed.
+func (c *command) spare() { c.state.CompareAndSwap(sent, fresh) }
+
+// SetErr also notes a refusal. A cluster's client sends a command that one node
+// has redirected to another.
+func (c *command) SetErr(err error) {
+	if _, refused := err.(redis.Error); refused && err != redis.Nil {
+		c.spare()
+	}
+	c.Cmder.SetErr(err)
+}
+
+// check requires a reply that was read and that the server can give.
+func (c *command) check() error {
+	if c.script == nil {
+		values := c.Cmder.(*redis.SliceCmd).Val()
+		switch {
+		case values == nil:
+			return errNoReply
+		case len(values) != c.lists || !stringsOrNil(values):
+			return errReply
+		}
+		return nil
+	}
+	switch reply := c.Cmder.(*redis.Cmd).Val().(type) {
+	case nil:
+		return errNoReply
+	case int64:
+		if !c.script.answers(reply) {
+			return errReply
+		}
+	case []any:
+		if !c.script.lists(reply, c.lists) {
+			return errReply
+		}
+	default:
+		return errReply
+	}
+	return nil
+}
+
+func stringsOrNil(values []any) bool {
+	for _, v := range values {
+		if _, ok := v.(string); !ok && v != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // NoRetry keeps go-redis from repeating the command.
@@ -73,5 +154,5 @@ func (c *command) NoRetry() bool { return !c.retryable }
 
 // Clone keeps the copy from being repeated as well.
 func (c *command) Clone() redis.Cmder {
-	return &command{Cmder: c.Cmder.Clone(), retryable: c.retryable}
+	return &command{Cmder: c.Cmder.Clone(), script: c.script, lists: c.lists, retryable: c.retryable}
 }

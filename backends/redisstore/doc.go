@@ -55,13 +55,27 @@ Renewals go in pipelines of 1024 sessions, merged in the same way: 64 to a scrip
 
 When a connection breaks after a write was sent, nobody knows whether the server
 executed it. go-redis would send it again; this package never does so where that
-could do harm. A write that was surely not sent, or that the server refused for
+could do harm. A write that was not sent, or that the server refused for
 the moment (it is loading, failing over, moving a slot), is repeated a few times
-for as long as the context allows. Reads, Destroy, Suspend and Renew may be
-repeated always. A lost Create, Resume or Commit is looked for on the server by
+for as long as the context allows. Reads, Destroy, Suspend, Renew and Resume may be
+repeated always: Resume replaces the token that it has read before, so one that
+arrives late ends no other life. A lost Create or Commit is looked for on the server by
 its token or mark, and counts as done if it is found. All else fails with
 [store.ErrUnknownOutcome] and, by errors.As, the client's error. A context that
 ends while a write is under way leaves it just as unknown.
+
+A write of unknown outcome may still be on its way, and take effect after later ones. To
+be certain, write again and read back, or resume the session: that ends the life that
+the late write belongs to, and it is refused.
+
+Whatever is reported was read: every script has its exact answers, and a call
+succeeds, or is refused, only by one of these, read for this attempt. A connection
+that the server refuses (a wrong password, no such database), a proxy that answers
+something else, a hook that swallows the command are errors, and never an end of a
+life.
+
+A renewal that was on its way when Suspend was called can arrive after it, and lengthen the
+grace to the rest of the lease, once.
 
 # What a failover can lose
 

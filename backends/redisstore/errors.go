@@ -12,7 +12,8 @@ import (
 )
 
 var (
-	errReply   = errors.New("redis: the server's reply is none that this package understands; is there a proxy that changes replies?")
+	errReply   = errors.New("the server's reply is none that this package understands; is there a proxy that changes replies?")
+	errNoReply = errors.New("the client returned without a reply; is there a hook that keeps commands back?")
 	errForeign = errors.New("redis: this session was not handed out by this backend")
 	errLease   = errors.New("redis: the lease must be positive")
 )
@@ -108,6 +109,8 @@ func describe(err error) string {
 		return "the client was closed; close the backend before its client"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return "no connection of the client's pool became free in time; raise PoolSize or PoolTimeout"
+	case errors.Is(err, errReply), errors.Is(err, errNoReply):
+		return err.Error()
 	case errors.As(err, &op) && op.Op == "dial":
 		return "the server cannot be reached: " + op.Error()
 	case isTimeout(err):

@@ -34,18 +34,39 @@ const (
 	maxPause = 128 * time.Millisecond
 )
 
+// A request is what run makes a new command of for every attempt, so that nothing
+// read in one of them is taken for the outcome of another.
+type request struct {
+	script *script // nil: HMGET of the fields in args
+	teach  bool    // send the script's source
+	lists  int     // the entries of a list in the reply
+	name   any
+	args   []any
+}
+
+func (r *request) command(ctx context.Context) *command {
+	if r.script == nil {
+		return newHash(ctx, r.name, r.args)
+	}
+	return newEval(ctx, r.script, r.teach, r.lists, r.name, r.args)
+}
+
 // eval runs s on the session called name with the token of a life. Its reply is
-// an integer or a list.
+// one that s can give.
 func (b *Backend) eval(ctx context.Context, k kind, s *script, name, token any, args ...any) (any, error) {
+	return b.evalList(ctx, k, s, 0, name, token, args...)
+}
+
+// evalList is eval for a script that may answer a list with n entries.
+func (b *Backend) evalList(ctx context.Context, k kind, s *script, n int, name, token any, args ...any) (any, error) {
 	var room [8]any
-	full := append(room[:0], "evalsha", s.sha, 1, name, token)
-	full = append(full, args...)
-	cmd, err := b.run(ctx, k, eval, full)
-	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
+	r := request{script: s, lists: n, name: name, args: append(append(room[:0], token), args...)}
+	cmd, err := b.run(ctx, k, &r)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") && !errors.Is(err, store.ErrUnknownOutcome) {
 		// The server has restarted or forgotten its scripts, or is another one
 		// since a failover. It has executed nothing. EVAL also teaches it.
-		full[0], full[1] = "eval", s.source
-		cmd, err = b.run(ctx, k, eval, full)
+		r.teach = true
+		cmd, err = b.run(ctx, k, &r)
 	}
 	if err != nil {
 		return nil, b.explain(err)
@@ -55,29 +76,26 @@ func (b *Backend) eval(ctx context.Context, k kind, s *script, name, token any, 
 
 // hmget reads fields of the session called name.
 func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([]any, error) {
-	var room [8]any
-	full := append(room[:0], "hmget", name)
-	full = append(full, fields...)
-	cmd, err := b.run(ctx, k, hash, full)
+	cmd, err := b.run(ctx, k, &request{name: name, args: fields})
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	values := cmd.Cmder.(*redis.SliceCmd).Val()
-	if len(values) != len(fields) {
-		return nil, errReply
-	}
-	return values, nil
+	return cmd.Cmder.(*redis.SliceCmd).Val(), nil
 }
 
 // run executes a command once, and again where that is harmless: when it surely
 // was not sent, when the server surely refused it for the moment, or when k
 // allows it. Its errors satisfy errors.Is(err, store.ErrUnknownOutcome) where
-// the server may have executed the command without our knowing.
-func (b *Backend) run(ctx context.Context, k kind, f form, args []any) (*command, error) {
+// the server may have executed the command without our knowing. Without an error
+// the reply was read and is one that the command can have.
+func (b *Backend) run(ctx context.Context, k kind, r *request) (*command, error) {
 	maybe := false // an earlier attempt may have been executed
 	for attempt := 1; ; attempt++ {
-		cmd := newCommand(ctx, f, args)
+		cmd := r.command(ctx)
 		err := b.executors[k].Process(ctx, cmd)
+		if err == nil {
+			err = cmd.check()
+		}
 		if err == nil {
 			return cmd, nil
 		}
@@ -87,10 +105,12 @@ func (b *Backend) run(ctx context.Context, k kind, f form, args []any) (*command
 		if unconfirmed := (*unconfirmedError)(nil); errors.As(err, &unconfirmed) {
 			return nil, err
 		}
+		if err == redis.Nil {
+			err = errReply // no command of ours is answered by nil
+		}
 		var (
 			reply, _ = replyError(err)
-			unsent   = reply == nil && (cmd.withdraw() || !batch.Unknown(err))
-			lost     = reply == nil && !unsent
+			lost     = reply == nil && !cmd.withdraw()
 		)
 		maybe = maybe || lost && k > read
 		if ctxErr := ctx.Err(); ctxErr != nil && reply == nil {
@@ -137,6 +157,14 @@ func (b *Backend) lookAround() {
 	}
 }
 
+// nodeOf returns the client of the node that serves the session called name.
+func nodeOf(ctx context.Context, client redis.UniversalClient, name any) (*redis.Client, error) {
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		return cluster.MasterForKey(ctx, name.(string))
+	}
+	return client.(*redis.Client), nil
+}
+
 // pause waits longer from attempt to attempt, by chance, so that callers who
 // failed together do not come back together.
 func pause(ctx context.Context, attempt int) error {
@@ -152,8 +180,8 @@ func pause(ctx context.Context, attempt int) error {
 }
 
 // replyError returns the server's own error in err, if it is one: then the
-// server has refused the command and executed nothing of it. A script that
-// fails does so before its first write.
+// server has refused the command and nothing of it remains; see script. It may also
+// have refused the connection, on which the command was not even sent.
 func replyError(err error) (redis.Error, bool) {
 	var reply redis.Error
 	ok := errors.As(err, &reply)
@@ -161,15 +189,11 @@ func replyError(err error) (redis.Error, bool) {
 }
 
 // passing reports whether a server that refused a command so may well take it a
-// moment later. A cluster's client follows a slot that moves by itself, but not
-// for what is sent to one node.
+// moment later. Redirections of a cluster are followed, but a slot may move on
+// meanwhile.
 func (b *Backend) passing(err error) bool {
-	if _, ok := b.client.(*redis.ClusterClient); ok {
-		_, moved := redis.IsMovedError(err)
-		_, ask := redis.IsAskError(err)
-		if moved || ask {
-			return true
-		}
+	if _, ok := b.client.(*redis.ClusterClient); ok && batch.Redirected(err) {
+		return true
 	}
 	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
 		redis.IsMasterDownError(err) || redis.IsTryAgainError(err) || redis.IsMaxClientsError(err)

@@ -11,7 +11,7 @@ import (
 // succeeds by itself, and only then.
 func TestMergerLearns(t *testing.T) {
 	set := func(answer int64, err error) redis.Cmder {
-		c := newCommand(t.Context(), eval, []any{"evalsha", setScript.sha, 1, "name", "token", "key", []byte("v"), 0})
+		c := newEval(t.Context(), setScript, false, 0, "name", []any{"token", "key", []byte("v"), 0})
 		c.Cmder.(*redis.Cmd).SetVal(answer)
 		c.SetErr(err)
 		return c
@@ -21,9 +21,9 @@ func TestMergerLearns(t *testing.T) {
 		cmds []redis.Cmder
 		want bool
 	}{
-		{"ended", []redis.Cmder{set(answerEnded, nil), set(answerEnded, nil), set(answerEnded, nil)}, true},
-		{"failed", []redis.Cmder{set(answerEnded, errors.New("WRONGTYPE")), set(answerDone, errors.New("lost"))}, true},
-		{"done after all", []redis.Cmder{set(answerEnded, nil), set(answerDone, nil)}, false},
+		{"ended", []redis.Cmder{set(answerGone, nil), set(answerGone, nil), set(answerGone, nil)}, true},
+		{"failed", []redis.Cmder{set(answerGone, errors.New("WRONGTYPE")), set(answerDone, errors.New("lost"))}, true},
+		{"done after all", []redis.Cmder{set(answerGone, nil), set(answerDone, nil)}, false},
 		{"too many keys after all", []redis.Cmder{set(answerTooMany, nil)}, false},
 	} {
 		m := new(merger)

@@ -78,7 +78,7 @@ func TestLostReply(t *testing.T) {
 		{"Resume", "evalsha", func(b *redisstore.Backend, id string, _ store.Store) error {
 			_, err := b.Resume(t.Context(), id, store.Terms{Lease: lease})
 			return err
-		}, false, 1, map[string]string{"k": "v"}},
+		}, false, 2, map[string]string{"k": "v"}},
 		{"Create", "MARKED", func(b *redisstore.Backend, id string, s store.Store) error {
 			if err := s.Destroy(t.Context()); err != nil {
 				return err

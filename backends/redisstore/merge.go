@@ -23,15 +23,15 @@ type merger struct {
 }
 
 // skips is how many pipelines go without merging after a server has refused a
-// merged script as a whole, or has called a life ended that goes on. Proxies in
-// front of several servers do so: they refuse it, or have the server of the first
-// key execute it.
+// merged script as a whole, has answered it with what it cannot answer, or has
+// called a life ended that goes on. Proxies in front of several servers do so: they
+// refuse it, or have the server of the first key execute it.
 const skips = 1000
 
 // Fits reports whether cmd is a Set.
 func (m *merger) Fits(cmd redis.Cmder) bool {
-	args := cmd.Args()
-	return len(args) == 8 && args[1] == setScript.sha
+	c, ok := cmd.(*command)
+	return ok && c.script == setScript && !c.fuse.teach
 }
 
 // Ready reports whether the server should get merged scripts at present.
@@ -45,83 +45,143 @@ func (m *merger) Ready() bool {
 	return !m.never && (m.skip.Load() <= 0 || m.skip.Add(-1) < 0)
 }
 
+// call returns the first arguments of a script with n keys, and room for more.
+func (m *merger) call(s *script, known *atomic.Bool, n, room int) []any {
+	args := make([]any, 3, 3+room)
+	args[0], args[1], args[2] = "evalsha", s.sha, n
+	if !known.Load() {
+		args[0], args[1] = "eval", s.source
+	}
+	return args
+}
+
 // Merge returns one command that does what cmds do.
 func (m *merger) Merge(cmds []redis.Cmder) redis.Cmder {
-	args := make([]any, 3, 3+5*len(cmds))
-	args[0], args[1], args[2] = "evalsha", mergedSetScript.sha, len(cmds)
-	if !m.known.Load() {
-		args[0], args[1] = "eval", mergedSetScript.source
-	}
+	args := m.call(mergedSetScript, &m.known, len(cmds), 5*len(cmds))
 	for _, cmd := range cmds {
 		args = append(args, cmd.Args()[3])
 	}
 	for _, cmd := range cmds {
-		args = append(args, cmd.Args()[4:]...)
+		c := cmd.(*command)
+		args = append(args, tokenFuse{c})
+		args = append(args, c.Args()[5:]...)
 	}
-	c := redis.NewIntSliceCmd(context.Background(), args...)
-	c.SetFirstKeyPos(3)
-	return mergedSet{c}
+	return newMerged(args)
 }
 
-// Split gives each of cmds its outcome. It returns those that the server has
-// surely not executed, and that have to be sent by themselves.
-func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmder) {
+func newMerged(args []any) *redis.IntSliceCmd {
+	c := redis.NewIntSliceCmd(context.Background(), args...)
+	c.SetFirstKeyPos(3)
+	return c
+}
+
+// A tokenFuse stands for the token of a Set within a merged script: of one that
+// was withdrawn meanwhile it sends none, and the script lets the session be.
+type tokenFuse struct{ c *command }
+
+// MarshalBinary returns the token, or nothing for a withdrawn command.
+func (f tokenFuse) MarshalBinary() ([]byte, error) {
+	if !f.c.burn() {
+		return nil, nil
+	}
+	return bytesOf(f.c.Args()[4]), nil
+}
+
+// String returns what hooks may show.
+func (f tokenFuse) String() string { return "token" }
+
+// Split gives each of cmds its outcome. It returns the places of those that the
+// server has surely not executed, and that have to be sent by themselves.
+func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int) {
 	err := merged.Err()
 	if m.refused(err, &m.known) {
-		return cmds
+		for i, cmd := range cmds {
+			cmd.(*command).spare()
+			rest = append(rest, i)
+		}
+		return rest
 	}
+	var exceptions []int64
 	if err == nil {
-		m.known.Store(true)
-	}
-	for _, cmd := range cmds {
-		cmd.(*command).Cmder.(*redis.Cmd).SetVal(int64(answerDone))
-		cmd.SetErr(err)
-	}
-	exceptions := merged.(mergedSet).Val()
-	for ; err == nil && len(exceptions) >= 2; exceptions = exceptions[2:] {
-		cmd := cmds[exceptions[0]-1]
-		if exceptions[1] == answerTooMany {
-			cmd.(*command).Cmder.(*redis.Cmd).SetVal(int64(answerTooMany))
+		if exceptions, err = exceptionsOf(merged, len(cmds), 2); err != nil {
+			m.skip.Store(skips)
 		} else {
-			rest = append(rest, cmd)
+			m.known.Store(true)
+		}
+	}
+	for i, cmd := range cmds {
+		c := cmd.(*command)
+		switch {
+		case err != nil:
+			c.SetErr(err)
+		case len(exceptions) == 0 || exceptions[0] != int64(i+1):
+			c.Cmder.(*redis.Cmd).SetVal(int64(answerDone))
+		default:
+			if exceptions[1] == answerTooMany {
+				c.Cmder.(*redis.Cmd).SetVal(int64(answerTooMany))
+			} else {
+				c.spare()
+				rest = append(rest, i)
+			}
+			exceptions = exceptions[2:]
 		}
 	}
 	return rest
 }
 
+// exceptionsOf returns what a merged script for n sessions has answered: the places
+// of some of them, in ascending order from 1, each with what makes it up to width
+// numbers. It fails where the script cannot have answered so.
+func exceptionsOf(merged redis.Cmder, n, width int) ([]int64, error) {
+	reply := merged.(*redis.IntSliceCmd).Val()
+	if len(reply)%width != 1%width || len(reply) == 0 || reply[0] != int64(n) {
+		return nil, errReply
+	}
+	reply = reply[1:]
+	last := int64(0)
+	for i := 0; i < len(reply); i += width {
+		if reply[i] <= last || reply[i] > int64(n) {
+			return nil, errReply
+		}
+		last = reply[i]
+		if width == 2 && reply[i+1] != answerGone && reply[i+1] != answerTooMany {
+			return nil, errReply
+		}
+	}
+	return reply, nil
+}
+
 // refused reports whether err, with which a merged script failed, is the server's
-// own, and remembers what follows: that it has forgotten the script, or that it had
-// better get none for a while.
+// own refusal of the whole script, and remembers what follows: that it has forgotten
+// the script, or that it had better get none for a while. An error from within the
+// script, such as a lack of memory for Lua, is none: some sessions may be done.
 func (m *merger) refused(err error, known *atomic.Bool) bool {
-	_, refused := replyError(err)
+	reply, refused := replyError(err)
 	switch {
-	case !refused:
+	case !refused || err == redis.Nil:
+		return false
+	case strings.Contains(reply.Error(), "user_script"):
+		m.skip.Store(skips)
+		return false
 	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		known.Store(false)
 	default:
 		m.skip.Store(skips)
 	}
-	return refused
+	return true
 }
 
 // Learn stops merging for a while when Sets that were refused as part of a merged
 // script were not refused by themselves.
 func (m *merger) Learn(cmds []redis.Cmder) {
 	for _, cmd := range cmds {
-		if cmd.Err() == nil && cmd.(*command).Cmder.(*redis.Cmd).Val() != any(int64(answerEnded)) {
+		if cmd.Err() != nil {
+			continue
+		}
+		switch cmd.(*command).Cmder.(*redis.Cmd).Val() {
+		case int64(answerDone), int64(answerTooMany):
 			m.skip.Store(skips)
 			return
 		}
 	}
 }
-
-// A mergedSet answers a list of those that were not simply done: the place of
-// each, from one, and its answer. That a life has ended is not believed before the
-// Set says so by itself, on the server of its own key.
-type mergedSet struct{ *redis.IntSliceCmd }
-
-// NoRetry keeps go-redis from repeating the Sets.
-func (mergedSet) NoRetry() bool { return true }
-
-// Clone keeps the copy from being repeated as well.
-func (s mergedSet) Clone() redis.Cmder { return mergedSet{s.IntSliceCmd.Clone().(*redis.IntSliceCmd)} }

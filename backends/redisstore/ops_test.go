@@ -14,7 +14,7 @@ import (
 type operation struct {
 	name     string
 	writes   bool
-	attaches bool // before it does what it is named for
+	attaches bool // or looks for the session before it does what it is named for
 	run      func(ctx context.Context, b *redisstore.Backend, id string, s store.Store) error
 }
 
@@ -67,7 +67,7 @@ var operations = []operation{
 	{"Suspend", true, false, func(ctx context.Context, b *redisstore.Backend, _ string, s store.Store) error {
 		return b.Suspend(ctx, s, time.Minute)
 	}},
-	{"Resume", true, false, func(ctx context.Context, b *redisstore.Backend, id string, _ store.Store) error {
+	{"Resume", true, true, func(ctx context.Context, b *redisstore.Backend, id string, _ store.Store) error {
 		_, err := b.Resume(ctx, id, store.Terms{Lease: lease})
 		return err
 	}},

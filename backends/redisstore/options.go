@@ -103,6 +103,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 	if o.WaitReplicas > 0 {
 		w := &waiter{client: client, replicas: o.WaitReplicas, timeout: o.WaitTimeout}
 		b.executors[again], b.executors[once] = w, w
+		b.waits = true
 	}
 	return b, nil
 }

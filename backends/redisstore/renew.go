@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore/internal/batch"
 )
 
 // renewChunk is the number of sessions renewed in one pipeline: enough that the
@@ -31,8 +34,8 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 			r.errs[i] = errForeign
 		case refused != nil:
 			r.errs[i] = refused
-		case s.ended.Load():
-			r.errs[i] = store.ErrDestroyed
+		case s.over() != nil:
+			r.errs[i] = s.over()
 		default:
 			r.todo = append(r.todo, target{at: i, s: s})
 		}
@@ -60,30 +63,50 @@ type target struct {
 	at      int
 	s       *Store
 	doubted bool // a merged script has called its life ended
+	teach   bool // its server has forgotten the script
 }
 
-// renew renews the sessions of one chunk. To repeat a renewal is harmless, so
-// go-redis repeats the pipeline after a network error.
+// renew renews the sessions of one chunk. To repeat a renewal is harmless.
 func (r *renewal) renew(chunk []target) {
 	if m := r.b.merger; m != nil && r.lease > 0 && len(chunk) > 1 && m.Ready() {
 		if chunk = r.merged(m, chunk); len(chunk) == 0 {
 			return
 		}
 	}
-	errs := r.pipeline(chunk, r.command)
-	var forgotten []target // by a server that knows the script no more
-	for i, err := range errs {
-		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
-			forgotten = append(forgotten, chunk[i])
-			continue
+	var alone []target
+	for attempt := 1; len(chunk) > 0; attempt++ {
+		var later []target
+		for i, err := range r.pipeline(chunk) {
+			t := chunk[i]
+			switch reply, _ := replyError(err); {
+			case err == nil:
+				if t.doubted {
+					r.b.merger.skip.Store(skips)
+				}
+			case errors.Is(err, store.ErrDestroyed):
+				r.errs[t.at] = err
+			case reply != nil && (redis.HasErrorPrefix(reply, "NOSCRIPT") || batch.Redirected(reply)):
+				t.teach = !batch.Redirected(reply)
+				alone = append(alone, t)
+			default:
+				r.errs[t.at] = r.b.explain(err)
+				if reply == nil && !errors.Is(err, redis.ErrClosed) || reply != nil && r.b.passing(reply) {
+					later = append(later, t)
+				}
+			}
 		}
-		r.settle(chunk[i], err)
-	}
-	if len(forgotten) > 0 {
-		for i, err := range r.pipeline(forgotten, r.teach) {
-			r.settle(forgotten[i], err)
+		if chunk = later; len(chunk) == 0 || attempt == attempts {
+			break
+		}
+		r.b.lookAround()
+		if err := pause(r.ctx, attempt); err != nil {
+			break
+		}
+		for _, t := range chunk {
+			r.errs[t.at] = nil
 		}
 	}
+	r.each(alone)
 }
 
 // merged renews many sessions with few scripts, and returns those that have to be
@@ -91,14 +114,9 @@ func (r *renewal) renew(chunk []target) {
 // session says so on the server of its own key, see merger.
 func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 	groups := slices.Collect(slices.Chunk(chunk, renewGroup))
-	cmds := make([]*redis.IntSliceCmd, len(groups))
-	pipe := r.b.client.Pipeline()
+	cmds := make([]redis.Cmder, len(groups))
 	for i, group := range groups {
-		args := make([]any, 3, 4+2*len(group))
-		args[0], args[1], args[2] = "evalsha", mergedRenewScript.sha, len(group)
-		if !m.knowsRenew.Load() {
-			args[0], args[1] = "eval", mergedRenewScript.source
-		}
+		args := m.call(mergedRenewScript, &m.knowsRenew, len(group), 1+2*len(group))
 		for _, t := range group {
 			args = append(args, t.s.name)
 		}
@@ -106,18 +124,22 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 		for _, t := range group {
 			args = append(args, t.s.token)
 		}
-		cmds[i] = redis.NewIntSliceCmd(r.ctx, args...)
-		cmds[i].SetFirstKeyPos(3)
-		_ = pipe.Process(r.ctx, cmds[i])
+		cmds[i] = newMerged(args)
 	}
-	if err := await(r.ctx, func() error { _, _ = pipe.Exec(r.ctx); return nil }); err != nil {
+	err := await(r.ctx, func() error { batch.Run(r.ctx, m.client, cmds...); return nil })
+	if err != nil {
 		return chunk // the context has ended, and cmds belong to what still runs
 	}
 	for i, cmd := range cmds {
-		places, err := cmd.Result()
-		if err != nil {
+		var places []int64
+		if err := cmd.Err(); err != nil {
 			m.knowsRenew.Store(false)
 			m.refused(err, &m.knowsRenew)
+			rest = append(rest, groups[i]...)
+			continue
+		}
+		if places, err = exceptionsOf(cmd, len(groups[i]), 1); err != nil {
+			m.skip.Store(skips)
 			rest = append(rest, groups[i]...)
 			continue
 		}
@@ -131,68 +153,105 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 	return rest
 }
 
-// settle records the outcome for one session.
-func (r *renewal) settle(t target, err error) {
-	switch {
-	case err == nil:
-		if t.doubted {
-			r.b.merger.skip.Store(skips)
-		}
-	case errors.Is(err, store.ErrDestroyed):
-		r.errs[t.at] = t.s.end()
-	case r.ctx.Err() != nil:
-		r.errs[t.at] = r.ctx.Err()
-	default:
-		r.errs[t.at] = r.b.explain(err)
+// pipeline executes a command for each session of chunk, in one round trip for each
+// node, and returns the outcomes: nil, one that satisfies ErrDestroyed, or the
+// client's error.
+func (r *renewal) pipeline(chunk []target) []error {
+	outcomes := make(chan []error, 1)
+	// When the context ends, what still runs keeps its commands.
+	err := await(r.ctx, func() error { outcomes <- r.execute(chunk); return nil })
+	if err == nil {
+		return <-outcomes
 	}
+	return slices.Repeat([]error{err}, len(chunk))
 }
 
-// command returns what renews, or only looks at, the session s.
-func (r *renewal) command(s *Store) *redis.Cmd {
-	if r.lease == 0 {
-		return redis.NewCmd(r.ctx, "hmget", s.name, tokenField)
-	}
-	return redis.NewCmd(r.ctx, "evalsha", renewScript.sha, 1, s.name, s.token, r.lease)
-}
-
-// teach returns command with the script itself.
-func (r *renewal) teach(s *Store) *redis.Cmd {
-	return redis.NewCmd(r.ctx, "eval", renewScript.source, 1, s.name, s.token, r.lease)
-}
-
-// pipeline executes a command for each session of chunk in one round trip, and
-// returns the outcomes: nil, ErrDestroyed, or the client's error.
-func (r *renewal) pipeline(chunk []target, command func(*Store) *redis.Cmd) []error {
-	cmds := make([]*redis.Cmd, len(chunk))
-	pipe := r.b.client.Pipeline()
-	for i, t := range chunk {
-		cmds[i] = command(t.s)
-		_ = pipe.Process(r.ctx, cmds[i])
-	}
+func (r *renewal) execute(chunk []target) []error {
 	errs := make([]error, len(chunk))
-	if err := await(r.ctx, func() error { _, _ = pipe.Exec(r.ctx); return nil }); err != nil {
-		// The context has ended, and cmds belong to what still runs.
-		for i := range errs {
+	cmds := make([]*command, len(chunk))
+	nodes := make(map[*redis.Client][]redis.Cmder, 1)
+	for i, t := range chunk {
+		node, err := nodeOf(r.ctx, r.b.client, t.s.name)
+		if err != nil {
 			errs[i] = err
+			continue
 		}
-		return errs
+		cmds[i] = r.request(t.s).command(r.ctx)
+		nodes[node] = append(nodes[node], cmds[i])
 	}
+	var wg sync.WaitGroup
+	for node, cmds := range nodes {
+		wg.Go(func() { batch.Run(r.ctx, node, cmds...) })
+	}
+	wg.Wait()
 	for i, cmd := range cmds {
-		switch reply, err := cmd.Result(); {
-		case err != nil:
-			errs[i] = err
-		case !chunk[i].s.livesBy(reply):
-			errs[i] = store.ErrDestroyed
+		if cmd != nil {
+			errs[i] = chunk[i].s.outcomeOf(cmd)
 		}
 	}
 	return errs
 }
 
-// livesBy reports whether the reply to a renewal, or to a look, says that this
-// life goes on.
-func (s *Store) livesBy(reply any) bool {
-	if values, ok := reply.([]any); ok {
-		return len(values) == 1 && values[0] == s.token
+// request is what renews, or only looks at, the session s.
+func (r *renewal) request(s *Store) *request {
+	if r.lease == 0 {
+		return &request{name: s.name, args: []any{tokenField}}
 	}
-	return reply == int64(answerDone)
+	return &request{script: renewScript, name: s.name, args: []any{s.token, r.lease}}
+}
+
+// outcomeOf returns what the reply of a renewal, or of a look, says of this life.
+func (s *Store) outcomeOf(c *command) error {
+	err := c.Err()
+	if err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		return err
+	}
+	if c.script != nil {
+		return s.endBy(c.Cmder.(*redis.Cmd).Val())
+	}
+	if token := c.Cmder.(*redis.SliceCmd).Val()[0]; token != s.token {
+		return s.endSeen(token)
+	}
+	return nil
+}
+
+// renewers is how many sessions are asked about by themselves at a time.
+const renewers = 16
+
+// each asks about sessions one by one: those that another node serves, or whose server
+// has forgotten the script.
+func (r *renewal) each(chunk []target) {
+	var (
+		wg   sync.WaitGroup
+		next atomic.Int64
+	)
+	for range min(renewers, len(chunk)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(chunk); i = next.Add(1) - 1 {
+				t := chunk[i]
+				r.errs[t.at] = r.alone(t)
+				if t.doubted && r.errs[t.at] == nil {
+					r.b.merger.skip.Store(skips)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// alone is pipeline for one session.
+func (r *renewal) alone(t target) error {
+	request := r.request(t.s)
+	request.teach = t.teach
+	cmd, err := r.b.run(r.ctx, read, request)
+	if err == nil {
+		err = t.s.outcomeOf(cmd)
+	}
+	if err != nil && !errors.Is(err, store.ErrDestroyed) {
+		err = r.b.explain(err)
+	}
+	return err
 }

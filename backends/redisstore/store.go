@@ -24,11 +24,22 @@ var (
 // is one round trip.
 type Store struct {
 	b       *Backend
-	name    any         // string, boxed once: the hash
-	token   any         // string, boxed once: the life
-	maxKeys any         // int, boxed once; zero: no limit
-	ended   atomic.Bool // this life is known to have ended; it never comes back
+	name    any          // string, boxed once: the hash
+	token   any          // string, boxed once: the life
+	maxKeys any          // int, boxed once; zero: no limit
+	ended   atomic.Int32 // how this life is known to have ended; it never comes back
 }
+
+// How a life ended, as a server has answered.
+const (
+	lives     = iota
+	gone      // no life goes on
+	resumed   // another one does
+	destroyed // Destroy on this handle has ended it
+)
+
+// endedAs are the errors of a handle by how its life ended.
+var endedAs = [...]error{gone: store.ErrDestroyed, resumed: store.ErrResumed, destroyed: store.ErrDestroyed}
 
 // Get returns the value under key; see [store.Store].
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
@@ -60,8 +71,8 @@ func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 		}
 		fields = append(fields, key)
 	}
-	if s.ended.Load() {
-		return nil, store.ErrDestroyed
+	if err := s.over(); err != nil {
+		return nil, err
 	}
 	replies, err := s.fields(ctx, fields...)
 	if err != nil {
@@ -81,7 +92,7 @@ func (s *Store) Has(ctx context.Context, key string) (bool, error) {
 		return false, err
 	}
 	answer, err := s.eval(ctx, read, hasScript, key)
-	return answer == int64(2), err
+	return answer == int64(answerPresent), err
 }
 
 // Keys returns the keys that have a value; see [store.KeyLister].
@@ -93,13 +104,10 @@ func (s *Store) Keys(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields, ok := answer.([]any)
-	if !ok {
-		return nil, errReply
-	}
+	fields := answer.([]any)
 	keys := make([]string, 0, len(fields))
 	for _, field := range fields {
-		if name, ok := field.(string); ok && !strings.HasPrefix(name, "\x00") {
+		if name := field.(string); !strings.HasPrefix(name, "\x00") {
 			keys = append(keys, name)
 		}
 	}
@@ -127,7 +135,11 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer s.forget()
-	_, err := s.eval(ctx, once, deleteScript, key)
+	script := deleteScript
+	if s.b.waits {
+		script = confirmedDeleteScript
+	}
+	_, err := s.eval(ctx, once, script, key)
 	return err
 }
 
@@ -136,13 +148,19 @@ func (s *Store) Destroy(ctx context.Context) error {
 	if err := s.b.open(ctx); err != nil {
 		return err
 	}
-	if s.ended.Load() {
+	script := destroyScript
+	if s.b.waits {
+		// That the life has ended, perhaps by an earlier attempt, is no word of the
+		// replicas.
+		script = confirmedDestroyScript
+	}
+	if how := s.ended.Load(); how == destroyed || how != lives && !s.b.waits {
 		return nil
 	}
 	defer s.forget()
-	_, err := s.b.eval(ctx, again, destroyScript, s.name, s.token)
+	_, err := s.b.eval(ctx, again, script, s.name, s.token)
 	if err == nil {
-		s.ended.Store(true)
+		s.ended.Store(destroyed)
 	}
 	return err
 }
@@ -182,8 +200,8 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 			args = append(args, e.Key)
 		}
 	}
-	if s.ended.Load() {
-		return nil, store.ErrDestroyed
+	if err := s.over(); err != nil {
+		return nil, err
 	}
 	k, nonce := once, ""
 	if len(write) == 0 {
@@ -193,7 +211,7 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 		defer s.forget()
 	}
 	args[0], args[1], args[2], args[3] = s.maxKeys, nonce, len(expect), sets
-	answer, err := s.eval(ctx, k, commitScript, args...)
+	answer, err := s.b.evalList(ctx, k, commitScript, len(expect), s.name, s.token, args...)
 	if err != nil {
 		if s.committed(ctx, err, nonce) {
 			return nil, nil
@@ -201,22 +219,17 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 		return nil, err
 	}
 	switch answer := answer.(type) {
-	case int64:
-		if answer == answerTooMany {
-			return nil, store.ErrTooManyKeys
-		}
-		return nil, nil
 	case []any:
-		if len(answer) != len(expect) {
-			return nil, errReply
-		}
 		current := make([][]byte, len(answer))
 		for i, value := range answer {
 			current[i] = bytesOf(value)
 		}
 		return current, store.ErrConflict
 	default:
-		return nil, errReply
+		if answer == int64(answerTooMany) {
+			return nil, store.ErrTooManyKeys
+		}
+		return nil, s.endBy(answer)
 	}
 }
 
@@ -235,24 +248,36 @@ func (s *Store) begun(ctx context.Context, err error) bool {
 }
 
 // trace reads what a write whose reply was lost leaves behind. What is not
-// there proves nothing: the server may still execute the write.
+// there proves nothing: the server may still execute the write. Where replicas
+// have to confirm writes, they confirm what was read.
 func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
 	var unknown *unknownError
 	if !errors.As(err, &unknown) {
 		return nil, false
 	}
-	values, err := s.b.hmget(ctx, read, s.name, tokenField, commitField)
-	return values, err == nil
+	if !s.b.waits {
+		values, err := s.b.hmget(ctx, read, s.name, tokenField, commitField)
+		return values, err == nil
+	}
+	answer, err := s.b.evalList(ctx, again, confirmedTraceScript, 2, s.name, s.token)
+	values, ok := answer.([]any)
+	return values, err == nil && ok
 }
 
-// fields reads fields of the hash, the first of which is the token's.
+// fields reads fields of the hash, the first of which is the token's. That this
+// life has ended is taken from the server only: the cache may be older than the
+// handle.
 func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
 	values, err := s.b.hmget(ctx, look, s.name, fields...)
+	if err == nil && values[0] != s.token && s.b.cache != nil {
+		s.forget()
+		values, err = s.b.hmget(ctx, read, s.name, fields...)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if values[0] != s.token {
-		return nil, s.end()
+		return nil, s.endSeen(values[0])
 	}
 	return values, nil
 }
@@ -261,20 +286,48 @@ func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
 // ErrDestroyed when the script says that this life has ended.
 func (s *Store) eval(ctx context.Context, k kind, script *script, args ...any) (any, error) {
 	answer, err := s.b.eval(ctx, k, script, s.name, s.token, args...)
+	if err == nil {
+		err = s.endBy(answer)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if answer == int64(answerEnded) {
-		return nil, s.end()
 	}
 	return answer, nil
 }
 
-// end remembers that this life has ended.
-func (s *Store) end() error {
-	s.ended.Store(true)
-	return store.ErrDestroyed
+// endBy returns the error of a life that a script calls ended, and remembers it. It
+// is nil for any other answer.
+func (s *Store) endBy(answer any) error {
+	switch answer {
+	case int64(answerGone):
+		return s.end(gone)
+	case int64(answerOther):
+		return s.end(resumed)
+	default:
+		return nil
+	}
 }
+
+// endSeen is endBy for a token that was read and is not this life's.
+func (s *Store) endSeen(token any) error {
+	switch {
+	case token == nil:
+		return s.end(gone)
+	case isToken(token):
+		return s.end(resumed)
+	default:
+		return s.b.explain(errReply)
+	}
+}
+
+// end remembers how this life has ended.
+func (s *Store) end(how int32) error {
+	s.ended.CompareAndSwap(lives, how)
+	return endedAs[how]
+}
+
+// over returns the error of a life that is known to have ended.
+func (s *Store) over() error { return endedAs[s.ended.Load()] }
 
 // forget drops what the client's cache has of this session, after a write.
 func (s *Store) forget() {
@@ -287,10 +340,7 @@ func (s *Store) check(ctx context.Context) error {
 	if err := s.b.open(ctx); err != nil {
 		return err
 	}
-	if s.ended.Load() {
-		return store.ErrDestroyed
-	}
-	return nil
+	return s.over()
 }
 
 func (s *Store) checkKey(ctx context.Context, key string) error {
@@ -300,10 +350,7 @@ func (s *Store) checkKey(ctx context.Context, key string) error {
 	if err := store.CheckKey(key); err != nil {
 		return err
 	}
-	if s.ended.Load() {
-		return store.ErrDestroyed
-	}
-	return nil
+	return s.over()
 }
 
 // bytesOf returns a value of a reply, without a copy: nobody else has the

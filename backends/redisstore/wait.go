@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore/internal/batch"
 )
 
 // A waiter executes each write together with WAIT in one pipeline, on one
@@ -18,21 +19,22 @@ type waiter struct {
 }
 
 func (w *waiter) Process(ctx context.Context, cmd redis.Cmder) error {
+	c := cmd.(*command)
 	return await(ctx, func() error {
-		node, err := w.primary(ctx, cmd)
+		// On the session's own node: a cluster's client would send WAIT to any.
+		node, err := nodeOf(ctx, w.client, c.Args()[3])
 		if err != nil {
-			cmd.SetErr(err)
 			return err
 		}
-		pipe := node.Pipeline()
-		_ = pipe.Process(ctx, cmd)
-		confirmed := redis.NewIntCmd(ctx, "wait", w.replicas, millis(w.timeout))
-		_ = pipe.Process(ctx, confirmed)
-		_, _ = pipe.Exec(ctx)
-		if err := cmd.Err(); err != nil {
+		confirmed := w.wait(ctx)
+		batch.Run(ctx, node, c, confirmed)
+		if _, cluster := w.client.(*redis.ClusterClient); cluster && batch.Redirected(c.Err()) {
+			confirmed = w.follow(ctx, c, confirmed)
+		}
+		if err := c.Err(); err != nil {
 			return err
 		}
-		if refused(cmd) {
+		if !c.wrote() {
 			return nil // nothing was written, so there is nothing to confirm
 		}
 		if err := confirmed.Err(); err != nil {
@@ -45,29 +47,54 @@ func (w *waiter) Process(ctx context.Context, cmd redis.Cmder) error {
 	})
 }
 
-// refused reports whether the script of cmd answered that it wrote nothing.
-func refused(cmd redis.Cmder) bool {
-	c, ok := cmd.(*command)
-	if !ok {
-		return false
-	}
-	reply, ok := c.Cmder.(*redis.Cmd)
-	return ok && reply.Val() != int64(answerDone)
+func (w *waiter) wait(ctx context.Context) *redis.IntCmd {
+	return redis.NewIntCmd(ctx, "wait", w.replicas, millis(w.timeout))
 }
 
-// primary returns the node that serves the session of cmd, a script, whose
-// fourth argument is its name. A cluster's client would send WAIT to any node.
-func (w *waiter) primary(ctx context.Context, cmd redis.Cmder) (*redis.Client, error) {
-	switch c := w.client.(type) {
-	case *redis.ClusterClient:
-		name, _ := cmd.(*command).Cmder.Args()[3].(string)
-		return c.MasterForKey(ctx, name)
-	default:
-		return c.(*redis.Client), nil
+// follow sends c, which was redirected, to the primary that it was redirected to,
+// and returns what that says to WAIT. Where the client does not know that primary
+// yet, c keeps the redirection, and is worth another attempt.
+func (w *waiter) follow(ctx context.Context, c *command, confirmed *redis.IntCmd) *redis.IntCmd {
+	const hops = 3
+	for range hops {
+		var cmds []redis.Cmder
+		addr, ask := redis.IsAskError(c.Err())
+		if ask {
+			cmds = append(cmds, redis.NewStatusCmd(ctx, "asking"))
+		} else {
+			addr, _ = redis.IsMovedError(c.Err())
+		}
+		found := make(chan *redis.Client, 1)
+		_ = w.client.(*redis.ClusterClient).ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+			if node.Options().Addr == addr {
+				select {
+				case found <- node:
+				default:
+				}
+			}
+			return nil
+		})
+		select {
+		case node := <-found:
+			confirmed = w.wait(ctx)
+			batch.Run(ctx, node, append(cmds, c, confirmed)...)
+		default:
+			return confirmed
+		}
+		if !batch.Redirected(c.Err()) {
+			break
+		}
 	}
+	return confirmed
 }
 
-// unconfirmedError is a write that stands on the primary only, as far as known.
+// wrote reports whether the script of c says that it wrote something.
+func (c *command) wrote() bool {
+	reply := c.Cmder.(*redis.Cmd).Val()
+	return reply == any(int64(answerDone)) || c.script == confirmedTraceScript
+}
+
+// unconfirmedError is a write that is on the primary only, as far as known.
 type unconfirmedError struct {
 	want int
 	got  int64
@@ -75,10 +102,15 @@ type unconfirmedError struct {
 }
 
 func (e *unconfirmedError) Error() string {
-	if e.err != nil {
-		return store.ErrUnknownOutcome.Error() + ": the primary has it, but WAIT failed: " + describe(e.err)
+	const has = ": the primary has it, but "
+	switch _, refused := replyError(e.err); {
+	case e.err == nil:
+		return fmt.Sprintf("%v%s%d of %d replicas confirmed it in time", store.ErrUnknownOutcome, has, e.got, e.want)
+	case refused:
+		return store.ErrUnknownOutcome.Error() + has + "the server refused WAIT: " + describe(e.err)
+	default:
+		return store.ErrUnknownOutcome.Error() + has + "its answer to WAIT was not read, so no replica is known to have it"
 	}
-	return fmt.Sprintf("%v: the primary has it, but %d of %d replicas confirmed it in time", store.ErrUnknownOutcome, e.got, e.want)
 }
 
 func (e *unconfirmedError) Unwrap() []error {

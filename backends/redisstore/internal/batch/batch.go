@@ -2,10 +2,7 @@ package batch
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -35,15 +32,16 @@ type Options struct {
 // A Merger makes one command of several. Its methods are called by several
 // goroutines.
 type Merger interface {
-	// Fits reports whether cmd, which is sent at most once, can be merged.
+	// Fits reports whether cmd can be merged.
 	Fits(cmd redis.Cmder) bool
 	// Ready reports whether to merge at present. It may talk to the server.
 	Ready() bool
-	// Merge returns a command, which is sent at most once, that does what cmds do.
+	// Merge returns a command that does what cmds do.
 	Merge(cmds []redis.Cmder) redis.Cmder
-	// Split sets the outcomes of cmds from that of merged, and returns those
-	// that were surely not executed, and have to be sent by themselves.
-	Split(merged redis.Cmder, cmds []redis.Cmder) (rest []redis.Cmder)
+	// Split sets the outcomes of cmds from that of merged, and returns the places
+	// of those that merged has not executed, and that have to be sent by themselves.
+	// It leaves these without an outcome.
+	Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int)
 	// Learn looks at the outcomes of commands that Split returned although the
 	// server had executed merged, after they were sent by themselves.
 	Learn(cmds []redis.Cmder)
@@ -96,14 +94,14 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 		o := c.Options()
 		b.opts = opts.withDefaults(o.PoolSize, o.PipelinePoolSize)
 		b.deadlines = o.ContextTimeoutEnabled
-		b.only = newLane(b, false)
+		b.only = newLane(b, c)
 	case *redis.ClusterClient:
 		o := c.Options()
 		b.opts = opts.withDefaults(o.PoolSize, o.PipelinePoolSize)
 		b.deadlines = o.ContextTimeoutEnabled
 		b.cluster = c
 	default:
-		b.only = newLane(b, true)
+		b.only = newLane(b, nil)
 	}
 	return b
 }
@@ -112,8 +110,10 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 // goroutines, and returns its error, like [redis.Client.Process]. The result
 // stands in cmd.
 //
-// A command whose NoRetry method reports true is sent at most once. Others
-// may be sent again after a network error, as the client does.
+// A command in a pipeline is sent at most once. A lone one whose NoRetry method
+// does not report true may be sent again by the client after a network error. A
+// cluster's redirections are followed, for each command by itself. The error is
+// nil only if the command's own reply was read.
 //
 // When ctx ends while the command is queued or in a pipeline, Process returns
 // at once with an error that wraps the cause of ctx. If [Unknown] reports true
@@ -150,19 +150,6 @@ func (b *Batcher) returnsInTime(ctx context.Context) bool {
 	return !ok
 }
 
-// single executes cmd by itself.
-func (b *Batcher) single(ctx context.Context, cmd redis.Cmder) error {
-	err := b.client.Process(ctx, cmd)
-	if err == nil || fromServer(err) {
-		return err
-	}
-	// The client reports a deadline that ends a read as a network timeout.
-	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
-	}
-	return err
-}
-
 // Close refuses new commands, and waits until those accepted before have
 // their outcome or ctx ends, whose error it then returns. Batches under way
 // are not cut off: they end at the latest with the client's own timeouts.
@@ -190,40 +177,4 @@ func (b *Batcher) all(yield func(*lane) bool) {
 		return
 	}
 	b.lanes.Range(func(_, l any) bool { return yield(l.(*lane)) })
-}
-
-// laneFor returns the lane of the cluster node that serves cmd's key.
-func (b *Batcher) laneFor(ctx context.Context, cmd redis.Cmder) (*lane, error) {
-	addr := ""
-	if key, ok := keyOf(cmd); ok {
-		// Without a known node the pipeline itself will report why.
-		if node, err := b.cluster.MasterForKey(ctx, key); err == nil {
-			addr = node.Options().Addr
-		}
-	}
-	if l, ok := b.lanes.Load(addr); ok {
-		return l.(*lane), nil
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return nil, notSent(errClosed)
-	}
-	l, _ := b.lanes.LoadOrStore(addr, newLane(b, false))
-	return l.(*lane), nil
-}
-
-// keyOf returns the key that decides which node of a cluster serves cmd. A
-// wrong guess costs speed, not correctness: the client routes for itself.
-func keyOf(cmd redis.Cmder) (string, bool) {
-	args, at := cmd.Args(), 1
-	switch cmd.Name() {
-	case "eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro":
-		at = 3
-	}
-	if at >= len(args) {
-		return "", false
-	}
-	key, ok := args[at].(string)
-	return key, ok
 }

@@ -18,15 +18,12 @@ const (
 	left                   // the caller left later; nobody waits for it
 )
 
-// A call is one command on its way through a batch. It stands in for its
-// command in the pipeline, to see the moment the reply arrives.
+// A call is one command on its way through a batch.
 type call struct {
-	redis.Cmder
+	entry
 	ctx   context.Context
 	err   error
 	bytes int
-	once  bool // NoRetry: sent at most once
-	ok    bool // once, and the server's success has been read
 
 	merged bool // executed as part of a group
 
@@ -39,27 +36,15 @@ var calls = sync.Pool{New: func() any { return &call{ready: make(chan struct{}, 
 func newCall(ctx context.Context, cmd redis.Cmder) *call {
 	c := calls.Get().(*call)
 	c.Cmder, c.ctx = cmd, ctx
-	c.once = cmd.NoRetry()
 	c.bytes = size(cmd)
 	return c
 }
 
 // free returns c for reuse. Only the last one who knows c may call it.
 func (c *call) free() {
-	c.Cmder, c.ctx, c.err, c.ok, c.merged = nil, nil, nil, false, false
+	c.entry, c.ctx, c.err, c.merged = entry{}, nil, nil, false
 	c.state.Store(queued)
 	calls.Put(c)
-}
-
-// SetErr keeps a success: when a connection breaks, the client stamps its
-// error on every command of a pipeline, those with a reply included. Only for
-// commands that are sent once is the first reply also the last word.
-func (c *call) SetErr(err error) {
-	if c.ok {
-		return
-	}
-	c.ok = err == nil && c.once
-	c.Cmder.SetErr(err)
 }
 
 // wait returns the outcome, or an error as soon as ctx ends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -14,6 +15,10 @@ type lane struct {
 	b     *Batcher
 	plain bool // never merge
 
+	// server is where the lane leads to; nil for a plain one. A cluster's client
+	// may replace that of a node.
+	server atomic.Pointer[redis.Client]
+
 	mu       sync.Mutex
 	queue    []*call
 	inFlight int  // batches, and commands that run on their caller's goroutine
@@ -22,8 +27,18 @@ type lane struct {
 	idle     chan struct{} // closed once the lane is closed and empty
 }
 
-func newLane(b *Batcher, plain bool) *lane {
-	return &lane{b: b, plain: plain, idle: make(chan struct{})}
+func newLane(b *Batcher, server *redis.Client) *lane {
+	l := &lane{b: b, plain: server == nil, idle: make(chan struct{})}
+	l.server.Store(server)
+	return l
+}
+
+// node returns the client of the server that the lane leads to.
+func (l *lane) node() redis.UniversalClient {
+	if server := l.server.Load(); server != nil {
+		return server
+	}
+	return l.b.client
 }
 
 func (l *lane) process(ctx context.Context, cmd redis.Cmder) error {
@@ -35,7 +50,7 @@ func (l *lane) process(ctx context.Context, cmd redis.Cmder) error {
 	if l.plain || l.inFlight == 0 && l.b.returnsInTime(ctx) {
 		l.inFlight++
 		l.mu.Unlock()
-		err := l.b.single(ctx, cmd)
+		err := l.single(ctx, cmd)
 		l.leave()
 		return err
 	}
@@ -197,7 +212,7 @@ func (l *lane) take(bt *batch) {
 func (l *lane) execute(bt *batch) {
 	if len(bt.calls) == 1 {
 		c := bt.calls[0]
-		c.finish(l.b.single(c.ctx, c.Cmder))
+		c.finish(l.single(c.ctx, c.Cmder))
 	} else {
 		l.executeMany(bt)
 	}
@@ -211,47 +226,23 @@ func (l *lane) execute(bt *batch) {
 
 func (l *lane) executeMany(bt *batch) {
 	if bt.pipe == nil {
-		bt.pipe = l.b.client.Pipeline()
+		bt.pipe = l.node().Pipeline()
 	}
 	l.merge(bt)
-	once := len(bt.groups)
 	for _, c := range bt.calls {
-		if c.merged {
-			continue
-		}
-		bt.cmds = append(bt.cmds, c)
-		if c.once {
-			once++
+		if !c.merged {
+			bt.cmds = append(bt.cmds, c)
 		}
 	}
 	flush(bt.pipe, bt.cmds)
-	if 0 < once && once < len(bt.cmds) {
-		// The client repeats no pipeline in which one command forbids it.
-		if failed := bt.repeatable(); len(failed) > 0 {
-			flush(bt.pipe, failed)
-		}
-	}
 	l.split(bt)
+	moved := bt.calls[:0]
 	for _, c := range bt.calls {
-		c.finish(c.Cmder.Err())
-	}
-}
-
-// repeatable returns the commands that failed without a reply and may be sent
-// again.
-func (bt *batch) repeatable() []redis.Cmder {
-	var cmds []redis.Cmder
-	for _, c := range bt.calls {
-		if err := c.Cmder.Err(); !c.once && err != nil && !fromServer(err) {
-			cmds = append(cmds, c)
+		if l.b.redirected(c.Cmder.Err()) {
+			moved = append(moved, c)
+		} else {
+			c.finish(c.Cmder.Err())
 		}
 	}
-	return cmds
-}
-
-// flush executes cmds, which then hold their errors. A batch outlives any of
-// its callers, so it runs under the context of none of them.
-func flush(pipe redis.Pipeliner, cmds []redis.Cmder) {
-	_ = pipe.BatchProcess(context.Background(), cmds...)
-	_, _ = pipe.Exec(context.Background())
+	l.b.followAll(moved)
 }

@@ -16,7 +16,8 @@ const (
 // A group is several calls that are executed as one command.
 type group struct {
 	*call // of the one command
-	cmds  []redis.Cmder
+	calls []*call
+	cmds  []redis.Cmder // theirs
 }
 
 // merge makes groups of the calls of bt that fit together, and puts their
@@ -27,7 +28,7 @@ func (l *lane) merge(bt *batch) {
 		return
 	}
 	for _, c := range bt.calls {
-		if c.once && m.Fits(c.Cmder) {
+		if m.Fits(c.Cmder) {
 			bt.fitting = append(bt.fitting, c)
 		}
 	}
@@ -41,7 +42,7 @@ func (l *lane) merge(bt *batch) {
 			c.merged = true
 			cmds[i] = c.Cmder
 		}
-		g := group{newCall(context.Background(), m.Merge(cmds)), cmds}
+		g := group{newCall(context.Background(), m.Merge(cmds)), rest[:n:n], cmds}
 		bt.groups = append(bt.groups, g)
 		bt.cmds = append(bt.cmds, g.call)
 		rest = rest[n:]
@@ -49,28 +50,28 @@ func (l *lane) merge(bt *batch) {
 }
 
 // split hands the outcome of each group to its calls, and sends by themselves
-// those that the server refused to execute as part of it.
+// those that the server refused to execute as part of it. Calls whose callers have
+// left are not sent again: they were not executed, and are not to be any more.
 func (l *lane) split(bt *batch) {
 	var alone, doubted []redis.Cmder
 	for _, g := range bt.groups {
-		rest := l.b.opts.Merger.Split(g.Cmder, g.cmds)
-		alone = append(alone, rest...)
-		if g.Cmder.Err() == nil {
-			doubted = append(doubted, rest...)
+		executed := g.Cmder.Err() == nil
+		for _, i := range l.b.opts.Merger.Split(g.Cmder, g.cmds) {
+			c := g.calls[i]
+			if c.state.Load() == left {
+				continue
+			}
+			alone = append(alone, c)
+			if executed {
+				doubted = append(doubted, c.Cmder)
+			}
 		}
 		g.free()
 	}
 	if len(alone) == 0 {
 		return
 	}
-	// As calls, so that a reply which has been read stands.
-	for i, cmd := range alone {
-		alone[i] = newCall(context.Background(), cmd)
-	}
 	flush(bt.pipe, alone)
-	for _, c := range alone {
-		c.(*call).free()
-	}
 	if len(doubted) > 0 {
 		l.b.opts.Merger.Learn(doubted)
 	}
