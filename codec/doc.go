@@ -38,6 +38,13 @@ as tinylib/msgp generates them, is encoded through them, which is several times 
 They must write one msgpack value. A struct that embeds a type with such methods goes through
 the library instead, since methods promoted from one field would lose the others.
 
+# Values that outlive a deploy
+
+[Versioned] reads the values of earlier versions of a type through functions that upgrade them, and
+[BeforeChange], [DuringChange] and [AfterChange] lead from one codec to another while sessions live.
+Both put a mark before the encoding, which no plain msgpack or JSON begins with; their comments tell other languages how
+to read it.
+
 # What is refused
 
 Stored bytes may come from anywhere. Decoding never panics because of them and

@@ -2,6 +2,7 @@ package codec_test
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -139,4 +140,78 @@ func ExampleShortString() {
 	// Output:
 	// u-42 true
 	//  false
+}
+
+func ExampleVersioned() {
+	type claims1 struct{ User string }
+	type claims2 struct {
+		User  string
+		Roles []string
+	}
+	upgrade := codec.From(0, func(c claims1) (claims2, error) {
+		return claims2{User: c.User, Roles: []string{"user"}}, nil
+	})
+	claimsCodec := codec.Versioned(codec.Msgpack, 1, upgrade)
+
+	// What a program before the change wrote has no mark.
+	old, err := codec.Append(codec.Msgpack, nil, &claims1{User: "ada"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := codec.Decode[claims2](claimsCodec, old)
+	fmt.Println(c, err)
+
+	// A program that knows only version 1 refuses version 2.
+	b, err := codec.Append(codec.Versioned(codec.Msgpack, 2), nil, &c)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = codec.Decode[claims2](claimsCodec, b)
+	fmt.Println(errors.Is(err, codec.ErrNewer))
+	// Output:
+	// {ada [user]} <nil>
+	// true
+}
+
+func ExampleBack() {
+	type claims1 struct{ User string }
+	type claims2 struct{ User, Tenant string }
+
+	// The program of version 1, which still runs while version 2 is rolled out.
+	v1 := codec.Versioned(codec.JSON, 1, codec.Back(2, func(c claims2) (claims1, error) {
+		return claims1{User: c.User}, nil
+	}))
+	b, err := codec.Append(codec.Versioned(codec.JSON, 2), nil, &claims2{"ada", "acme"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := codec.Decode[claims1](v1, b)
+	fmt.Println(c, err)
+	// Output: {ada} <nil>
+}
+
+func ExampleBeforeChange() {
+	// From JSON to msgpack, in three deploys.
+	before := codec.BeforeChange(codec.JSON, codec.Msgpack)
+	during := codec.DuringChange(codec.JSON, codec.Msgpack)
+	after := codec.AfterChange(codec.Msgpack)
+
+	n := 57
+	for _, step := range []struct{ writer, reader codec.Codec }{{before, during}, {during, before}, {during, after}, {after, after}} {
+		b, err := codec.Append(step.writer, nil, &n)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		v, err := codec.Decode[int](step.reader, b)
+		fmt.Printf("%x %d %v\n", b, v, err)
+	}
+	// Output:
+	// 3537 57 <nil>
+	// c102076d73677061636b39 57 <nil>
+	// c102076d73677061636b39 57 <nil>
+	// 39 57 <nil>
 }

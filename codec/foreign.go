@@ -6,7 +6,7 @@ import "unsafe"
 // of slices.
 func ours(c Codec) bool {
 	switch c.(type) {
-	case msgpackCodec, jsonCodec, rawCodec:
+	case msgpackCodec, jsonCodec, rawCodec, *versioned, *change:
 		return true
 	}
 	return false
