@@ -27,6 +27,16 @@ A defined type that has methods for marshaling, or functions registered with the
 library, always goes the library's way. This is decided when a type is first
 used, so register functions before that, for instance in an init function.
 
+# Structs, slices, maps
+
+[Msgpack] compiles each Go type, when it is first used, into a program that encodes from memory and decodes
+into it. The bytes are those of the msgpack library. Values within that have
+methods of their own, or functions registered with the library, are encoded and decoded through those. An encoder
+method that changes the options of the library's Encoder changes them for its own value only. A struct with fields that are
+tagged intern goes to the library as a whole. Decoded strings share the memory of the encoded bytes.
+
+[CheckType] tells whether a type can be stored at all.
+
 # Generated methods
 
 With [Msgpack], a type that has the two methods
@@ -35,7 +45,8 @@ With [Msgpack], a type that has the two methods
 	UnmarshalMsg(b []byte) ([]byte, error)  // returns what follows the value
 
 as tinylib/msgp generates them, is encoded through them, which is several times faster than reflection.
-They must write one msgpack value. A struct that embeds a type with such methods goes through
+They must write one msgpack value. Bytes that the type's UnmarshalMsg refuses are decoded as for a type without it, because
+they may be older than the method. A struct that embeds a type with such methods goes through
 the library instead, since methods promoted from one field would lose the others.
 
 # Values that outlive a deploy
@@ -50,14 +61,18 @@ to read it.
 Stored bytes may come from anywhere. Decoding never panics because of them and
 needs memory in proportion to their length (times the size of the largest slice or
 map element in the Go type). Beyond what the libraries refuse, [Msgpack] refuses bytes after the value,
-lengths that exceed the data anywhere in it (also in fields that the Go
-type does not have), nesting deeper than 1000, and an integer that does not fit into the Go type where the value as a whole is
-one (in the fields of structs the library cuts it off). [JSON] has the bounds of encoding/json.
+lengths that exceed the data, nesting deeper than 1000, a number that does not fit into the Go type, a map
+none of whose entries is a field of the struct, and nil in the place of the whole value, except for a slice or
+a map. [JSON] has the bounds of encoding/json.
+
+Encoding refuses what would not come back: types with channels, functions or uintptr in them, structs without exported fields,
+two fields stored under one name, values that contain themselves or are nested deeper
+than 1000.
 
 # Errors
 
-An error is one line that names the codec, the Go type and what was found, but
-never the data. The text of an error from an unmarshal
+An error is one line that names the codec, the Go type, the path of the field and what kind of thing was found, but
+not the data, except for an integer that does not fit. The text of an error from an unmarshal
 method may quote data, so it is not repeated; errors.As and errors.Is reach it.
 
 # Writing a codec

@@ -13,6 +13,9 @@ import (
 // errOverflow: an integer does not fit into the type.
 var errOverflow = errors.New("the number is too large or too small for the type")
 
+// errNil: the program that stored nil did not store a value.
+var errNil = errors.New("nil is no value of the type")
+
 var errNoCodec = errors.New("codec: the codec is nil; use codec.Msgpack, codec.JSON or codec.Raw")
 
 func errNilPointer(c Codec, t reflect.Type) error {
@@ -41,14 +44,14 @@ type valueError struct {
 func (e *valueError) Error() string { return e.text }
 func (e *valueError) Unwrap() error { return e.err }
 
-// encodeError reports that c could not encode *v.
-func encodeError(c Codec, v any, err error) error {
-	return &valueError{fmt.Sprintf("codec: %s cannot encode %v: %s", c.Name(), reflect.TypeOf(v).Elem(), cause(err)), err}
+// encodeError reports that c could not encode a t.
+func encodeError(c Codec, t reflect.Type, err error) error {
+	return &valueError{fmt.Sprintf("codec: %s cannot encode %s: %s", c.Name(), shortType(t), cause(err)), err}
 }
 
-// decodeError reports that c found something that is no encoding of *v.
-func decodeError(c Codec, v any, found string, err error) error {
-	return &valueError{fmt.Sprintf("codec: %s found %s that does not decode into %v: %s", c.Name(), found, reflect.TypeOf(v).Elem(), cause(err)), err}
+// decodeError reports that c found something that is no encoding of a t.
+func decodeError(c Codec, t reflect.Type, found string, err error) error {
+	return &valueError{fmt.Sprintf("codec: %s found %s that does not decode into %s: %s", c.Name(), found, shortType(t), cause(err)), err}
 }
 
 // cause describes err without repeating data that its text may quote.
@@ -61,6 +64,7 @@ func cause(err error) string {
 		broken      *walkError
 		trailing    *trailingError
 		panicked    *panicError
+		located     *fault
 		text        = err.Error()
 		fromMsgpack = strings.HasPrefix(text, "msgpack: ") && !strings.ContainsAny(text, "\"\n")
 	)
@@ -74,9 +78,9 @@ func cause(err error) string {
 			where = " in field " + wrongType.Field
 		}
 		return fmt.Sprintf("a JSON %s%s for a Go %v, at byte %d", kind, where, wrongType.Type, wrongType.Offset)
-	case errors.As(err, &badType), errors.As(err, &badValue), errors.As(err, &broken), errors.As(err, &trailing), errors.As(err, &panicked):
+	case errors.As(err, &located), errors.As(err, &badType), errors.As(err, &badValue), errors.As(err, &broken), errors.As(err, &trailing), errors.As(err, &panicked):
 		return text
-	case err == errExtension, err == errOverflow, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
+	case err == errExtension, err == errOverflow, err == errNil, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
 		return text
 	}
 	return fmt.Sprintf("a %T, which errors.As can reach", err)

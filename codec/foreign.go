@@ -1,6 +1,9 @@
 package codec
 
-import "unsafe"
+import (
+	"reflect"
+	"unsafe"
+)
 
 // ours reports whether c is of this package and therefore keeps to what Codec says
 // of slices.
@@ -39,7 +42,7 @@ func decodeWith(c Codec, data []byte, v any) error {
 	data = append(make([]byte, 0, len(data)), data...)
 	err := guard(func() error { return c.Decode(data, v) })
 	if p, ok := err.(*panicError); ok {
-		return decodeError(c, v, "bytes", p)
+		return decodeError(c, reflect.TypeOf(v).Elem(), "bytes", p)
 	}
 	return err
 }

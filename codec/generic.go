@@ -28,9 +28,15 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 			return out, nil
 		}
 	}
-	if t := reflect.TypeFor[T](); isBasic(t) {
+	t := reflect.TypeFor[T]()
+	if isBasic(t) {
 		if out, ok := appendDefined(c, dst, t, unsafe.Pointer(v)); ok {
 			return out, nil
+		}
+	}
+	if m, ok := c.(msgpackCodec); ok {
+		if p := planOf(t); p.generated == nowhere && p.program(m.jsonTags).direct {
+			return m.append(dst, p, hide(unsafe.Pointer(v)))
 		}
 	}
 	return appendEscaping(c, dst, *v)
@@ -57,8 +63,18 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 			return v, nil
 		}
 	}
-	if t := reflect.TypeFor[T](); isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
+	t := reflect.TypeFor[T]()
+	if isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
 		return v, nil
+	}
+	if m, ok := c.(msgpackCodec); ok {
+		if p := planOf(t); p.generated == nowhere && p.program(m.jsonTags).direct {
+			if err := m.decode(data, p, hide(unsafe.Pointer(&v))); err != nil {
+				var zero T
+				return zero, err
+			}
+			return v, nil
+		}
 	}
 	return decodeEscaping[T](c, data)
 }

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +69,14 @@ func sameDecoded[T any](t testing.TB, l library, data []byte) {
 		}
 		return // the library cuts off what does not fit
 	}
+	if errors.Is(err, errNil) && errors.Is(intoErr, errNil) && (string(data) == "\xc0" || string(bytes.TrimSpace(data)) == "null") {
+		return // the library makes a zero of nil
+	}
+	if f, ok := any(got).(float32); ok && wantErr != nil && err == nil && intoErr == nil {
+		if back, _ := Decode[float64](l.codec, data); float64(f) == back || f != f && back != back {
+			return // the library refuses a double for a float32, even if it fits
+		}
+	}
 	if (err != nil) != (wantErr != nil) || (intoErr != nil) != (wantErr != nil) {
 		t.Errorf("Decode[%T](%s, %q): %v and %v, the library: %v", want, l.codec.Name(), data, err, intoErr, wantErr)
 	}
@@ -84,6 +93,16 @@ func fitsInto[T any](n any) bool {
 	var exact big.Int
 	fmt.Sscan(fmt.Sprint(n), &exact)
 	v := reflect.New(reflect.TypeFor[T]()).Elem()
+	if v.CanFloat() {
+		f, _ := new(big.Float).SetPrec(200).SetString(fmt.Sprint(n))
+		x, accuracy := f.Float64()
+		if v.Kind() == reflect.Float32 {
+			var y float32
+			y, accuracy = f.Float32()
+			x = float64(y)
+		}
+		return accuracy == big.Exact && !math.IsInf(x, 0)
+	}
 	if v.CanInt() {
 		return exact.IsInt64() && !v.OverflowInt(exact.Int64())
 	}

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"encoding/json"
+	"reflect"
 	"sync"
 )
 
@@ -22,7 +23,7 @@ func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	out := e.out
 	e.out = nil
 	if err != nil {
-		return dst, encodeError(c, v, err)
+		return dst, encodeError(c, reflect.TypeOf(v).Elem(), err)
 	}
 	jsonEncoders.Put(e)
 	return out[:len(out)-1], nil // without the newline that an Encoder adds to what Marshal returns
@@ -36,7 +37,7 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 		return nil
 	}
 	if err := guard(func() error { return json.Unmarshal(data, v) }); err != nil {
-		return decodeError(c, v, describeJSON(data), err)
+		return decodeError(c, reflect.TypeOf(v).Elem(), describeJSON(data), err)
 	}
 	return nil
 }

@@ -3,11 +3,15 @@ package codec
 import (
 	"reflect"
 	"sync"
+	"unsafe"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-type msgpackCodec struct{}
+type msgpackCodec struct {
+	jsonTags bool // json tags count where there are no msgpack tags
+	strict   bool // fields that a struct does not have are errors
+}
 
 func (msgpackCodec) Name() string { return "msgpack" }
 
@@ -19,7 +23,8 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 	if out, ok := appendMsgpackScalar(dst, v); ok {
 		return out, nil
 	}
-	switch planOf(p.Type().Elem()).generated {
+	pl := planOf(p.Type().Elem())
+	switch pl.generated {
 	case onPointer:
 		return appendGenerated(dst, v.(generatedCodec))
 	case onElement:
@@ -28,7 +33,7 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 		}
 		return appendGenerated(dst, p.Elem().Interface().(generatedCodec))
 	}
-	return appendMsgpack(dst, v)
+	return c.append(dst, pl, p.UnsafePointer())
 }
 
 func (c msgpackCodec) Decode(data []byte, v any) error {
@@ -39,33 +44,78 @@ func (c msgpackCodec) Decode(data []byte, v any) error {
 	if decodeMsgpackScalar(data, v) {
 		return nil
 	}
-	if t := p.Type().Elem(); t.Kind() >= reflect.Int && t.Kind() <= reflect.Uint64 && planOf(t).msgpackBasic {
-		if decodeMsgpackScalar(data, basic(t.Kind(), p.UnsafePointer())) {
-			return nil
-		}
-		if isInteger(data) {
-			return decodeError(c, v, describeMsgpack(data), errOverflow)
-		}
-	}
-	r := readers.Get().(*reader)
-	defer r.release()
-	if err := r.reset(data); err != nil {
-		return decodeError(c, v, describeMsgpack(data), err)
-	}
-	switch planOf(p.Type().Elem()).generated {
+	pl := planOf(p.Type().Elem())
+	switch pl.generated {
 	case onPointer:
-		return decodeGenerated(data, v, v.(generatedCodec))
+		return c.decodeGenerated(data, pl, p, v.(generatedCodec))
 	case onElement:
-		if len(data) == 1 && data[0] == codeNil {
-			p.Elem().SetZero()
-			return nil
+		if p.Elem().IsNil() && !(len(data) == 1 && data[0] == codeNil) {
+			p.Elem().Set(reflect.New(pl.typ.Elem()))
 		}
-		if p.Elem().IsNil() {
-			p.Elem().Set(reflect.New(p.Type().Elem().Elem()))
+		if !p.Elem().IsNil() {
+			return c.decodeGenerated(data, pl, p, p.Elem().Interface().(generatedCodec))
 		}
-		return decodeGenerated(data, v, p.Elem().Interface().(generatedCodec))
 	}
-	return decodeMsgpack(r, v)
+	return c.decode(data, pl, p.UnsafePointer())
+}
+
+// append appends the value at p by the plan's program. p is kept only if that is not direct.
+func (c msgpackCodec) append(dst []byte, pl *plan, p unsafe.Pointer) ([]byte, error) {
+	prog := pl.program(c.jsonTags)
+	if prog.refusal != nil {
+		return dst, encodeError(c, pl.typ, prog.refusal.error(pl.typ))
+	}
+	a := appender{jsonTags: c.jsonTags}
+	out, err := a.append(dst, prog.root, p)
+	switch {
+	case err == errWholeByLibrary || err == nil && prog.library:
+		// The program has made sure that the value ends and has no unsuitable types.
+		return c.appendByLibrary(dst, pl, p)
+	case err != nil:
+		return dst, encodeError(c, pl.typ, within(err, typeName(pl.typ)))
+	}
+	return out, nil
+}
+
+// decode decodes data into the value at p by the plan's program. p is kept only if that is not direct.
+func (c msgpackCodec) decode(data []byte, pl *plan, p unsafe.Pointer) (err error) {
+	prog := pl.program(c.jsonTags)
+	if prog.refusal != nil {
+		return decodeError(c, pl.typ, describeMsgpack(data), prog.refusal.error(pl.typ))
+	}
+	if len(data) == 1 && data[0] == codeNil && !prog.root.storesNil() {
+		return decodeError(c, pl.typ, "nil", errNil)
+	}
+	d := taker{data: data, jsonTags: c.jsonTags, strict: c.strict}
+	defer func() {
+		if x := recover(); x != nil {
+			err = decodeError(c, pl.typ, describeMsgpack(data), &panicError{x})
+		}
+		if d.reader != nil {
+			d.reader.release()
+		}
+	}()
+	if prog.library {
+		err = d.byLibrary(prog.root, hide(p))
+	} else {
+		err = d.value(prog.root, p)
+	}
+	if err == nil && d.pos != len(data) {
+		err = &trailingError{len(data) - d.pos}
+	}
+	if err != nil {
+		return decodeError(c, pl.typ, describeMsgpack(data), within(err, typeName(pl.typ)))
+	}
+	return nil
+}
+
+// storesNil reports whether nil is the encoding of a value that may be stored, not only of a pointer or interface.
+func (n *node) storesNil() bool {
+	switch n.op {
+	case opBytes, opSlice, opStrings, opMap, opMapStringString, opMapStringAny, opMarshaler, opLibrary:
+		return true
+	}
+	return false
 }
 
 // keep is the largest amount of data after which the buffers of an encoder or
@@ -90,52 +140,27 @@ func (e *encoder) WriteByte(b byte) error {
 
 var encoders = sync.Pool{New: func() any { return &encoder{enc: msgpack.NewEncoder(nil)} }}
 
-func appendMsgpack(dst []byte, v any) ([]byte, error) {
-	e := encoders.Get().(*encoder)
-	e.out = dst
-	e.enc.Reset(e) // also undoes options that a custom encoder set
-	err := e.enc.Encode(v)
-	out := e.out
-	e.out = nil
+func (c msgpackCodec) appendByLibrary(dst []byte, pl *plan, p unsafe.Pointer) ([]byte, error) {
+	out, err := appendByLibrary(dst, pl.program(c.jsonTags).root, hide(p), c.jsonTags)
 	if err != nil {
-		return dst, encodeError(msgpackCodec{}, v, err)
-	}
-	if len(out)-len(dst) <= keep {
-		e.enc.Reset(nil)
-		encoders.Put(e)
+		return dst, encodeError(c, pl.typ, within(err, typeName(pl.typ)))
 	}
 	return out, nil
 }
 
 var decoders = sync.Pool{New: func() any { return msgpack.NewDecoder(nil) }}
 
-func decodeMsgpack(r *reader, v any) error {
-	d := decoders.Get().(*msgpack.Decoder)
-	d.Reset(r)
-	err := guard(func() error { return d.Decode(v) })
-	if err == nil && r.pos != len(r.data) {
-		err = &trailingError{len(r.data) - r.pos}
-	}
-	if err != nil {
-		// The decoder is not reused: after a failure it may hold on to what it recorded.
-		return decodeError(msgpackCodec{}, v, describeMsgpack(r.data), err)
-	}
-	if len(r.data) <= keep {
-		d.Reset(nil)
-		decoders.Put(d)
-	}
-	return nil
-}
-
 func appendGenerated(dst []byte, m generatedCodec) ([]byte, error) {
 	out, err := m.MarshalMsg(dst[len(dst):])
 	if err != nil {
-		return dst, encodeError(msgpackCodec{}, m, err)
+		return dst, encodeError(msgpackCodec{}, reflect.TypeOf(m).Elem(), err)
 	}
 	return appendedTo(dst, out), nil
 }
 
-func decodeGenerated(data []byte, v any, m generatedCodec) error {
+// decodeGenerated decodes through generated methods, and where those fail as for a type without: the
+// data may have been written before it had them.
+func (c msgpackCodec) decodeGenerated(data []byte, pl *plan, p reflect.Value, m generatedCodec) error {
 	var rest []byte
 	err := guard(func() (err error) {
 		rest, err = m.UnmarshalMsg(data)
@@ -144,8 +169,13 @@ func decodeGenerated(data []byte, v any, m generatedCodec) error {
 	if err == nil && len(rest) > 0 {
 		err = &trailingError{len(rest)}
 	}
-	if err != nil {
-		return decodeError(msgpackCodec{}, v, describeMsgpack(data), err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	p.Elem().SetZero()
+	if c.decode(data, pl, p.UnsafePointer()) == nil {
+		return nil
+	}
+	p.Elem().SetZero()
+	return decodeError(c, pl.typ, describeMsgpack(data), err)
 }

@@ -105,7 +105,7 @@ func decodeMsgpackScalar(data []byte, v any) bool {
 			*v = math.Float32frombits(binary.BigEndian.Uint32(data[1:]))
 			return true
 		}
-		return setInt(v, data)
+		return setInt(v, data) // a float of 64 bits is for the program to judge
 	case *int8:
 		return setInt(v, data)
 	case *int16:
@@ -230,8 +230,6 @@ type number interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
 }
 
-// setInt stores the integer that data holds. A number that does not fit is
-// cut off, as the library does it.
 // setInt stores an integer that fits.
 func setInt[N number](v *N, data []byte) bool {
 	n, ok := integer(data)
@@ -249,8 +247,8 @@ func fits[N number](n int64, code byte) bool {
 	var zero N
 	beyondInt64 := code == codeUint64 && n < 0
 	switch {
-	case N(1)/2 != 0: // a float, which rounds
-		return true
+	case N(1)/2 != 0: // a float
+		return !beyondInt64 && exactFloat(float64(N(n)), n, false)
 	case zero-1 < 0:
 		return !beyondInt64 && int64(N(n)) == n
 	case beyondInt64:

@@ -18,6 +18,7 @@ type plan struct {
 	msgpackBasic bool      // msgpack treats the type as its kind
 	jsonBasic    bool      // JSON treats the type as its kind
 	generated    generated // where MarshalMsg and UnmarshalMsg are
+	programs     programs  // for Msgpack
 }
 
 var (

@@ -1,0 +1,560 @@
+package codec
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"time"
+	"unsafe"
+)
+
+// An appender is the state of encoding one value.
+type appender struct {
+	depth    int  // containers around
+	hops     int  // pointers and interfaces followed
+	untyped  bool // within an interface, so that it will be decoded without its Go type
+	jsonTags bool
+}
+
+// maxHops bounds the pointers and interfaces that lead to a value. They leave no trace in what is
+// written, but may form a cycle.
+const maxHops = 4 * maxDepth
+
+// errWholeByLibrary: the value holds one whose strings refer to earlier strings.
+var errWholeByLibrary = errors.New("the library must encode the whole value")
+
+// append appends the encoding of the value at p, whose type is n's. On failure what it returns
+// is of no use.
+func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
+	switch n.op {
+	case opBool:
+		return append(dst, codeFalse+*(*byte)(p)&1), nil
+	case opInt:
+		return appendInt(dst, int64(*(*int)(p))), nil
+	case opInt8:
+		return append(dst, codeInt8, *(*byte)(p)), nil
+	case opInt16:
+		return append16(dst, codeInt16, *(*uint16)(p)), nil
+	case opInt32:
+		return append32(dst, codeInt32, *(*uint32)(p)), nil
+	case opInt64:
+		return append64(dst, codeInt64, *(*uint64)(p)), nil
+	case opUint:
+		return appendUint(dst, uint64(*(*uint)(p))), nil
+	case opUint8:
+		return append(dst, codeUint8, *(*byte)(p)), nil
+	case opUint16:
+		return append16(dst, codeUint16, *(*uint16)(p)), nil
+	case opUint32:
+		return append32(dst, codeUint32, *(*uint32)(p)), nil
+	case opUint64:
+		return append64(dst, codeUint64, *(*uint64)(p)), nil
+	case opFloat32:
+		return append32(dst, codeFloat32, *(*uint32)(p)), nil
+	case opFloat64:
+		return append64(dst, codeFloat64, *(*uint64)(p)), nil
+	case opString:
+		return appendString(dst, *(*string)(p)), nil
+	case opTime:
+		return appendTime(dst, *(*time.Time)(p)), nil
+	case opBytes:
+		b := *(*[]byte)(p)
+		if b == nil {
+			return append(dst, codeNil), nil
+		}
+		return append(appendBytesHead(dst, len(b)), b...), nil
+	case opByteArray:
+		return append(appendBytesHead(dst, n.length), unsafe.Slice((*byte)(p), n.length)...), nil
+	case opStruct:
+		return a.appendStruct(dst, n, p)
+	case opStrings:
+		s := *(*[]string)(p)
+		if s == nil {
+			return append(dst, codeNil), nil
+		}
+		dst = appendArrayHead(dst, len(s))
+		for _, s := range s {
+			dst = appendString(dst, s)
+		}
+		return dst, nil
+	case opSlice:
+		s := (*sliceHeader)(p)
+		if s.data == nil {
+			return append(dst, codeNil), nil
+		}
+		return a.appendElements(dst, n, s.data, s.len)
+	case opArray:
+		return a.appendElements(dst, n, p, n.length)
+	case opMapStringString:
+		m := *(*map[string]string)(p)
+		if m == nil {
+			return append(dst, codeNil), nil
+		}
+		dst = appendMapHead(dst, len(m))
+		for k, v := range m {
+			dst = appendString(appendString(dst, k), v)
+		}
+		return dst, nil
+	case opMapStringAny:
+		return a.appendMapStringAny(dst, *(*map[string]any)(p))
+	case opMap:
+		return a.appendMap(dst, n, *(*unsafe.Pointer)(p))
+	case opPointer:
+		q := *(*unsafe.Pointer)(p)
+		if q == nil {
+			return append(dst, codeNil), nil
+		}
+		if a.hops++; a.hops > maxHops {
+			return dst, tooDeep()
+		}
+		dst, err := a.append(dst, n.elem, q)
+		a.hops--
+		return dst, err
+	case opAny:
+		return a.appendAny(dst, *(*any)(p))
+	case opError:
+		err := *(*error)(p)
+		if err == nil {
+			return append(dst, codeNil), nil
+		}
+		return appendString(dst, err.Error()), nil
+	case opInterface:
+		return a.appendInterface(dst, n, p)
+	case opMarshaler:
+		return appendMarshaler(dst, n, hide(p))
+	case opLibrary:
+		return appendByLibrary(dst, n, hide(p), a.jsonTags)
+	}
+	return dst, n.refusal.fault()
+}
+
+func (r *refusal) fault() *fault { return &fault{why: r.why} }
+
+func tooDeep() error {
+	return &fault{why: fmt.Sprintf("nested deeper than %d, or a value that contains itself", maxDepth)}
+}
+
+// enter counts one more container around what follows.
+func (a *appender) enter() error {
+	if a.depth++; a.depth > maxDepth {
+		return tooDeep()
+	}
+	return nil
+}
+
+func (a *appender) leave() { a.depth-- }
+
+// sliceHeader is the memory of a slice.
+type sliceHeader struct {
+	data     unsafe.Pointer
+	len, cap int
+}
+
+func appendString(dst []byte, s string) []byte {
+	if len(s) <= maxFixStr {
+		return append(append(dst, fixStrLow|byte(len(s))), s...)
+	}
+	return append(appendStringHead(dst, len(s)), s...)
+}
+
+func appendArrayHead(dst []byte, n int) []byte {
+	switch {
+	case n < 16:
+		return append(dst, fixArrayLow|byte(n))
+	case n <= math.MaxUint16:
+		return append16(dst, codeArray16, uint16(n))
+	}
+	return append32(dst, codeArray32, uint32(n))
+}
+
+func appendMapHead(dst []byte, n int) []byte {
+	switch {
+	case n < 16:
+		return append(dst, fixMapLow|byte(n))
+	case n <= math.MaxUint16:
+		return append16(dst, codeMap16, uint16(n))
+	}
+	return append32(dst, codeMap32, uint32(n))
+}
+
+func (a *appender) appendElements(dst []byte, n *node, p unsafe.Pointer, count int) ([]byte, error) {
+	if err := a.enter(); err != nil {
+		return dst, err
+	}
+	var err error
+	dst = appendArrayHead(dst, count)
+	if n.elem.op == opStruct {
+		for i := range count {
+			if dst, err = a.appendStruct(dst, n.elem, unsafe.Add(p, uintptr(i)*n.size)); err != nil {
+				return dst, within(err, fmt.Sprintf("[%d]", i))
+			}
+		}
+	} else {
+		for i := range count {
+			if dst, err = a.append(dst, n.elem, unsafe.Add(p, uintptr(i)*n.size)); err != nil {
+				return dst, within(err, fmt.Sprintf("[%d]", i))
+			}
+		}
+	}
+	a.leave()
+	return dst, nil
+}
+
+func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
+	if err := a.enter(); err != nil {
+		return dst, err
+	}
+	fs := n.fields
+	switch {
+	case fs.array:
+		dst = appendArrayHead(dst, len(fs.list))
+	case fs.omits:
+		return a.appendSome(dst, fs, p)
+	default:
+		dst = append(dst, fs.head...)
+	}
+	var err error
+	for i := range fs.list {
+		f := &fs.list[i]
+		if !fs.array {
+			dst = append(dst, f.head...)
+		}
+		q := unsafe.Add(p, f.offset)
+		if len(f.via) > 0 {
+			if q = f.follow(q); q == nil {
+				dst = append(dst, codeNil)
+				continue
+			}
+		}
+		switch f.op {
+		case opString:
+			dst = appendString(dst, *(*string)(q))
+		case opInt64:
+			dst = append64(dst, codeInt64, *(*uint64)(q))
+		case opInt:
+			dst = appendInt(dst, int64(*(*int)(q)))
+		case opBool:
+			dst = append(dst, codeFalse+*(*byte)(q)&1)
+		default:
+			if dst, err = a.append(dst, f.node, q); err != nil {
+				return dst, within(err, "."+f.name)
+			}
+		}
+	}
+	a.leave()
+	return dst, nil
+}
+
+// follow returns where the field is, beyond the embedded pointers that lead to it, or nil if one of them is nil.
+func (f *field) follow(p unsafe.Pointer) unsafe.Pointer {
+	for i := range f.via {
+		if p = *(*unsafe.Pointer)(p); p == nil {
+			return nil
+		}
+		p = unsafe.Add(p, f.via[i].offset)
+	}
+	return p
+}
+
+// appendSome writes the fields that are not to be left out.
+func (a *appender) appendSome(dst []byte, fs *fields, p unsafe.Pointer) ([]byte, error) {
+	start, count := len(dst), 0
+	// Most structs have at most 15 fields, whose number takes one byte.
+	dst = appendMapHead(dst, len(fs.list))
+	head := len(dst) - start
+	var err error
+	for i := range fs.list {
+		f := &fs.list[i]
+		q := f.follow(unsafe.Add(p, f.offset))
+		if q == nil || f.omit && a.isEmpty(f.node, q) {
+			continue
+		}
+		count++
+		if dst, err = a.append(append(dst, f.head...), f.node, q); err != nil {
+			return dst, within(err, "."+f.name)
+		}
+	}
+	a.leave()
+	if count == len(fs.list) {
+		return dst, nil
+	}
+	var shorter [5]byte
+	actual := appendMapHead(shorter[:0], count)
+	if len(actual) < head {
+		dst = append(dst[:start+len(actual)], dst[start+head:]...)
+	}
+	copy(dst[start:], actual)
+	return dst, nil
+}
+
+// isEmpty reports whether omitempty leaves the value out. Where the library takes a value with
+// methods for encoding for a struct without fields, and so for empty, only the zero value is.
+func (a *appender) isEmpty(n *node, p unsafe.Pointer) bool {
+	if n.op == opTime {
+		return (*time.Time)(p).IsZero()
+	}
+	if n.isZeroer {
+		v := reflect.NewAt(n.typ, hide(p)).Elem()
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Map, reflect.Slice:
+			if v.IsNil() {
+				return true
+			}
+		}
+		return v.Interface().(isZeroer).IsZero()
+	}
+	switch n.op {
+	case opBool, opInt8, opUint8:
+		return *(*uint8)(p) == 0
+	case opInt, opUint:
+		return *(*uint)(p) == 0
+	case opInt16, opUint16:
+		return *(*uint16)(p) == 0
+	case opInt32, opUint32:
+		return *(*uint32)(p) == 0
+	case opInt64, opUint64:
+		return *(*uint64)(p) == 0
+	case opFloat32:
+		return *(*float32)(p) == 0
+	case opFloat64:
+		return *(*float64)(p) == 0
+	case opString:
+		return len(*(*string)(p)) == 0
+	case opBytes, opSlice, opStrings:
+		return (*sliceHeader)(p).len == 0
+	case opArray, opByteArray:
+		return n.length == 0
+	case opPointer:
+		return *(*unsafe.Pointer)(p) == nil
+	case opStruct:
+		return a.nothingToWrite(n.fields, p)
+	}
+	v := reflect.NewAt(n.typ, hide(p)).Elem()
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice, reflect.String, reflect.Array:
+		return v.Len() == 0
+	case reflect.Float32, reflect.Float64:
+		return v.Float() == 0
+	case reflect.Interface:
+		if v.IsNil() {
+			return true
+		}
+		q := reflect.New(v.Elem().Type())
+		q.Elem().Set(v.Elem())
+		return a.isEmpty(planOf(q.Type().Elem()).program(a.jsonTags).root, q.UnsafePointer())
+	case reflect.Struct:
+		return v.IsZero() && (n.fields == nil || a.nothingToWrite(n.fields, p))
+	}
+	return v.IsZero()
+}
+
+// nothingToWrite reports whether all fields of the struct at p are left out.
+func (a *appender) nothingToWrite(fs *fields, p unsafe.Pointer) bool {
+	for i := range fs.list {
+		f := &fs.list[i]
+		if !fs.omits {
+			return false
+		}
+		if q := f.follow(unsafe.Add(p, f.offset)); q != nil && !(f.omit && a.isEmpty(f.node, q)) {
+			return false
+		}
+	}
+	return true
+}
+
+// A mapPair is memory for one key and one value of a map.
+type mapPair struct {
+	m          unsafe.Pointer
+	iter       reflect.MapIter
+	key, value reflect.Value
+}
+
+func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, error) {
+	if m == nil {
+		return append(dst, codeNil), nil
+	}
+	if err := a.enter(); err != nil {
+		return dst, err
+	}
+	kv, ok := n.pairs.Get().(*mapPair)
+	if !ok {
+		kv = &mapPair{key: reflect.New(n.typ.Key()).Elem(), value: reflect.New(n.typ.Elem()).Elem()}
+	}
+	kv.m = m
+	v := reflect.NewAt(n.typ, unsafe.Pointer(&kv.m)).Elem()
+	dst = appendMapHead(dst, v.Len())
+	kv.iter.Reset(v)
+	key, value := kv.key.Addr().UnsafePointer(), kv.value.Addr().UnsafePointer()
+	var err error
+	for kv.iter.Next() {
+		kv.key.SetIterKey(&kv.iter)
+		kv.value.SetIterValue(&kv.iter)
+		start := len(dst)
+		if dst, err = a.append(dst, n.key, key); err != nil {
+			return dst, within(err, "[key]")
+		}
+		if (a.untyped || n.key.op == opAny) && len(dst) > start && !hashable(dst[start]) {
+			return dst, &fault{why: fmt.Sprintf("a key of the %v would be decoded into something that cannot be a key", shortType(n.typ))}
+		}
+		if dst, err = a.append(dst, n.elem, value); err != nil {
+			return dst, within(err, "[]")
+		}
+	}
+	kv.iter.Reset(reflect.Value{})
+	kv.key.SetZero()
+	kv.value.SetZero()
+	kv.m = nil
+	n.pairs.Put(kv)
+	a.leave()
+	return dst, nil
+}
+
+// hashable reports whether what begins with code can be the key of a map when it is decoded without
+// its type.
+func hashable(code byte) bool {
+	switch {
+	case code >= fixMapLow && code <= fixArrayHigh, code >= codeArray16 && code <= codeMap32, code >= codeBin8 && code <= codeBin32:
+		return false
+	}
+	return true
+}
+
+func (a *appender) appendMapStringAny(dst []byte, m map[string]any) ([]byte, error) {
+	if m == nil {
+		return append(dst, codeNil), nil
+	}
+	if err := a.enter(); err != nil {
+		return dst, err
+	}
+	var err error
+	dst = appendMapHead(dst, len(m))
+	for k, v := range m {
+		if dst, err = a.appendAny(appendString(dst, k), v); err != nil {
+			return dst, within(err, "[]")
+		}
+	}
+	a.leave()
+	return dst, nil
+}
+
+// appendAny appends what an interface holds.
+func (a *appender) appendAny(dst []byte, x any) ([]byte, error) {
+	switch x := x.(type) {
+	case nil:
+		return append(dst, codeNil), nil
+	case string:
+		return appendString(dst, x), nil
+	case bool:
+		if x {
+			return append(dst, codeTrue), nil
+		}
+		return append(dst, codeFalse), nil
+	case int:
+		return appendInt(dst, int64(x)), nil
+	case int64:
+		return append64(dst, codeInt64, uint64(x)), nil
+	case float64:
+		return append64(dst, codeFloat64, math.Float64bits(x)), nil
+	case time.Time:
+		return appendTime(dst, x), nil
+	}
+	if a.hops++; a.hops > maxHops {
+		return dst, tooDeep()
+	}
+	was := a.untyped
+	a.untyped = true
+	dst, err := a.appendDynamic(dst, reflect.ValueOf(x))
+	a.untyped = was
+	a.hops--
+	return dst, err
+}
+
+func (a *appender) appendDynamic(dst []byte, v reflect.Value) ([]byte, error) {
+	prog := planOf(v.Type()).program(a.jsonTags)
+	if prog.refusal != nil {
+		return dst, prog.refusal.error(v.Type())
+	}
+	if prog.library {
+		return dst, errWholeByLibrary
+	}
+	if n := prog.root; n.op == opPointer {
+		if v.IsNil() {
+			return append(dst, codeNil), nil
+		}
+		return a.append(dst, n.elem, v.UnsafePointer())
+	}
+	p := reflect.New(v.Type())
+	p.Elem().Set(v)
+	return a.append(dst, prog.root, p.UnsafePointer())
+}
+
+// appendInterface appends a value of an interface type with methods. Only an extension that the program registered
+// with the library may come back into it.
+func (a *appender) appendInterface(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
+	v := reflect.NewAt(n.typ, hide(p)).Elem()
+	if v.IsNil() {
+		return append(dst, codeNil), nil
+	}
+	start := len(dst)
+	dst, err := a.appendAny(dst, v.Elem().Interface())
+	if err != nil {
+		return dst, err
+	}
+	if c := dst[start]; c != codeNil && !isExtension(c) {
+		return dst, &fault{why: fmt.Sprintf("a %v in the interface %v cannot come back, because its type is not stored", v.Elem().Type(), shortType(n.typ))}
+	}
+	return dst, nil
+}
+
+func isExtension(c byte) bool {
+	return c >= codeExt8 && c <= codeExt32 || c >= codeFixExt1 && c <= codeFixExt16
+}
+
+// appendMarshaler appends what the methods of package encoding return.
+func appendMarshaler(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
+	v := reflect.NewAt(n.typ, p)
+	switch n.typ.Kind() {
+	case reflect.Map, reflect.Slice:
+		// The library writes nil if the method is one of the value.
+		if v.Elem().IsNil() && (n.typ.Implements(binaryMarshalerType) || n.typ.Implements(textMarshalerType)) {
+			return append(dst, codeNil), nil
+		}
+	}
+	var b []byte
+	err := guard(func() (err error) {
+		if n.text.encode {
+			b, err = v.Interface().(encoding.TextMarshaler).MarshalText()
+		} else {
+			b, err = v.Interface().(encoding.BinaryMarshaler).MarshalBinary()
+		}
+		return err
+	})
+	if err != nil {
+		return dst, &fault{why: "encoding failed with " + cause(err), err: err}
+	}
+	if b == nil {
+		return append(dst, codeNil), nil
+	}
+	return append(appendBytesHead(dst, len(b)), b...), nil
+}
+
+// appendByLibrary appends what the library writes for the value.
+func appendByLibrary(dst []byte, n *node, p unsafe.Pointer, jsonTags bool) ([]byte, error) {
+	e := encoders.Get().(*encoder)
+	e.out = dst
+	e.enc.Reset(e) // also undoes options that a custom encoder set
+	if jsonTags {
+		e.enc.SetCustomStructTag("json")
+	}
+	err := guard(func() error { return e.enc.EncodeValue(reflect.NewAt(n.typ, p).Elem()) })
+	out := e.out
+	e.out = nil
+	if err != nil {
+		return dst, &fault{why: "encoding failed with " + cause(err), err: err}
+	}
+	e.enc.Reset(nil)
+	encoders.Put(e)
+	return out, nil
+}

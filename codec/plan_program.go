@@ -1,0 +1,128 @@
+package codec
+
+import (
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+)
+
+// A program is what Msgpack does with values of one Go type.
+type program struct {
+	root    *node
+	refusal *refusal // not nil: the type cannot be stored
+	direct  bool     // no method is called on memory within the value, so that it may live on a stack
+	library bool     // strings refer to earlier ones, which only the library does
+}
+
+// programs are those of one type: without and with json tags.
+type programs [2]atomic.Pointer[program]
+
+// program returns the plan's program. jsonTags means that json tags count where there are no msgpack tags.
+func (p *plan) program(jsonTags bool) *program {
+	slot := &p.programs[0]
+	if jsonTags {
+		slot = &p.programs[1]
+	}
+	if prog := slot.Load(); prog != nil {
+		return prog
+	}
+	prog := compile(p.typ, jsonTags)
+	if !slot.CompareAndSwap(nil, prog) {
+		prog = slot.Load()
+	}
+	return prog
+}
+
+func compile(t reflect.Type, jsonTags bool) *program {
+	c := &compiler{nodes: map[reflect.Type]*node{}}
+	if jsonTags {
+		c.tag = "json"
+	}
+	p := &program{root: c.node(t)}
+	for _, n := range c.nodes {
+		if n.fields != nil {
+			n.fields.finish()
+		}
+	}
+	p.root.all(func(path string, n *node) {
+		if n.op == opRefused && p.refusal == nil {
+			p.refusal = &refusal{path: path, why: n.refusal.why}
+		}
+		p.library = p.library || n.op == opStruct && n.fields.intern
+	})
+	p.direct = !p.library && p.refusal == nil && !p.root.hooksInline()
+	return p
+}
+
+// finish copies what is known of a field's type only when all types are complete.
+func (f *fields) finish() {
+	for i := range f.list {
+		f.list[i].op = f.list[i].node.op
+	}
+	for _, fd := range f.named {
+		fd.op = fd.node.op
+	}
+}
+
+// typeName names t in the paths of errors.
+func typeName(t reflect.Type) string {
+	if t.Name() != "" {
+		return t.Name()
+	}
+	return shortType(t)
+}
+
+// shortType is t.String() up to a length that an error can bear.
+func shortType(t reflect.Type) string {
+	const most = 64
+	if s := t.String(); len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return t.String()
+}
+
+func (r *refusal) error(t reflect.Type) *fault {
+	return &fault{path: []string{r.path, typeName(t)}, why: r.why}
+}
+
+// A fault says where in a value and why it cannot be encoded or decoded. It does not hold data.
+type fault struct {
+	path []string // from the inside to the outside
+	why  string
+	err  error // of a method, or nil
+}
+
+func (f *fault) Error() string {
+	const outside, inside = 8, 4
+	text := ""
+	for i := len(f.path) - 1; i >= 0; i-- {
+		if i == inside && len(f.path) > outside+inside+1 {
+			text += "…"
+		}
+		if i < inside || i >= len(f.path)-outside {
+			text += f.path[i]
+		}
+	}
+	return text + ": " + f.why
+}
+
+func (f *fault) Unwrap() error { return f.err }
+
+// within adds a step to the path of err if it is a fault.
+func within(err error, step string) error {
+	if f, ok := err.(*fault); ok {
+		f.path = append(f.path, step)
+	}
+	return err
+}
+
+// hide returns p and keeps the compiler from concluding that what p points to must live on the heap. The caller
+// answers for that: nothing may keep the pointer.
+//
+// The pointer is a number only between two instructions without a call: there the garbage collector neither
+// moves stacks nor overlooks it.
+func hide(p unsafe.Pointer) unsafe.Pointer {
+	n := uintptr(p)
+	return *(*unsafe.Pointer)(unsafe.Pointer(&n))
+}
