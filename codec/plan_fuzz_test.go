@@ -416,13 +416,13 @@ func typeHas(t reflect.Type, seen map[reflect.Type]bool, is func(reflect.Type) b
 	return false
 }
 
-var randomRuns = flag.Int("plan.runs", 4000, "random types and values for TestPlansOfRandomTypes")
+var randomRuns = flag.Int("plan.runs", 1000, "random types and values for TestPlansOfRandomTypes")
 
 // TestPlansOfRandomTypes is FuzzPlanIdentical without the fuzzer, which takes most of the time.
 func TestPlansOfRandomTypes(t *testing.T) {
 	start := typesSeed()
 	for i := range *randomRuns {
-		planIdentical(t, uint16(i), uint64(i)+start<<32)
+		planIdentical(t, uint16(i%1024), uint64(i)+start<<32)
 		if t.Failed() {
 			t.Fatalf("run %d", i)
 		}
