@@ -87,6 +87,54 @@ var commitRules = []rule{
 		s.commit(entries("k", nil), entries("k", "y")).ok()
 		s.get("k").gives("y")
 	}},
+	{name: "a value that was removed or replaced is not expected any more", needs: commit, run: func(x *env) {
+		id := x.id()
+		a := x.a.create(id)
+		for _, s := range []*handle{a, x.a.attach(id), x.b.attach(id)} {
+			for _, by := range []*handle{a, s} {
+				s.set("k", "v").ok()
+				s.get("k").gives("v")
+				by.delete("k").ok()
+				s.commit(entries("k", "v"), entries("k", "back")).refused(nil)
+				s.set("k", "v").ok()
+				by.commit(nil, entries("k", nil)).ok()
+				s.commit(entries("k", "v"), entries("l", "back")).refused(nil)
+				s.commit(nil, entries("k", "v")).ok()
+				by.set("k", "w").ok()
+				s.commit(entries("k", "v"), entries("k", "back")).refused("w")
+				by.set("k", "").ok()
+				s.commit(entries("k", "w"), entries("k", "back")).refused("")
+				by.delete("k").ok()
+				s.commit(entries("k", ""), entries("k", "back")).refused(nil)
+				s.holds("k", nil, "l", nil)
+			}
+		}
+	}},
+	{name: "Commit expects and writes hundreds of keys", needs: commit, run: func(x *env) {
+		const n = 300
+		var before, after, current []any
+		for i := range n {
+			before = append(before, fmt.Sprintf("k%03d", i), fmt.Sprint(i))
+			after = append(after, fmt.Sprintf("k%03d", i), fmt.Sprint(i, "changed"))
+			current = append(current, fmt.Sprint(i))
+		}
+		s := x.a.session(with(before...))
+		for _, i := range []int{0, 150, n - 1} {
+			expect := entries(before...)
+			expect[i].Value = []byte("other")
+			s.commit(expect, entries(after...)).refused(current...)
+			expect[i].Value = nil
+			s.commit(expect, entries(after...)).refused(current...)
+		}
+		s.commit(entries(before...), entries(after...)).ok()
+		for _, k := range []string{"k000", "k150", "k299"} {
+			i, _ := strconv.Atoi(k[1:])
+			s.get(k).gives(fmt.Sprint(i, "changed"))
+		}
+		s.commit(entries(after...), append(entries(before[:2]...), entries("k299", nil)...)).ok()
+		s.get("k000").gives("0")
+		s.get("k299").fails(store.ErrNotFound)
+	}},
 	{name: "one wrong expectation among several refuses everything", needs: commit, run: func(x *env) {
 		s := x.a.session(with("a", "1", "b", "2", "c", "3"))
 		for i, wrong := range []string{"a", "b", "c"} {

@@ -37,10 +37,12 @@ began; what a failure leaves behind ends with its lease.
 # Time
 
 Rules about leases wait for sessions to end. They run side by side and poll, so
-that on a real server they take a few times [Harness.Lease] together. A busy
-machine does not make them fail: a session that ends too early is measured from
-before the call that leased it, for one that should end the suite waits patiently,
-and a rule whose calls came too late begins again.
+that on a real server they take a few times [Harness.Lease] together. A session
+must live for its lease and may live longer by [Harness.Granularity], not more.
+A busy machine does not make these rules fail: a session ended too early only when
+the answer came before its lease was over, measured from before the call that leased
+it; it lived too long only when a call that found it alive began later than allowed,
+measured from after that call; and a rule whose calls came too late begins again.
 
 A backend that keeps its sessions in the memory of the process sets
 [Harness.Synctest]: then every rule runs in a bubble of [testing/synctest] with a
@@ -68,9 +70,11 @@ run one group of rules at a time:
 
 	go test -run 'TestContract/values'
 
-The groups are values, names, lives, leases, limits, commits, failures, sessions
-and renewals. When values and names pass, go on with lives, which is where a backend
-has to make its check of the life and the operation itself one atomic step.
+The groups are values, names, lives, views, races, leases, limits, commits, failures,
+sessions and renewals. When values and names pass, go on with lives, which is where a
+backend has to make its check of the life and the operation itself one atomic step.
+The group views is about what handles see of each other's writes, races about calls
+that are under way when a life ends or goes over into another.
 
 # What the suite cannot see
 

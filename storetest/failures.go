@@ -31,9 +31,11 @@ var failureRules = []rule{
 			dead.delete("k").fails(c.want)
 			if x.has(canGetMany) {
 				dead.getMany("k").fails(c.want)
+				dead.getMany().fails(c.want)
 			}
 			if x.has(canCommit) {
 				dead.commit(nil, entries("k", "w")).fails(c.want)
+				dead.commit(nil, nil).fails(c.want)
 				dead.commit(entries("k", "x"), entries("k", "w")).fails(c.want)
 			}
 			if x.has(canList) {

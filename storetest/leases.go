@@ -105,6 +105,62 @@ var leaseRules = []rule{
 		}
 		x.endsAfter(start, 2*x.lease, func() result { return s.has("k") })
 	}},
+	{name: "removing the last key neither prolongs the lease nor takes it away", run: func(x *env) {
+		start := time.Now()
+		x.hurry(start.Add(2 * x.lease))
+		s, t := x.a.session(lease(2*x.lease), with("k", "v")), x.a.session(lease(2*x.lease), with("k", "v"))
+		s.delete("k").ok()
+		if x.has(canCommit) {
+			t.commit(nil, entries("k", nil)).ok()
+		}
+		x.endsAfter(start, 2*x.lease, func() result { return s.has("k") }, func() result { return t.has("k") })
+	}},
+	{name: "a write that is refused leaves the lease alone", run: func(x *env) {
+		id := x.id()
+		start := time.Now()
+		s := x.a.create(id, lease(x.lease), maxKeys(1), with("k", "v"))
+		long := x.a.session(maxKeys(1), with("k", "v"))
+		refused := func(s *handle) error {
+			calls := []error{s.set("l", "v").err, s.set("", "v").err, s.delete("absent").err}
+			if x.has(canCommit) {
+				calls = append(calls, s.commit(entries("k", "unlikely"), entries("k", "w")).err, s.commit(nil, entries("l", "v")).err)
+			}
+			for _, err := range calls {
+				if errors.Is(err, store.ErrDestroyed) {
+					return err
+				}
+			}
+			return nil
+		}
+		x.endsAfter(start, x.lease, func() result {
+			if s.get("k").err == nil {
+				refused(long)
+			}
+			if err := refused(s); err != nil {
+				return result{x, s.name + ": writes that are refused", nil, err}
+			}
+			return s.get("k")
+		})
+		long.get("k").gives("v")
+	}},
+	{name: "a refused Create leaves the lease alone", run: func(x *env) {
+		prolonged, shortened := x.id(), x.id()
+		living := x.a.create(shortened, with("k", "v"))
+		start := time.Now()
+		s := x.a.create(prolonged, lease(x.lease), with("k", "v"))
+		x.endsAfter(start, x.lease, func() result {
+			_, r := x.b.tryCreate(shortened, lease(x.lease))
+			r.fails(store.ErrExists)
+			if again, r := x.b.tryCreate(prolonged, lease(long)); r.err == nil {
+				again.destroy().ok() // the session had ended
+			} else {
+				r.fails(store.ErrExists)
+			}
+			return s.get("k")
+		})
+		x.pass(x.lease / 2)
+		living.get("k").gives("v")
+	}},
 	{name: "commits do not prolong the lease", needs: commit, run: func(x *env) {
 		start := time.Now()
 		s := x.a.session(lease(x.lease))
@@ -114,15 +170,47 @@ var leaseRules = []rule{
 		id := x.id()
 		start := time.Now()
 		s := x.a.create(id, lease(x.lease), with("k", "v"))
-		x.endsAfter(start, x.lease, func() result {
-			if x.has(canGetMany) {
-				if r := s.getMany("k"); r.err != nil {
-					return r
+		reads := []func() result{
+			func() result { return s.get("k") },
+			func() result { return s.get("absent").orNotFound() },
+			func() result { return s.has("k") },
+			func() result { _, r := x.b.tryAttach(id); return r },
+		}
+		if x.has(canGetMany) {
+			reads = append(reads, func() result { return s.getMany("k") })
+		}
+		if x.has(canCommit) {
+			reads = append(reads, func() result { return s.commit(entries("k", "v"), nil) })
+		}
+		if x.has(canList) {
+			reads = append(reads, func() result { return s.keys() })
+		}
+		x.endsAfter(start, x.lease, func() (r result) {
+			for _, read := range reads {
+				if r = read(); r.err != nil {
+					break
 				}
 			}
-			_, r := x.b.tryAttach(id)
 			return r
 		})
+	}},
+	{name: "Attach does not use its lease", run: func(x *env) {
+		id := x.id()
+		s := x.a.create(id, with("k", "v"))
+		x.b.attach(id, lease(x.lease)).get("k").gives("v")
+		x.b.attach(id, lease(0)).get("k").gives("v")
+		x.pass(x.lease + x.lease/2)
+		s.get("k").gives("v")
+	}},
+	{name: "a lease is never rounded down", run: func(x *env) {
+		for _, more := range []time.Duration{x.lease / 3, x.lease * 9 / 10} {
+			d := x.lease + more + 700*time.Microsecond
+			suspended := x.a.session()
+			start := time.Now()
+			leased := x.a.session(lease(d))
+			x.a.suspend(suspended, d).ok()
+			x.endsAfter(start, d, func() result { return leased.has("k") }, func() result { return suspended.has("k") })
+		}
 	}},
 	{name: "Renew keeps a session alive", run: func(x *env) {
 		begun := time.Now()
@@ -151,6 +239,66 @@ var leaseRules = []rule{
 		x.a.renew(x.lease, s).gives(nil)
 		x.endsAfter(start, 3*x.lease, func() result { return s.get("k") })
 	}},
+	{name: "Renew of several never shortens a life, and lengthens the others", run: func(x *env) {
+		start := time.Now()
+		x.hurry(start.Add(x.lease))
+		short, other := x.a.session(lease(x.lease), with("k", "v")), x.a.session(lease(x.lease), with("k", "v"))
+		longer, forever := x.a.session(lease(4*x.lease), with("k", "v")), x.a.session(with("k", "v"))
+		renewed := time.Now()
+		x.a.renew(2*x.lease, longer, short, forever, other).gives(nil)
+		done := time.Now()
+		x.endsBetween(renewed, done, 2*x.lease, func() result { return short.get("k") }, func() result { return other.get("k") })
+		x.endsBetween(start, done, 4*x.lease, func() result { return longer.get("k") })
+		forever.get("k").gives("v")
+	}},
+	{name: "Renew of hundreds renews each of them", run: func(x *env) {
+		const n = 300
+		start := time.Now()
+		l := max(2*x.lease, 2*time.Second) // to begin them all takes a while
+		x.hurry(start.Add(l))
+		var sessions []*handle
+		for range n {
+			sessions = append(sessions, x.a.session(lease(l)))
+		}
+		x.a.renew(long, sessions...).gives(nil)
+		x.pass(l + l/2)
+		for _, s := range sessions {
+			s.has("k").gives(false)
+		}
+	}},
+	{name: "Renew through a handle from Attach renews", run: func(x *env) {
+		id := x.id()
+		start := time.Now()
+		x.hurry(start.Add(2 * x.lease))
+		s := x.a.create(id, lease(2*x.lease), with("k", "v"))
+		attached := x.b.attach(id)
+		renewed := time.Now()
+		x.b.renew(4*x.lease, attached).gives(nil)
+		x.endsAfter(renewed, 4*x.lease, func() result { return s.get("k") })
+	}},
+	{name: "a Renew that is under way does not lengthen a resumed life", run: func(x *env) {
+		var probes []func() result
+		start := time.Now()
+		for range 20 {
+			id := x.id()
+			old := x.a.create(id)
+			race := newRace(2, store.ErrDestroyed)
+			x.together(3, func(i int) {
+				if i < 2 {
+					race.write(func(int) result {
+						r := x.a.renew(long, old)
+						return result{x, r.call, nil, first(r.errs)}
+					})
+					return
+				}
+				race.end(func() {
+					s := x.b.resume(id, lease(x.lease))
+					probes = append(probes, func() result { return s.has("k") })
+				})
+			})
+		}
+		x.endsAfter(start, x.lease, probes...)
+	}},
 	{name: "Renew with a lease of zero only finds out who lives", run: func(x *env) {
 		start := time.Now()
 		s := x.a.session(lease(x.lease), with("k", "v"))
@@ -168,32 +316,6 @@ var leaseRules = []rule{
 		x.a.renew(long, living, expired).gives(nil, store.ErrDestroyed)
 		expired.ended()
 		living.get("k").gives("v")
-	}},
-	{name: "Suspend keeps a session for the grace, longer than the lease", run: func(x *env) {
-		x.hurry(time.Now().Add(2 * x.lease))
-		s := x.a.session(lease(2*x.lease), with("k", "v"))
-		start := time.Now()
-		x.a.suspend(s, 4*x.lease).ok()
-		x.endsAfter(start, 4*x.lease, func() result { return s.get("k") })
-	}},
-	{name: "Suspend keeps a session for the grace, shorter than the lease", run: func(x *env) {
-		id := x.id()
-		s := x.a.create(id, with("k", "v"))
-		start := time.Now()
-		x.a.suspend(s, x.lease).ok()
-		x.endsAfter(start, x.lease, func() result { return s.get("k") })
-		_, r := x.b.tryResume(id)
-		r.fails(store.ErrNoSession)
-		x.b.create(id).holds("k", nil)
-	}},
-	{name: "the last Suspend counts", run: func(x *env) {
-		s := x.a.session(with("k", "v"))
-		x.a.suspend(s, long/2).ok()
-		x.hurry(time.Now().Add(x.lease))
-		x.a.suspend(s, x.lease).ok()
-		start := time.Now()
-		x.a.suspend(s, 2*x.lease).ok()
-		x.endsAfter(start, 2*x.lease, func() result { return s.get("k") })
 	}},
 	{name: "Resume leases the session anew, longer than the grace", run: func(x *env) {
 		id := x.id()
@@ -223,25 +345,17 @@ var leaseRules = []rule{
 			return s.get("k")
 		})
 	}},
-	{name: "Suspend by an earlier handle does not shorten a later life", run: func(x *env) {
-		resumed, recreated := x.id(), x.id()
-		old := []*handle{x.a.create(resumed), x.a.create(recreated)}
-		old[1].destroy().ok()
-		later := []*handle{x.b.resume(resumed), x.b.create(recreated)}
-		for i := range old {
-			x.a.suspend(old[i], x.lease).fails(store.ErrDestroyed)
-		}
-		x.pass(x.lease + x.lease/2)
-		for _, s := range later {
-			s.set("k", "v").ok()
-			s.get("k").gives("v")
-		}
-	}},
 	{name: "a long lease is not cut short", run: func(x *env) {
-		s := x.a.session(with("k", "v"))
-		x.pass(2 * x.lease)
-		s.get("k").gives("v")
-		x.a.renew(0, s).gives(nil)
+		for _, d := range []time.Duration{long, 10 * 365 * 24 * time.Hour} {
+			start := time.Now()
+			s := x.a.session(lease(d), with("k", "v"))
+			x.pass(2 * x.lease)
+			s.get("k").gives("v")
+			x.a.renew(0, s).gives(nil)
+			if x.h.Synctest && d == long {
+				x.endsAfter(start, d, func() result { return s.get("k") })
+			}
+		}
 	}},
 }
 

@@ -3,7 +3,6 @@ package storetest
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/sessionkv/store"
@@ -188,6 +187,25 @@ var lifeRules = []rule{
 		r.set("k", "w").ok()
 		x.a.attach(id).holds("k", "w", "empty", "")
 	}},
+	{name: "a session without values is a session", run: func(x *env) {
+		id := x.id()
+		s := x.a.create(id, with("k", "v"))
+		s.delete("k").ok()
+		s.get("k").fails(store.ErrNotFound)
+		x.a.renew(long, s).gives(nil)
+		x.b.attach(id).holds("k", nil)
+		if x.has(canCommit) {
+			s.set("k", "v").ok()
+			s.commit(nil, entries("k", nil)).ok()
+		}
+		x.a.suspend(s, long).ok()
+		_, r := x.b.tryCreate(id)
+		r.fails(store.ErrExists)
+		resumed := x.b.resume(id)
+		resumed.holds("k", nil)
+		resumed.set("k", "v").ok()
+		x.a.attach(id).holds("k", "v")
+	}},
 	{name: "Resume takes over a session that is not suspended", run: func(x *env) {
 		id := x.id()
 		s := x.a.create(id, with("k", "v"))
@@ -259,6 +277,7 @@ var lifeRules = []rule{
 		s := x.a.create(id, with("k", "v"))
 		x.a.suspend(s, long).ok()
 		s.get("k").gives("v")
+		x.a.renew(0, s).gives(nil)
 		_, r := x.b.tryCreate(id)
 		r.fails(store.ErrExists)
 		other := x.b.attach(id)
@@ -277,98 +296,4 @@ var lifeRules = []rule{
 		x.b.suspend(other, long).fails(store.ErrDestroyed)
 		x.a.lacks(id)
 	}},
-	{name: "no write that is under way survives Destroy", run: func(x *env) {
-		for range 40 {
-			id := x.id()
-			s := x.a.create(id)
-			writers := []*handle{s, x.b.attach(id), x.a.attach(id), x.b.attach(id)}
-			var later *handle
-			race := newRace(len(writers), store.ErrDestroyed)
-			x.together(len(writers)+1, func(i int) {
-				if i == len(writers) {
-					race.end(func() { s.destroy().ok() })
-					s.get("k").fails(store.ErrDestroyed)
-					x.b.lacks(id)
-					later = x.b.create(id)
-					return
-				}
-				race.write(func(n int) result {
-					if i == 1 && x.has(canCommit) {
-						return writers[i].commit(nil, entries("k1", fmt.Sprint(n)))
-					}
-					return writers[i].set(fmt.Sprint("k", i), fmt.Sprint(n))
-				})
-			})
-			later.holds("k", nil, "k0", nil, "k1", nil, "k2", nil, "k3", nil)
-		}
-	}},
-	{name: "no write that is under way reaches a resumed session", run: func(x *env) {
-		for range 40 {
-			id := x.id()
-			s := x.a.create(id, with("k", "0"))
-			writers := []*handle{s, x.b.attach(id), x.a.attach(id)}
-			race := newRace(len(writers), store.ErrDestroyed)
-			x.together(len(writers)+1, func(i int) {
-				if i == len(writers) {
-					var r *handle
-					race.end(func() { r = x.b.resume(id) })
-					before := r.get("k").ok()
-					for range 5 {
-						r.get("k").gives(before.value)
-					}
-					return
-				}
-				race.write(func(n int) result { return writers[i].set("k", fmt.Sprint(n)) })
-			})
-		}
-	}},
-}
-
-// A race is one between writers and the call that makes their writes fail.
-type race struct {
-	want  error          // what the writes fail with then
-	begun sync.WaitGroup // done when every writer has written
-	over  chan struct{}  // closed when the call has returned
-}
-
-func newRace(writers int, want error) *race {
-	r := &race{want: want, over: make(chan struct{})}
-	r.begun.Add(writers)
-	return r
-}
-
-// end makes the call when every writer is at it.
-func (r *race) end(call func()) {
-	defer close(r.over)
-	r.begun.Wait()
-	call()
-}
-
-// write repeats a write until it fails as it must, and checks that one that
-// begins after the call has returned does.
-func (r *race) write(write func(n int) result) {
-	// Writers that went on for ever would hold up the very call that they race
-	// with, where processors are few.
-	const most = 200
-	begin := sync.OnceFunc(r.begun.Done)
-	defer begin()
-	for n := 0; ; n++ {
-		over := n == most
-		if over {
-			<-r.over
-		} else {
-			select {
-			case <-r.over:
-				over = true
-			default:
-			}
-		}
-		w := write(n)
-		begin()
-		if over || errors.Is(w.err, r.want) {
-			w.fails(r.want)
-			return
-		}
-		w.ok()
-	}
 }

@@ -74,6 +74,9 @@ var nameRules = []rule{
 			_, r := x.a.tryCreate(id, with("k", "v", bad, "v"))
 			r.fails(store.ErrInvalidKey)
 			x.b.lacks(id)
+			_, r = x.a.tryCreate(id, with(bad, nil))
+			r.fails(store.ErrInvalidKey)
+			x.b.lacks(id)
 		}
 		s.holds("k", "v")
 	}},

@@ -27,6 +27,7 @@ type reference struct {
 	lives  map[string]*life // guarded by mu
 	closed bool             // guarded by mu
 	serial int              // guarded by mu
+	errs   []error          // guarded by mu; for bugs only
 }
 
 // life is what is kept of a session.
@@ -34,6 +35,10 @@ type life struct {
 	token  int
 	until  time.Time
 	values map[string][]byte
+
+	suspended bool              // for bugs only
+	terms     store.Terms       // for bugs only: as it was begun
+	before    map[string][]byte // for bugs only: the values before the last write
 }
 
 // refStore is a handle.
@@ -42,6 +47,12 @@ type refStore struct {
 	id      string
 	token   int
 	maxKeys int
+
+	attached bool            // for bugs only: from Attach
+	resumed  bool            // for bugs only: from Resume
+	counted  int             // for bugs only: the keys that this handle counts
+	seen     map[string]bool // for bugs only: "key=value" that this handle has written
+	names    []string        // for bugs only: what Keys returned
 }
 
 var errForeign = errors.New("reference: this Store belongs to another backend")
@@ -126,16 +137,36 @@ func (b *reference) alive(id string) *life {
 	return l
 }
 
+// granted is how long a lease really is.
+func (b *reference) granted(lease time.Duration) time.Duration {
+	switch b.bug {
+	case "leases are cut in half":
+		return lease / 2
+	case "leases are three times too long":
+		return 3 * lease
+	case "leases are twice as long":
+		return 2 * lease
+	case "leases are cut to whole seconds":
+		return lease.Truncate(time.Second)
+	case "leases are cut to milliseconds":
+		return lease.Truncate(time.Millisecond)
+	case "leases last a minute at most":
+		return min(lease, time.Minute)
+	case "leases of years overflow":
+		if lease > 30*24*time.Hour {
+			return time.Millisecond
+		}
+	}
+	return lease
+}
+
 func (b *reference) begin(id string, t store.Terms, values map[string][]byte) *refStore {
 	b.serial++
 	token := b.serial
 	if b.has("the token is the ID") {
 		token = 0
 	}
-	l := &life{token, time.Now().Add(t.Lease), values}
-	if b.has("leases are cut in half") {
-		l.until = time.Now().Add(t.Lease / 2)
-	}
+	l := &life{token: token, until: time.Now().Add(b.granted(t.Lease)), values: values, terms: t}
 	if old := b.lives[b.name(id)]; b.has("expired values stay") && old != nil && values == nil {
 		l.values = old.values
 	}
@@ -143,7 +174,7 @@ func (b *reference) begin(id string, t store.Terms, values map[string][]byte) *r
 		l.values = make(map[string][]byte)
 	}
 	b.lives[b.name(id)] = l
-	return &refStore{b, id, token, t.MaxKeys}
+	return &refStore{b: b, id: id, token: token, maxKeys: t.MaxKeys, counted: len(l.values)}
 }
 
 func (b *reference) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
@@ -155,8 +186,14 @@ func (b *reference) Create(ctx context.Context, id string, initial []store.Entry
 	if err := b.open(ctx); err != nil {
 		return nil, err
 	}
+	if b.has("Create compacts its argument") {
+		initial = slices.DeleteFunc(initial, func(e store.Entry) bool { return e.Value == nil })
+	}
 	var values map[string][]byte
 	for _, e := range initial {
+		if e.Value == nil && b.has("nil initial values are not checked") {
+			continue
+		}
 		if err := b.checkKey(e.Key); err != nil {
 			if b.has("a refused Create leaves a session") {
 				b.begin(id, t, values)
@@ -170,7 +207,11 @@ func (b *reference) Create(ctx context.Context, id string, initial []store.Entry
 			values[b.keyName(e.Key)] = b.own(e.Value, "Create retains")
 		}
 	}
-	if t.MaxKeys > 0 && len(values) > t.MaxKeys && !b.has("Create ignores MaxKeys") {
+	n := len(values)
+	if b.has("nil initial values count as keys") {
+		n = len(initial)
+	}
+	if t.MaxKeys > 0 && n > t.MaxKeys && !b.has("Create ignores MaxKeys") {
 		return nil, store.ErrTooManyKeys
 	}
 	if b.has("Create checks first, then writes") {
@@ -182,16 +223,35 @@ func (b *reference) Create(ctx context.Context, id string, initial []store.Entry
 	} else if l := b.alive(id); l != nil {
 		switch b.bug {
 		case "Create overwrites":
+		case "a refused Create renews":
+			if until := time.Now().Add(t.Lease); until.After(l.until) {
+				l.until = until
+			}
+			return nil, store.ErrExists
+		case "a refused Create leases anew":
+			l.until = time.Now().Add(t.Lease)
+			return nil, store.ErrExists
 		case "Create returns what lives":
-			return &refStore{b, id, l.token, t.MaxKeys}, nil
+			return &refStore{b: b, id: id, token: l.token, maxKeys: t.MaxKeys}, nil
 		case "error with ID":
 			return nil, fmt.Errorf("session %q: %w", id, store.ErrExists)
+		case "error with half of the ID":
+			return nil, fmt.Errorf("session %.10s…: %w", id, store.ErrExists)
 		default:
 			return nil, store.ErrExists
 		}
 	}
 	if b.has("initial values are lost") {
 		values = nil
+	}
+	if b.has("Create begins first, then writes") {
+		s := b.begin(id, t, nil)
+		l := b.lives[b.name(id)]
+		for k, v := range values {
+			b.pause()
+			l.values[k] = v
+		}
+		return s, nil
 	}
 	return b.begin(id, t, values), nil
 }
@@ -212,10 +272,25 @@ func (b *reference) Attach(ctx context.Context, id string, t store.Terms) (store
 		}
 		return nil, store.ErrNoSession
 	}
-	if b.has("Attach renews") {
+	switch b.bug {
+	case "Attach renews":
 		l.until = time.Now().Add(time.Hour)
+	case "Attach leases anew":
+		l.until = time.Now().Add(t.Lease)
+	case "Attach writes back":
+		b.writeBack(l)
+	case "Attach ends a suspension":
+		if l.suspended {
+			l.until, l.suspended = time.Now().Add(l.terms.Lease), false
+		}
+	case "Attach refuses what is beyond MaxKeys":
+		if t.MaxKeys > 0 && len(l.values) > t.MaxKeys {
+			return nil, store.ErrTooManyKeys
+		}
+	case "each handle counts for itself":
+		return &refStore{b: b, id: id, token: l.token, maxKeys: t.MaxKeys, counted: len(l.values)}, nil
 	}
-	return &refStore{b, id, l.token, t.MaxKeys}, nil
+	return &refStore{b: b, id: id, token: l.token, maxKeys: t.MaxKeys, attached: true}, nil
 }
 
 func (b *reference) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
@@ -237,7 +312,7 @@ func (b *reference) Resume(ctx context.Context, id string, t store.Terms) (store
 	switch b.bug {
 	case "Resume does not fence":
 		l.until = time.Now().Add(t.Lease)
-		return &refStore{b, id, l.token, t.MaxKeys}, nil
+		return &refStore{b: b, id: id, token: l.token, maxKeys: t.MaxKeys}, nil
 	case "Resume keeps the old lease":
 		until := l.until
 		s := b.begin(id, t, l.values)
@@ -252,19 +327,55 @@ func (b *reference) Resume(ctx context.Context, id string, t store.Terms) (store
 		return s, nil
 	case "Resume loses values":
 		return b.begin(id, t, nil), nil
+	case "Resume copies before it fences":
+		values := maps.Clone(l.values)
+		b.pause()
+		if b.alive(id) != l {
+			return nil, store.ErrNoSession
+		}
+		return b.begin(id, t, values), nil
+	case "Resume copies, then begins":
+		values := maps.Clone(l.values)
+		b.pause()
+		return b.begin(id, t, values), nil
+	case "Resume leases three times too long":
+		t.Lease *= 3
+	case "Resume refuses an empty session":
+		if len(l.values) == 0 {
+			return nil, store.ErrNoSession
+		}
+	case "Resume refuses what is beyond MaxKeys":
+		if t.MaxKeys > 0 && len(l.values) > t.MaxKeys {
+			return nil, store.ErrTooManyKeys
+		}
 	case "Resume drops MaxKeys":
 		t.MaxKeys = 0
 	}
-	return b.begin(id, t, l.values), nil
+	r := b.begin(id, t, l.values)
+	r.resumed = true
+	return r, nil
 }
 
 func (b *reference) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	errs := make([]error, len(sessions))
+	if b.has("Renew reuses its list of errors") && len(sessions) <= len(b.errs) {
+		errs = b.errs[:len(sessions)]
+		clear(errs)
+	}
+	b.errs = errs
+	if b.has("Renew sorts its argument") {
+		slices.SortFunc(sessions, func(a, b store.Store) int {
+			return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
+		})
+	}
 	failed := b.has("Renew always returns a slice")
 	for i, raw := range sessions {
-		errs[i] = b.renew(ctx, raw, lease)
+		if i > 0 && b.has("Renew reaches one session only") || i >= 128 && b.has("Renew reaches 128 sessions only") {
+			break
+		}
+		errs[i] = b.renew(ctx, raw, lease, len(sessions))
 		failed = failed || errs[i] != nil
 	}
 	if !failed || b.has("Renew reports nothing") {
@@ -281,7 +392,7 @@ func (b *reference) Renew(ctx context.Context, sessions []store.Store, lease tim
 	return errs
 }
 
-func (b *reference) renew(ctx context.Context, raw store.Store, lease time.Duration) error {
+func (b *reference) renew(ctx context.Context, raw store.Store, lease time.Duration, of int) error {
 	if err := b.open(ctx); err != nil {
 		return err
 	}
@@ -295,13 +406,31 @@ func (b *reference) renew(ctx context.Context, raw store.Store, lease time.Durat
 	l := s.life()
 	switch {
 	case l == nil && b.has("Renew resurrects"):
-		b.lives[b.name(s.id)] = &life{s.token, time.Now().Add(lease), make(map[string][]byte)}
+		b.lives[b.name(s.id)] = &life{token: s.token, until: time.Now().Add(lease), values: make(map[string][]byte)}
 		return nil
 	case l == nil:
 		if later := b.alive(s.id); later != nil && b.has("Renew reaches later lives") {
 			later.until = time.Now().Add(lease)
 		}
 		return store.ErrDestroyed
+	case b.has("Renew checks first, then renews"):
+		b.pause()
+		if later := b.alive(s.id); later != nil && time.Now().Add(lease).After(later.until) {
+			later.until = time.Now().Add(lease)
+		}
+	case b.has("Renew writes back"):
+		b.writeBack(l)
+	case b.has("Renew through Attach does nothing") && s.attached:
+	case b.has("Renew of a suspended session does nothing") && l.suspended:
+	case b.has("Renew of a suspended session fails") && l.suspended:
+		return store.ErrDestroyed
+	case b.has("Renew of several shortens") && of > 1 && lease > 0,
+		b.has("Renew shortens a grace") && l.suspended && lease > 0:
+		l.until = time.Now().Add(lease)
+	case b.has("Renew leases three times too long") && lease > 0:
+		if until := time.Now().Add(3 * lease); until.After(l.until) {
+			l.until = until
+		}
 	case b.has("Renew does nothing"):
 	case lease == 0 && b.has("Renew with zero renews"):
 		l.until = time.Now().Add(time.Minute)
@@ -332,7 +461,23 @@ func (b *reference) Suspend(ctx context.Context, raw store.Store, grace time.Dur
 		return store.ErrDestroyed
 	}
 	until := time.Now().Add(grace)
+	l.suspended = true
 	switch {
+	case b.has("graces are three times too long"):
+		l.until = time.Now().Add(3 * grace)
+	case b.has("graces are cut to whole seconds"):
+		l.until = time.Now().Add(grace.Truncate(time.Second))
+	case b.has("Suspend through Attach does nothing") && s.attached:
+	case b.has("Suspend ends an empty session") && len(l.values) == 0:
+		delete(b.lives, b.name(s.id))
+	case b.has("Suspend writes back"):
+		b.writeBack(l)
+		l.until = until
+	case b.has("Suspend checks first, then writes"):
+		b.pause()
+		if later := b.alive(s.id); later != nil {
+			later.until = time.Now().Add(grace)
+		}
 	case b.has("Suspend is ignored"):
 	case b.has("Suspend never shortens") && until.Before(l.until):
 	case b.has("Suspend never lengthens") && until.After(l.until):
@@ -379,6 +524,13 @@ func (b *reference) pause() {
 	b.mu.Lock()
 }
 
+// writeBack writes the values of l as they were a moment ago.
+func (b *reference) writeBack(l *life) {
+	values := maps.Clone(l.values)
+	b.pause()
+	l.values = values
+}
+
 // yield gives other goroutines the time for several calls. In a bubble a sleep
 // would not end as long as any of them is busy.
 func yield() {
@@ -401,6 +553,19 @@ func (s *refStore) life() *life {
 	return l
 }
 
+// later returns the session's life as it is a moment after l was found to be the
+// right one.
+func (b *reference) later(s *refStore, l *life, when bug) *life {
+	if !b.has(when) {
+		return l
+	}
+	b.pause()
+	if later := b.alive(s.id); later != nil {
+		return later
+	}
+	return l
+}
+
 // read is what every reading method does under the lock.
 func (s *refStore) read(ctx context.Context, keys []string, f func(*life) error) error {
 	s.b.mu.Lock()
@@ -414,10 +579,19 @@ func (s *refStore) read(ctx context.Context, keys []string, f func(*life) error)
 		}
 	}
 	l := s.life()
+	if l != nil && s.b.has("reads prolong the lease") {
+		l.until = time.Now().Add(time.Hour)
+	}
+	if l != nil && s.b.has("reads end a suspension") && l.suspended {
+		l.until, l.suspended = time.Now().Add(l.terms.Lease), false
+	}
 	if l == nil {
 		if s.b.has("reads after the end find nothing") {
 			l = &life{values: map[string][]byte{}}
 			return f(l)
+		}
+		if s.b.has("error with half of the ID") {
+			return fmt.Errorf("session %.10s…: %w", s.id, store.ErrDestroyed)
 		}
 		if s.b.has("error with ID") {
 			return fmt.Errorf("session %s: %w", s.id, store.ErrDestroyed)
@@ -444,7 +618,7 @@ func (s *refStore) write(ctx context.Context, keys []string, f func(*life) error
 		switch b := s.b; {
 		case b.has("a write brings the session back") && b.alive(s.id) == nil:
 			b.serial++
-			l = &life{s.token, time.Now().Add(time.Hour), make(map[string][]byte)}
+			l = &life{token: s.token, until: time.Now().Add(time.Hour), values: make(map[string][]byte)}
 			b.lives[b.name(s.id)] = l
 		case b.has("late writes are dropped silently"):
 			return nil
@@ -455,22 +629,50 @@ func (s *refStore) write(ctx context.Context, keys []string, f func(*life) error
 	if s.b.has("check first, then write") {
 		s.b.pause()
 		if l = s.b.alive(s.id); l == nil {
-			l = &life{s.token, time.Now().Add(time.Hour), make(map[string][]byte)}
+			l = &life{token: s.token, until: time.Now().Add(time.Hour), values: make(map[string][]byte)}
 			s.b.lives[s.b.name(s.id)] = l
 		}
 	}
-	if s.b.has("writes prolong the lease") {
+	switch s.b.bug {
+	case "writes prolong the lease":
 		l.until = time.Now().Add(time.Hour)
-	}
-	if s.b.has("writes take the lease away") {
+	case "writes take the lease away":
 		l.until = time.Now()
+	case "a write ends a suspension":
+		if l.suspended {
+			l.until, l.suspended = time.Now().Add(l.terms.Lease), false
+		}
+	case "Set writes the whole session back":
+		values := maps.Clone(l.values)
+		s.b.pause()
+		l.values = values
 	}
-	return f(l)
+	before := maps.Clone(l.values)
+	err := f(l)
+	if err == nil {
+		l.before = before
+	}
+	switch {
+	case err != nil && s.b.has("refused writes prolong the lease"):
+		l.until = time.Now().Add(time.Hour)
+	case err != nil && s.b.has("refused writes take the lease away"):
+		l.until = time.Now()
+	case err == nil && len(l.values) == 0 && s.b.has("removing the last key prolongs the lease"):
+		l.until = time.Now().Add(time.Hour)
+	case err == nil && len(l.values) == 0 && len(before) > 0 && s.b.has("removing the last key ends the session"):
+		delete(s.b.lives, s.b.name(s.id))
+	}
+	return err
 }
 
 func (s *refStore) Get(ctx context.Context, key string) (value []byte, err error) {
 	err = s.read(ctx, []string{key}, func(l *life) error {
-		v, ok := l.values[s.b.keyName(key)]
+		l = s.b.later(s, l, "Get checks the life, then reads")
+		values := l.values
+		if s.attached && s.b.has("Get through Attach is one write behind") {
+			values = l.before
+		}
+		v, ok := values[s.b.keyName(key)]
 		if !ok || s.b.has("empty is not found") && len(v) == 0 {
 			if s.b.has("absent is nil") {
 				return nil
@@ -486,6 +688,9 @@ func (s *refStore) Get(ctx context.Context, key string) (value []byte, err error
 }
 
 func (s *refStore) Set(ctx context.Context, key string, value []byte) error {
+	if s.b.has("the limit is checked before the life") && s.fullForOthers(key) {
+		return store.ErrTooManyKeys
+	}
 	return s.write(ctx, []string{key}, func(l *life) error {
 		name := s.b.keyName(key)
 		old, had := l.values[name]
@@ -494,10 +699,18 @@ func (s *refStore) Set(ctx context.Context, key string, value []byte) error {
 			return nil
 		}
 		limit := s.maxKeys
+		if s.b.has("MaxKeys is ignored in large sessions") && len(l.values) > 200 {
+			limit = 0
+		}
 		if s.b.has("MaxKeys is off by one") {
 			limit++
 		}
 		n := len(l.values)
+		if s.b.has("each handle counts for itself") {
+			if n = s.counted; !had {
+				s.counted++
+			}
+		}
 		if s.b.has("MaxKeys checks first, then writes") {
 			s.b.pause()
 		}
@@ -516,14 +729,31 @@ func (s *refStore) Set(ctx context.Context, key string, value []byte) error {
 			return nil
 		}
 		l.values[name] = s.b.own(value, "Set retains")
+		if s.seen == nil {
+			s.seen = make(map[string]bool)
+		}
+		s.seen[key+"="+string(value)] = true
 		return nil
 	})
 }
 
+// fullForOthers reports whether the session, whichever life it is in, has no room
+// for key.
+func (s *refStore) fullForOthers(key string) bool {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	l := s.b.alive(s.id)
+	return l != nil && s.maxKeys > 0 && len(l.values) >= s.maxKeys && l.values[key] == nil
+}
+
 func (s *refStore) Has(ctx context.Context, key string) (has bool, err error) {
 	err = s.read(ctx, []string{key}, func(l *life) error {
+		values := l.values
+		if s.attached && s.b.has("Has through Attach is one write behind") {
+			values = l.before
+		}
 		var v []byte
-		v, has = l.values[s.b.keyName(key)]
+		v, has = values[s.b.keyName(key)]
 		if s.b.has("Has is false for empty") && len(v) == 0 {
 			has = false
 		}
@@ -559,6 +789,9 @@ func (s *refStore) Destroy(ctx context.Context) error {
 		return err
 	}
 	l := s.life()
+	if l != nil && s.b.has("Destroy checks first, then removes") {
+		s.b.pause()
+	}
 	switch {
 	case s.b.has("Destroy hits later lives"):
 	case l == nil && s.b.has("Destroy twice fails"):
@@ -578,14 +811,19 @@ func (s *refStore) Destroy(ctx context.Context) error {
 }
 
 func (s *refStore) GetMany(ctx context.Context, keys []string) (values [][]byte, err error) {
-	if s.b.has("GetMany is torn") {
+	if len(keys) == 0 && s.b.has("an empty GetMany asks nobody") {
+		return nil, nil
+	}
+	if s.b.has("GetMany is torn", "GetMany is torn in a moment") {
 		for _, k := range keys {
 			v, err := s.Get(ctx, k)
 			if err != nil && !errors.Is(err, store.ErrNotFound) {
 				return nil, err
 			}
 			values = append(values, v)
-			yield()
+			if s.b.has("GetMany is torn") {
+				yield()
+			}
 		}
 		return values, nil
 	}
@@ -593,6 +831,10 @@ func (s *refStore) GetMany(ctx context.Context, keys []string) (values [][]byte,
 		slices.Sort(keys)
 	}
 	err = s.read(ctx, keys, func(l *life) error {
+		l = s.b.later(s, l, "GetMany checks the life, then reads")
+		if s.attached && s.b.has("GetMany through Attach is one write behind") && l.before != nil {
+			l = &life{values: l.before}
+		}
 		values = s.b.current(l, keys)
 		if s.b.has("GetMany has no nil") {
 			for i := range values {
@@ -629,6 +871,12 @@ func (s *refStore) Commit(ctx context.Context, expect, write []store.Entry) (cur
 		}
 		return nil, errors.ErrUnsupported
 	}
+	if len(expect)+len(write) == 0 && s.b.has("an empty Commit asks nobody") {
+		return nil, nil
+	}
+	if s.b.has("Commit checks the limit first") && s.maxKeys > 0 && len(write) > s.maxKeys {
+		return nil, store.ErrTooManyKeys
+	}
 	keys := make([]string, 0, len(expect)+len(write))
 	for _, e := range expect {
 		keys = append(keys, e.Key)
@@ -637,7 +885,24 @@ func (s *refStore) Commit(ctx context.Context, expect, write []store.Entry) (cur
 		keys = append(keys, e.Key)
 	}
 	err = s.write(ctx, keys, func(l *life) error {
+		l = s.b.later(s, l, "Commit checks the life, then compares")
 		found := s.b.current(l, keys[:len(expect)])
+		if s.b.has("a refused Commit is torn") {
+			for i, k := range keys[:len(expect)] {
+				found[i] = l.values[k]
+				s.b.pause()
+			}
+		}
+		if s.b.has("Commit accepts the old value after a Delete") {
+			for i, e := range expect {
+				if found[i] == nil && s.seen[e.Key+"="+string(e.Value)] {
+					found[i] = e.Value
+				}
+			}
+		}
+		if s.b.has("Commit looks at 100 expectations only") && len(expect) > 100 {
+			expect = expect[:100]
+		}
 		if !s.b.matches(expect, found) {
 			if !s.b.has("a refused Commit returns nothing") {
 				current = found
@@ -650,7 +915,27 @@ func (s *refStore) Commit(ctx context.Context, expect, write []store.Entry) (cur
 		if s.b.has("Commit checks first, then writes") {
 			s.b.pause()
 		}
-		return s.b.apply(l, write, s.maxKeys)
+		limit := s.maxKeys
+		if s.attached && s.b.has("Commit through Attach has no limit") || s.resumed && s.b.has("Commit after Resume has no limit") {
+			limit = 0
+		}
+		if s.b.has("Commit counts first, then writes") {
+			if err := s.b.apply(&life{values: maps.Clone(l.values)}, write, limit); err != nil {
+				return err
+			}
+			s.b.pause()
+			limit = 0
+		}
+		if s.b.has("Commit writes one key after another") {
+			for i := range write {
+				if err := s.b.apply(l, write[i:i+1], limit); err != nil {
+					return err
+				}
+				s.b.pause()
+			}
+			return nil
+		}
+		return s.b.apply(l, write, limit)
 	})
 	return current, err
 }
@@ -714,7 +999,25 @@ func (b *reference) apply(l *life, write []store.Entry, limit int) error {
 func (s *refStore) Keys(ctx context.Context) (keys []string, err error) {
 	err = s.read(ctx, nil, func(l *life) error {
 		keys = slices.Sorted(maps.Keys(l.values))
+		if s.b.has("Keys returns one list again and again") {
+			s.names = append(s.names[:0], keys...)
+			keys = s.names
+		}
 		switch s.b.bug {
+		case "Keys are torn":
+			first := keys[: len(keys)/2 : len(keys)/2]
+			s.b.pause()
+			rest := slices.Sorted(maps.Keys(l.values))
+			if len(first) > 0 {
+				rest = slices.DeleteFunc(rest, func(k string) bool { return k <= first[len(first)-1] })
+			}
+			keys = append(first, rest...)
+		case "Keys lists 100 at most":
+			keys = keys[:min(len(keys), 100)]
+		case "Keys through Attach are one write behind":
+			if s.attached && l.before != nil {
+				keys = slices.Sorted(maps.Keys(l.before))
+			}
 		case "Keys are unsorted":
 			slices.Reverse(keys)
 		case "Keys list themselves":

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,9 +34,9 @@ type env struct {
 	heldUp bool        // the script came too late to prove anything
 
 	mu      sync.Mutex
-	secrets []string         // guarded by mu; the random parts of the IDs in use
-	began   []*handle        // guarded by mu; for the clean-up
-	able    map[ability]bool // guarded by mu; what is known already
+	secrets map[string]struct{} // guarded by mu; the parts of the IDs in use
+	began   []*handle           // guarded by mu; for the clean-up
+	able    map[ability]bool    // guarded by mu; what is known already
 }
 
 func newEnv(t testing.TB, rule string, h Harness, d *doors) *env {
@@ -117,20 +116,29 @@ func (x *env) id() string {
 	id := store.NewID()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.secrets = append(x.secrets, id)
+	if x.secrets == nil {
+		x.secrets = make(map[string]struct{})
+	}
+	for i := range len(id) - part + 1 {
+		x.secrets[id[i:i+part]] = struct{}{}
+	}
 	return id
 }
 
-// discreet checks that err gives no ID away.
+// part is so many characters of an ID that an error which shows them gives it away.
+const part = 8
+
+// discreet checks that err gives no ID away, not even a part of one.
 func (x *env) discreet(call string, err error) {
 	if err == nil {
 		return
 	}
+	text := err.Error()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, secret := range x.secrets {
-		if strings.Contains(err.Error(), secret) {
-			x.fail(call, fmt.Sprintf("the error %q", err), "an error text without the session ID, which is a credential")
+	for i := range len(text) - part + 1 {
+		if _, secret := x.secrets[text[i:i+part]]; secret {
+			x.fail(call, fmt.Sprintf("the error %q", text), "an error text without the session ID, which is a credential")
 		}
 	}
 }
@@ -358,12 +366,14 @@ func (s *handle) ended() {
 	s.delete("absent").fails(store.ErrDestroyed)
 	if s.x.has(canGetMany) {
 		s.getMany("k", "absent").fails(store.ErrDestroyed)
+		s.getMany().fails(store.ErrDestroyed)
 	}
 	if s.x.has(canCommit) {
 		s.commit(nil, entries("k", "late")).fails(store.ErrDestroyed)
 		s.commit(entries("k", nil), entries("k", "late")).fails(store.ErrDestroyed)
 		s.commit(entries("k", "unlikely"), entries("k", nil)).fails(store.ErrDestroyed)
 		s.commit(entries("late", nil), nil).fails(store.ErrDestroyed)
+		s.commit(nil, nil).fails(store.ErrDestroyed)
 	}
 	if s.x.has(canList) {
 		s.keys().fails(store.ErrDestroyed)
@@ -506,29 +516,59 @@ func (r renewal) gives(want ...error) {
 	}
 }
 
-// endsAfter waits until probe finds that the session has ended, and checks that
-// this is not before least has passed since start, which must be taken before
-// the call that leased it.
-func (x *env) endsAfter(start time.Time, least time.Duration, probe func() result) {
+// endsAfter waits until each probe finds that its session has ended, and checks
+// that this is neither before least has passed nor, beyond [Harness.Granularity],
+// after that. Start must be taken before the call that leased the sessions.
+func (x *env) endsAfter(start time.Time, least time.Duration, probes ...func() result) {
+	x.t.Helper()
+	x.endsBetween(start, time.Now(), least, probes...)
+}
+
+// endsBetween is endsAfter for sessions that were leased between start and granted.
+//
+// A busy machine makes neither check fail. A session ended too early only when the
+// answer that says so came before least had passed since start. It lived too long
+// only when a probe that succeeded began when least had passed since granted.
+func (x *env) endsBetween(start, granted time.Time, least time.Duration, probes ...func() result) {
 	x.t.Helper()
 	x.due = time.Time{}
-	patience := 4*least + 10*time.Second
-	for {
-		r := probe()
-		lived := time.Since(start)
-		switch {
-		case errors.Is(r.err, store.ErrDestroyed), errors.Is(r.err, store.ErrNoSession):
-			if lived < least {
-				x.fail(r.call, fmt.Sprintf("%s, %v after the lease began", r.got(), lived), fmt.Sprintf("a session that lives for at least %v", least))
-			}
-			return
-		case r.err != nil:
-			r.fails(store.ErrDestroyed)
-		case lived > patience:
-			x.fail(r.call, fmt.Sprintf("%s, %v after the lease began", r.got(), lived), fmt.Sprintf("a session that ended after %v", least))
-		}
-		time.Sleep(x.lease/20 + rand.N(x.lease/50+1))
+	latest := granted.Add(least + x.h.Granularity)
+	moment := x.lease / 200
+	if x.h.Synctest {
+		moment = time.Microsecond
 	}
+	for {
+		probes = slices.DeleteFunc(probes, func(probe func() result) bool { return x.hasEnded(start, latest, least, probe) })
+		if len(probes) == 0 {
+			return
+		}
+		pause := x.lease/20 + rand.N(x.lease/50+1)
+		if left := least - time.Since(start) - moment; left > 0 {
+			pause = min(pause, left) // the last moment at which the session must live
+		}
+		time.Sleep(pause)
+	}
+}
+
+// hasEnded makes one probe for endsBetween.
+func (x *env) hasEnded(start, latest time.Time, least time.Duration, probe func() result) bool {
+	x.t.Helper()
+	asked := time.Now()
+	r := probe()
+	lived := time.Since(start)
+	switch {
+	case errors.Is(r.err, store.ErrDestroyed), errors.Is(r.err, store.ErrNoSession):
+		if lived < least {
+			x.fail(r.call, fmt.Sprintf("%s, %v after the lease began", r.got(), lived), fmt.Sprintf("a session that lives for at least %v", least))
+		}
+		return true
+	case r.err != nil:
+		r.fails(store.ErrDestroyed)
+	case asked.After(latest):
+		x.fail(r.call, fmt.Sprintf("%s, %v after the lease began", r.got(), asked.Sub(start)),
+			fmt.Sprintf("a session that ended after %v, or at most %v (Harness.Granularity) later", least, x.h.Granularity))
+	}
+	return false
 }
 
 // pass waits until leases that begin now and last for d have run out. It

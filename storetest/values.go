@@ -145,6 +145,19 @@ var valueRules = []rule{
 				x.fail("GetMany(keys)", show(names)+" afterwards", "the list unchanged")
 			}
 		}
+		initial := entries("z", nil, "k", v, "y", nil, "a", v)
+		raw, err := x.a.backend.Create(x.ctx, x.id(), initial, store.Terms{Lease: long})
+		other, r := x.a.adopt(x.a.name+": Create(id, …)", "", raw, err)
+		r.ok()
+		unchanged(x, "Create(initial)", v)
+		if got, want := show(initial), show(entries("z", nil, "k", v, "y", nil, "a", v)); got != want {
+			x.fail("Create(initial)", got+" afterwards", want)
+		}
+		sessions := []store.Store{other.raw, s.raw, other.raw}
+		x.a.renewStores(long, sessions...).gives(nil)
+		if sessions[0] != other.raw || sessions[1] != s.raw || sessions[2] != other.raw {
+			x.fail("Renew(sessions)", "another list afterwards", "the list unchanged")
+		}
 	}},
 	{name: "a slice that Get returned never changes", run: func(x *env) {
 		id := x.id()
@@ -205,6 +218,20 @@ var valueRules = []rule{
 			unchanged(x, got.call+" after Set", got.value.([][]byte)[0])
 		}
 	}},
+	{name: "lists that Keys and Renew returned never change", run: func(x *env) {
+		s, dead := x.a.session(with("a", "v", "b", "v", "c", "v")), x.a.session()
+		dead.destroy().ok()
+		errs := x.a.renew(long, dead, s)
+		if x.has(canList) {
+			names := s.keys()
+			s.delete("a").ok()
+			s.set("d", "v").ok()
+			s.keys().lists("b", "c", "d")
+			names.lists("a", "b", "c")
+		}
+		x.a.renew(long, s, dead).gives(nil, store.ErrDestroyed)
+		errs.gives(store.ErrDestroyed, nil)
+	}},
 	{name: "a StableReader returns the very same slice for an unchanged value", run: func(x *env) {
 		s := x.a.session(with("k", patterned(64)))
 		if !store.StableReads(s.raw) {
@@ -262,6 +289,13 @@ var valueRules = []rule{
 			}
 			want[n-1-7] = "changed"
 			s.getMany(names...).gives(want...)
+		}
+		if x.has(canList) {
+			var names []string
+			for i := range n {
+				names = append(names, initial[2*i].(string))
+			}
+			s.keys().lists(names...)
 		}
 		for i := range n {
 			if i != 7 {
