@@ -13,8 +13,8 @@ it and its type, then get and set it in a [Session]:
 	backend, err := backends.Open(ctx, "memory:") // or redis://…, hazelcast://…
 	sessions, err := store.New(backend, nil)
 
-	sess, err := sessions.Create(ctx, store.NewID())
-	defer sess.Destroy(ctx)
+	sess, resumed, err := sessions.Open(ctx, claimedID, sameUser)
+	defer sess.Release(ctx)
 
 	err = UserID.Set(ctx, sess, "u-42")
 	id, err := UserID.Get(ctx, sess) // id is a string
@@ -30,16 +30,20 @@ over several keys.
 
 # The life of a session
 
-[Sessions.Create] begins a session and makes this process its owner: the process
-renews the session's lease until [Session.Destroy], [Session.Suspend] or
-[Sessions.Close]. When a process dies, its sessions end after [Options].Lease.
+[Sessions.Open] goes on with the session that a client had before, or begins one, and
+makes this process its owner: the process renews the session's lease until
+[Session.Release], [Session.Destroy], [Session.Suspend] or [Sessions.Close]. When a
+process dies, its sessions end after [Options].Lease. Release is what a connection
+defers: it keeps the values for [Options].Grace, so that the client can come back to any
+node. [Sessions.Create] and [Sessions.Resume] are the two halves of Open.
 [Sessions.Attach] gives any node a handle to a session that lives elsewhere.
-When a connection drops, Suspend keeps the values for a while, and
-[Sessions.Resume], on any node, takes the session over.
+
+A session ID is a credential. Use [NewID], never an ID that a client chose or that
+others can see; [Sessions.Create] says why.
 
 Destroyed is final: on every node, for writes that are under way, and when the
 same ID lives again. Refused operations fail with [ErrDestroyed], and
-[Session.Done] is closed.
+[Session.Done] is closed. [Session.Context] and [Session.AfterEnd] wait for the end without a goroutine.
 
 # Errors
 

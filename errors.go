@@ -33,6 +33,9 @@ var (
 	// ErrSuspended: this handle let go of its session with Suspend.
 	ErrSuspended = errors.New("the session was suspended through this handle; resume it to go on")
 
+	// ErrReleased: this handle from Attach was let go of with Release.
+	ErrReleased = errors.New("this handle was released; attach again to go on")
+
 	// ErrExists: a session with this ID lives already.
 	ErrExists = errors.New("a session with this ID lives already; resume it or create another ID")
 

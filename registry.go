@@ -12,7 +12,8 @@ import (
 const shardCount = 64
 
 // A registry lists the handles that this process must look after: those it owns
-// and those on which somebody waits for Done.
+// and those on which somebody waits for the end. It keeps the list and changes
+// no state; see Session.turn.
 type registry struct {
 	seed   maphash.Seed
 	shards [shardCount]shard
@@ -20,11 +21,28 @@ type registry struct {
 
 type shard struct {
 	mu      sync.Mutex
-	handles map[string]*Session // guarded by mu; by ID, further handles of an ID hang on next
-	closed  bool                // guarded by mu
+	handles map[string]*Session // by ID, further handles of an ID hang on next
+	most    int                 // the most handles since the map was made
+	closed  bool
+	owned   int             // live handles that this process owns
+	failing int             // of those, the ones whose latest renewal failed
+	loose   int             // listed handles that are loose
+	began   [begins]uint64  // handles that calls have brought
+	ends    [tallies]uint64 // handles that have ended
+	// mu guards everything above.
 
-	renewing atomic.Bool // a round of renewals of this shard is under way
+	renewing atomic.Bool // a round of renewals of this shard has not finished
 }
+
+// A begin is a way in which handles come about, for the statistics.
+type begin uint8
+
+const (
+	beganCreate begin = iota
+	beganResume
+	beganAttach
+	begins
+)
 
 func (r *registry) init() {
 	r.seed = maphash.MakeSeed()
@@ -34,28 +52,64 @@ func (r *registry) shard(id string) *shard {
 	return &r.shards[maphash.String(r.seed, id)%shardCount]
 }
 
-// add lists s and reports whether it did: a closed registry takes nothing.
-func (r *registry) add(s *Session) bool {
+// add lists the owned handle s and reports whether it did: a closed registry
+// takes nothing.
+func (r *registry) add(s *Session, how begin) bool {
 	sh := r.shard(s.id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.add(s)
+	if !sh.add(s) {
+		return false
+	}
+	sh.began[how]++
+	return true
 }
 
-// add lists s. Its caller holds mu.
+// count counts a handle that is not listed.
+func (r *registry) count(s *Session, how begin) {
+	sh := r.shard(s.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.began[how]++
+}
+
+// add lists the live handle s. Its caller holds mu.
 func (sh *shard) add(s *Session) bool {
 	if sh.closed {
 		return false
 	}
-	if !s.listed {
-		if sh.handles == nil {
-			sh.handles = make(map[string]*Session)
-		}
-		s.listed = true
-		s.next = sh.handles[s.id]
-		sh.handles[s.id] = s
+	if s.listed {
+		return true
+	}
+	if sh.handles == nil {
+		sh.handles = make(map[string]*Session)
+	}
+	s.listed = true
+	s.next = sh.handles[s.id]
+	sh.handles[s.id] = s
+	sh.most = max(sh.most, len(sh.handles))
+	if s.owned {
+		sh.owned++
 	}
 	return true
+}
+
+// moved keeps the figures of the shard when the listed handle s changes its state.
+// Its caller holds mu.
+func (sh *shard) moved(s *Session, from, to *ending) {
+	if from == nil && s.owned {
+		sh.owned--
+	}
+	if s.failing {
+		s.failing = false
+		sh.failing--
+	}
+	if from != nil && from.phase == loose {
+		sh.loose--
+	}
+	if to.phase == loose {
+		sh.loose++
+	}
 }
 
 // remove takes s off the list. Its caller holds mu.
@@ -64,10 +118,14 @@ func (sh *shard) remove(s *Session) {
 		return
 	}
 	s.listed = false
+	if e := s.ended.Load(); e != nil && e.phase == loose {
+		sh.loose--
+	}
 	head := sh.handles[s.id]
 	switch {
 	case head == s && s.next == nil:
 		delete(sh.handles, s.id)
+		sh.shrink()
 	case head == s:
 		sh.handles[s.id] = s.next
 	default:
@@ -81,36 +139,18 @@ func (sh *shard) remove(s *Session) {
 	s.next = nil
 }
 
-// end marks s as ended for the first reason given, wakes those who wait for it
-// and takes it off the list.
-func (r *registry) end(s *Session, why *ending) {
-	sh := r.shard(s.id)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if s.ended.CompareAndSwap(nil, why) {
-		s.memo.Store(nil)
-		if s.done != nil {
-			close(s.done)
-		}
+// shrink makes a smaller map when most of the handles have gone: a map keeps the
+// memory of all the entries that it ever had. Its caller holds mu.
+func (sh *shard) shrink() {
+	const worthwhile, shrinkAt = 64, 4
+	if sh.most < worthwhile || len(sh.handles) > sh.most/shrinkAt {
+		return
 	}
-	sh.remove(s)
-}
-
-// done returns the channel that end closes.
-func (r *registry) done(s *Session) (done <-chan struct{}, listed bool) {
-	sh := r.shard(s.id)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if s.done == nil {
-		s.done = make(chan struct{})
-		if s.ended.Load() != nil {
-			close(s.done)
-		}
+	smaller := make(map[string]*Session, len(sh.handles))
+	for id, s := range sh.handles {
+		smaller[id] = s
 	}
-	if s.ended.Load() == nil {
-		listed = sh.add(s)
-	}
-	return s.done, listed
+	sh.handles, sh.most = smaller, len(smaller)
 }
 
 // others returns the listed handles with the ID of s apart from s.
@@ -120,20 +160,20 @@ func (r *registry) others(s *Session) []*Session {
 	defer sh.mu.Unlock()
 	var others []*Session
 	for p := sh.handles[s.id]; p != nil; p = p.next {
-		if p != s {
+		if p != s && p.ended.Load() == nil {
 			others = append(others, p)
 		}
 	}
 	return others
 }
 
-// owned returns the newest handle of id that this process owns.
-func (r *registry) owned(id string) (*Session, bool) {
+// local returns the newest live handle of id that this process owns.
+func (r *registry) local(id string) (*Session, bool) {
 	sh := r.shard(id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for p := sh.handles[id]; p != nil; p = p.next {
-		if p.owned {
+		if p.owned && p.ended.Load() == nil {
 			return p, true
 		}
 	}
@@ -144,7 +184,7 @@ func (r *registry) allOwned() iter.Seq[*Session] {
 	return func(yield func(*Session) bool) {
 		for i := range r.shards {
 			for _, s := range r.shards[i].list() {
-				if s.owned && !yield(s) {
+				if s.owned && s.ended.Load() == nil && !yield(s) {
 					return
 				}
 			}
@@ -156,6 +196,11 @@ func (r *registry) allOwned() iter.Seq[*Session] {
 func (sh *shard) list() []*Session {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	return sh.all()
+}
+
+// all is list for callers that hold mu.
+func (sh *shard) all() []*Session {
 	all := make([]*Session, 0, len(sh.handles))
 	for _, s := range sh.handles {
 		for ; s != nil; s = s.next {
@@ -186,8 +231,8 @@ func (r *registry) close() []*Session {
 		sh := &r.shards[i]
 		sh.mu.Lock()
 		sh.closed = true
+		all = append(all, sh.all()...)
 		sh.mu.Unlock()
-		all = append(all, sh.list()...)
 	}
 	return all
 }

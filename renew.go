@@ -3,7 +3,11 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,100 +25,195 @@ const (
 
 	// renewBatch bounds the sessions of one call of Backend.Renew.
 	renewBatch = 2048
+
+	// overdueLooks is how often per turn the shards are searched for leases that
+	// have run out unrenewed.
+	overdueLooks = 8
 )
+
+// A RenewError tells [Options].OnRenewError about a round of renewals in which some
+// failed, for another reason than the end of a session.
+type RenewError struct {
+	Sessions int   // owned and watched sessions whose renewal failed
+	Overdue  int   // owned sessions that were given up: no renewal came through for longer than their lease
+	Err      error // the first failure
+}
+
+// Error returns one line.
+func (e *RenewError) Error() string {
+	var parts []string
+	if e.Sessions > 0 {
+		parts = append(parts, fmt.Sprintf("the leases of %d sessions could not be renewed and are tried again", e.Sessions))
+	}
+	if e.Overdue > 0 {
+		parts = append(parts, fmt.Sprintf("%d sessions have expired unrenewed", e.Overdue))
+	}
+	if e.Err != nil {
+		parts = append(parts, "the first failure: "+e.Err.Error())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Unwrap returns the first failure.
+func (e *RenewError) Unwrap() error { return e.Err }
+
+// A renewer is what renewals need of a backend.
+type renewer interface {
+	Renew(ctx context.Context, sessions []Store, lease time.Duration) []error
+}
 
 // renewals is the one timer of a process that keeps its leases alive. Each turn
 // of half a lease visits every shard of the registry once, evenly spread,
-// so that the backend sees a steady trickle of batches.
+// so that the backend sees a steady trickle of batches. It learns about ends from
+// the answers and passes them on to Session.end.
 type renewals struct {
+	registry *registry
+	backend  renewer
+	lease    time.Duration
+	onError  func(error) // may be nil
+	epoch    time.Time   // that Session.stamp counts from
+
 	ctx     context.Context
 	cancel  context.CancelFunc
-	running atomic.Bool // the loop runs; it ends when there is nothing to look after
+	running atomic.Bool   // the loop runs; it ends when there is nothing to look after
+	failed  atomic.Uint64 // renewals that have failed
 
-	mu      sync.Mutex
-	stopped bool // guarded by mu
-	loop    sync.WaitGroup
+	mu        sync.Mutex
+	stopped   bool       // guarded by mu
+	reporting bool       // guarded by mu; onError runs
+	report    RenewError // guarded by mu; what the next call of onError will say
+	loop      sync.WaitGroup
+}
+
+// A turn is one visit to all shards. What failed in it is reported when its last shard
+// was asked about for the first time.
+type turn struct {
+	renewals *renewals
+	failed   RenewError // guarded by renewals.mu
+	pending  int        // guarded by renewals.mu; shards that are still asked about, and the loop
 }
 
 func (r *renewals) init() {
+	r.epoch = time.Now()
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 }
 
-// stop ends the loop and waits for the rounds under way.
-func (r *renewals) stop() {
+// stop ends the loop and waits for the rounds that still run, or until ctx ends.
+func (r *renewals) stop(ctx context.Context) {
 	r.mu.Lock()
 	r.stopped = true
 	r.mu.Unlock()
 	r.cancel()
-	r.loop.Wait()
-}
-
-// register lists s and sees to it that its lease is renewed. It reports false
-// when the Sessions were closed.
-func (ss *Sessions) register(s *Session) bool {
-	if !ss.registry.add(s) {
-		return false
+	through := make(chan struct{})
+	go func() {
+		r.loop.Wait()
+		close(through)
+	}()
+	select {
+	case <-through:
+	case <-ctx.Done():
 	}
-	ss.startRenewals()
-	return true
 }
 
-// watch returns the Done channel of s.
-func (ss *Sessions) watch(s *Session) <-chan struct{} {
-	done, listed := ss.registry.done(s)
-	switch {
-	case listed:
-		ss.startRenewals()
-	case ss.closed.Load():
-		s.end(endClosed)
-	}
-	return done
-}
+// now returns the time as Session.stamp keeps it: milliseconds that wrap around
+// after 49 days. Only differences count, and no lease is nearly as long.
+func (r *renewals) now() uint32 { return uint32(time.Since(r.epoch).Milliseconds()) }
 
-func (ss *Sessions) startRenewals() {
-	r := &ss.renewals
+// overdueAfter is the age of the last confirmed renewal at which the backend
+// cannot hold a session any more. Leases are rounded up to whole seconds by some
+// backends, and a renewal spends time on its way there.
+func (r *renewals) overdueAfter() time.Duration { return r.lease + r.lease/8 + time.Second }
+
+// start sees to it that the loop runs.
+func (r *renewals) start() {
 	if r.running.Load() || !r.running.CompareAndSwap(false, true) {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.stopped {
-		r.loop.Go(ss.renewLoop)
+		r.loop.Go(r.run)
 	}
 }
 
-func (ss *Sessions) renewLoop() {
-	r := &ss.renewals
+func (r *renewals) run() {
 	// Timers below a millisecond are not worth their wake-ups: short leases
 	// take several shards at a time.
-	step, every := 1, ss.lease/renewalsPerLease/shardCount
+	step, every := 1, r.lease/renewalsPerLease/shardCount
 	for every < time.Millisecond && step < shardCount {
 		step, every = step*2, every*2
 	}
+	looks := min(overdueLooks, shardCount/step)
 	ticker := time.NewTicker(max(every, time.Microsecond))
 	defer ticker.Stop()
+	now := &turn{renewals: r, pending: 1}
 	for i := 0; ; i = (i + step) % shardCount {
 		select {
 		case <-r.ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		for k := range step {
-			ss.startRound(&ss.registry.shards[i+k])
+		// Every tick looks at one in so many shards; a turn looks at each overdueLooks times.
+		ticks := shardCount / step
+		for k := i / step % (ticks / looks); k < shardCount; k += ticks / looks {
+			r.giveUp(&r.registry.shards[k])
 		}
-		if i == 0 && ss.registry.empty() {
+		for k := range step {
+			r.startRound(&r.registry.shards[i+k], now)
+		}
+		if i+step < shardCount {
+			continue
+		}
+		now.asked(0, nil)
+		now = &turn{renewals: r, pending: 1}
+		if r.registry.empty() {
 			r.running.Store(false)
 			// Whoever registered before this line did not start a loop.
-			if ss.registry.empty() || !r.running.CompareAndSwap(false, true) {
+			if r.registry.empty() || !r.running.CompareAndSwap(false, true) {
 				return
 			}
 		}
 	}
 }
 
+// giveUp ends the handles of sh whose lease has run out although their renewal was
+// tried.
+func (r *renewals) giveUp(sh *shard) {
+	stuck := sh.renewing.Load()
+	limit := int32(r.overdueAfter().Milliseconds())
+	now := r.now()
+	var expired []*Session
+	sh.mu.Lock()
+	if stuck || sh.failing > 0 || sh.loose > 0 {
+		for _, s := range sh.all() {
+			if !s.owned || int32(now-s.stamp) <= limit {
+				continue
+			}
+			switch e := s.ended.Load(); {
+			case e == nil && (stuck || s.failing):
+				expired = append(expired, s)
+			case e != nil && e.phase == loose:
+				sh.remove(s)
+			}
+		}
+	}
+	sh.mu.Unlock()
+	lost := 0
+	for _, s := range expired {
+		if s.turn(nil, endExpired) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		r.mu.Lock()
+		r.report.Overdue += lost
+		r.mu.Unlock()
+	}
+}
+
 // startRound renews the leases of one shard in the background, unless the round
 // before is still at it.
-func (ss *Sessions) startRound(sh *shard) {
+func (r *renewals) startRound(sh *shard, t *turn) {
 	if !sh.renewing.CompareAndSwap(false, true) {
 		return
 	}
@@ -123,27 +222,34 @@ func (ss *Sessions) startRound(sh *shard) {
 		sh.renewing.Store(false)
 		return
 	}
-	ss.renewals.loop.Go(func() {
+	r.mu.Lock()
+	t.pending++
+	r.mu.Unlock()
+	r.loop.Go(func() {
 		defer sh.renewing.Store(false)
-		ss.renewRound(handles)
+		r.round(sh, handles, t)
 	})
 }
 
-// renewRound renews the leases of handles, and of those that the backend could
+// round renews the leases of handles of sh, and of those that the backend could
 // not be asked about again and again until the next round is due.
-func (ss *Sessions) renewRound(handles []*Session) {
-	turn := ss.lease / renewalsPerLease
+func (r *renewals) round(sh *shard, handles []*Session, t *turn) {
+	length := r.lease / renewalsPerLease
 	// A little less than a turn, so that this round is over when the next is due.
-	ctx, cancel := context.WithTimeout(ss.renewals.ctx, turn*7/8)
+	ctx, cancel := context.WithTimeout(r.ctx, length*7/8)
 	defer cancel()
-	for {
+	for attempt := 0; ; attempt++ {
 		var again []*Session
+		var first error
 		for batch := range slices.Chunk(handles, renewBatch) {
-			failed, err := ss.renew(ctx, batch)
-			if err != nil && ss.renewals.ctx.Err() == nil && ss.onRenewError != nil {
-				ss.onRenewError(&Error{Op: "renew", Err: err})
-			}
+			failed, err := r.renew(ctx, sh, batch)
 			again = append(again, failed...)
+			if first == nil {
+				first = err
+			}
+		}
+		if attempt == 0 {
+			t.asked(len(again), first)
 		}
 		if len(again) == 0 {
 			return
@@ -152,58 +258,165 @@ func (ss *Sessions) renewRound(handles []*Session) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(turn / renewAttempts):
+		case <-time.After(length / renewAttempts):
 		}
 	}
 }
 
-// renew renews the leases of the handles that this process owns, asks after the
-// others, and ends those whose life is over. It returns the handles that the
+// renew renews the leases of the handles of sh that this process owns, asks after
+// the others, and ends those whose life is over. It returns the handles that the
 // backend could not be asked about, with the first reason.
-func (ss *Sessions) renew(ctx context.Context, handles []*Session) (failed []*Session, err error) {
+func (r *renewals) renew(ctx context.Context, sh *shard, handles []*Session) (failed []*Session, err error) {
 	var owned, watched []*Session
 	for _, s := range handles {
 		switch {
-		case s.ended.Load() != nil:
+		case !s.kept():
 		case s.owned:
 			owned = append(owned, s)
 		default:
 			watched = append(watched, s)
 		}
 	}
-	failed, err = ss.ask(ctx, owned, ss.lease)
-	more, err2 := ss.ask(ctx, watched, 0)
+	sent := r.now()
+	errs := ask(ctx, r.backend, owned, r.lease)
+	sh.mu.Lock()
+	for i, s := range owned {
+		sh.renewed(s, errs[i], sent)
+	}
+	sh.mu.Unlock()
+	failed, err = r.judge(owned, errs)
+	more, err2 := r.judge(watched, ask(ctx, r.backend, watched, 0))
 	if err == nil {
 		err = err2
 	}
 	return append(failed, more...), err
 }
 
-// verify finds out at once which of the handles have ended. What cannot be
-// asked now comes out at the next renewal.
-func (ss *Sessions) verify(ctx context.Context, handles []*Session) {
-	ss.ask(ctx, handles, 0)
+// kept reports whether the life of s goes on as far as this process is concerned.
+func (s *Session) kept() bool {
+	e := s.ended.Load()
+	return e == nil || e.phase == claimed
 }
 
-func (ss *Sessions) ask(ctx context.Context, handles []*Session, lease time.Duration) (failed []*Session, err error) {
+// renewed notes what came of the renewal of s that was sent at that time. Its
+// caller holds mu.
+func (sh *shard) renewed(s *Session, err error, sent uint32) {
+	if s.ended.Load() != nil {
+		return
+	}
+	if err == nil && int32(sent-s.stamp) > 0 { // Extend may reach further
+		s.stamp = sent
+	}
+	if failing := err != nil; failing != s.failing {
+		s.failing = failing
+		if failing {
+			sh.failing++
+		} else {
+			sh.failing--
+		}
+	}
+}
+
+// judge ends the handles whose life is over according to errs, and returns
+// those that the backend could not be asked about, with the first reason.
+func (r *renewals) judge(handles []*Session, errs []error) (failed []*Session, err error) {
+	for i, e := range errs {
+		if e == nil {
+			continue
+		}
+		if why := endedBy(e); why != nil {
+			handles[i].end(why)
+			continue
+		}
+		failed = append(failed, handles[i])
+		if err == nil {
+			err = e
+		}
+	}
+	return failed, err
+}
+
+// verify finds out at once which of the handles have ended. What cannot be
+// asked now comes out at the next renewal.
+func (r *renewals) verify(ctx context.Context, handles []*Session) {
+	r.judge(handles, ask(ctx, r.backend, handles, 0))
+}
+
+// ask renews the leases of handles. It returns an error or nil for each.
+func ask(ctx context.Context, backend renewer, handles []*Session, lease time.Duration) []error {
 	if len(handles) == 0 {
-		return nil, nil
+		return nil
 	}
 	raws := make([]Store, len(handles))
 	for i, s := range handles {
 		raws[i] = s.raw
 	}
-	for i, e := range ss.backend.Renew(ctx, raws, lease) {
-		switch {
-		case e == nil:
-		case errors.Is(e, ErrDestroyed):
-			handles[i].end(endDestroyed)
-		default:
-			failed = append(failed, handles[i])
-			if err == nil {
-				err = e
-			}
-		}
+	errs := backend.Renew(ctx, raws, lease)
+	switch len(errs) {
+	case len(handles):
+		return errs
+	case 0:
+		return make([]error, len(handles))
 	}
-	return failed, err
+	errs = make([]error, len(handles))
+	for i := range errs {
+		errs[i] = errRenewContract
+	}
+	return errs
+}
+
+// errRenewContract keeps a mistake in a backend from becoming a panic above it.
+var errRenewContract = errors.New("the backend breaks the contract of Renew: as many errors as sessions, or none")
+
+// asked notes that a shard was asked about, or that the loop is through with the
+// turn. The last of them reports what failed.
+func (t *turn) asked(failed int, err error) {
+	r := t.renewals
+	if r.ctx.Err() != nil {
+		return // Close has stopped the renewals
+	}
+	r.failed.Add(uint64(failed))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t.failed.Sessions += failed
+	if t.failed.Err == nil {
+		t.failed.Err = err
+	}
+	if t.pending--; t.pending > 0 {
+		return
+	}
+	r.report.Sessions += t.failed.Sessions
+	if r.report.Err == nil {
+		r.report.Err = t.failed.Err
+	}
+	r.tell()
+}
+
+// tell passes the report to OnRenewError, unless that still runs: then the report
+// is passed when it has returned. Its caller holds mu.
+func (r *renewals) tell() {
+	if r.reporting || r.report.Sessions+r.report.Overdue == 0 {
+		return
+	}
+	report := r.report
+	r.report = RenewError{}
+	if r.onError == nil {
+		return
+	}
+	r.reporting = true
+	// Not in the loop, which must not wait for it, nor counted by it: the function may call Close.
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				slog.Error("store: Options.OnRenewError panicked; renewals go on", "panic", p, "stack", string(debug.Stack()))
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.reporting = false
+			if r.ctx.Err() == nil {
+				r.tell()
+			}
+		}()
+		r.onError(&Error{Op: "renew", Err: &report})
+	}()
 }

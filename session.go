@@ -24,23 +24,20 @@ type Session struct {
 	sessions *Sessions
 	id       string
 	raw      Store
-	ended    atomic.Pointer[ending] // nil while the handle is usable
+	ended    atomic.Pointer[ending] // nil while the handle is live; changed by turn alone
 	memo     atomic.Pointer[memo]
-	done     chan struct{} // guarded by the registry shard of id; nil until somebody asks
-	next     *Session      // guarded by the registry shard of id
-	owned    bool          // this process renews the lease
-	listed   bool          // guarded by the registry shard of id
-	stable   bool          // raw is a StableReader
+	watch    *watch   // guarded by the registry shard of id; nil until somebody waits
+	next     *Session // guarded by the registry shard of id
+	owned    bool     // this process renews the lease
+	listed   bool     // guarded by the registry shard of id
+	failing  bool     // guarded by the registry shard of id; the latest renewal failed
+	stable   bool     // raw is a StableReader
+
+	// stamp is guarded by the registry shard of id. Of an owned handle it is when
+	// the last renewal that was confirmed was sent, as renewals.now tells the time; of any
+	// other the seconds that CreateFor or Extend asked for last.
+	stamp uint32
 }
-
-// An ending says why a handle is not usable any more.
-type ending struct{ err error }
-
-var (
-	endDestroyed = &ending{ErrDestroyed}
-	endSuspended = &ending{ErrSuspended}
-	endClosed    = &ending{ErrClosed}
-)
 
 // bind gives the handle its raw store.
 func (s *Session) bind(raw Store) {
@@ -49,12 +46,26 @@ func (s *Session) bind(raw Store) {
 }
 
 // ID returns the session's ID. It is a credential: keep it out of logs.
-func (s *Session) ID() string { return s.id }
+func (s *Session) ID() string {
+	if s == nil {
+		return ""
+	}
+	return s.id
+}
+
+// Owned reports whether this process owns the session: the handle is from Create,
+// Resume or Open, and the lease is renewed as long as the handle has not ended.
+func (s *Session) Owned() bool { return s != nil && s.owned && s.ended.Load() == nil }
 
 // Store returns the raw store under the session: bytes as they are stored, that
 // is encoded and, where a [Sealer] is set, sealed. It is meant for tools and
-// tests.
-func (s *Session) Store() Store { return s.raw }
+// tests. Of a nil *Session it is nil.
+func (s *Session) Store() Store {
+	if s == nil {
+		return nil
+	}
+	return s.raw
+}
 
 // Keys returns the names of the keys that have a value, in ascending order.
 func (s *Session) Keys(ctx context.Context) ([]string, error) {
@@ -68,32 +79,65 @@ func (s *Session) Keys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
+// Release is what a connection defers: it suspends the session for
+// [Options].Grace, or destroys it when that is zero. It does nothing, and
+// succeeds, when the handle has ended, whatever way; a Suspend or Destroy of the handle that is
+// still on its way is waited for first, and when that fails, Release tries it again. [Sessions.Close]
+// waits for Release. A handle from [Sessions.Attach] is only let go of: its operations fail with
+// [ErrReleased] afterwards, and the session lives on.
+//
+// Release usually runs when the client has gone and its context has ended. It
+// therefore goes on for up to five seconds after the end of ctx. Whatever it returns,
+// the handle is not usable afterwards, and a session that could not be reached ends
+// with its lease.
+func (s *Session) Release(ctx context.Context) error {
+	if !s.valid() {
+		return &Error{Op: "release", Err: ErrNoSession}
+	}
+	if !s.owned {
+		s.end(endReleased)
+		return nil
+	}
+	defer s.sessions.calls.leaving()()
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	if err := s.letGo(ctx); err != nil {
+		return &Error{Op: "release", Err: err}
+	}
+	return nil
+}
+
 // Destroy ends the session and removes its values, on every node. It is
-// idempotent. Operations that are under way elsewhere are refused.
+// idempotent. Operations that are on their way elsewhere are refused.
 //
 // Destroy is what a server does when its client has gone, and then the client's
-// context has often ended too. A context that has ended already therefore does
-// not stop it: it runs for at most five seconds then. Whatever it returns, the
+// context has often ended too: as Release does, Destroy goes on for up to five seconds
+// after the end of ctx. Whatever it returns, the
 // handle is not usable afterwards and the lease is not renewed any more, so that
 // a session that could not be reached ends with its lease; Destroy may be called
-// again. After a successful [Session.Suspend] it fails with [ErrSuspended] and
-// leaves the suspended session alone.
+// again. A Suspend of the handle that is on its way is waited for. After a successful
+// [Session.Suspend] Destroy fails with [ErrSuspended] and leaves the suspended session alone.
 func (s *Session) Destroy(ctx context.Context) error {
-	if s == nil {
+	if !s.valid() {
 		return &Error{Op: "destroy", Err: ErrNoSession}
 	}
-	if s.ended.Load() == endSuspended {
-		return &Error{Op: "destroy", Err: ErrSuspended}
-	}
-	ctx, cancel := cleanupContext(ctx)
+	defer s.sessions.calls.leaving()()
+	ctx, cancel := cleanup(ctx)
 	defer cancel()
+	s.usable() // notices that the Sessions were closed
 	others := s.sessions.registry.others(s)
-	s.end(endDestroyed)
-	if err := s.raw.Destroy(ctx); err != nil {
+	already, err := s.leave(ctx, 0)
+	if already == endExpired || already == endClosed && s.owned {
+		// The backend has not been asked whether it agrees.
+		already, err = nil, s.raw.Destroy(ctx)
+	}
+	if err == nil && already != nil && already.err != ErrDestroyed && already.err != ErrResumed {
+		err = already.err
+	}
+	if err != nil {
 		return &Error{Op: "destroy", Err: err}
 	}
-	s.ended.Store(endDestroyed)
-	s.sessions.verify(ctx, others)
+	s.sessions.renewals.verify(ctx, others)
 	return nil
 }
 
@@ -101,52 +145,46 @@ func (s *Session) Destroy(ctx context.Context) error {
 // client can come back: [Sessions.Resume], on any node, takes it over. Otherwise
 // it expires. The handle is not usable afterwards, whatever Suspend returns, and
 // the lease is not renewed any more; after an error Suspend may be called again.
-// An ended context is treated as [Session.Destroy] does. Suspending a session
-// whose life has ended fails with [ErrDestroyed].
+// As Release does, Suspend goes on for up to five seconds after the end of ctx. Suspending a session
+// whose life has ended fails with [ErrDestroyed], and one that this process does
+// not own with [ErrNotOwner].
 func (s *Session) Suspend(ctx context.Context, grace time.Duration) error {
-	if s == nil {
+	if !s.valid() {
 		return &Error{Op: "suspend", Err: ErrNoSession}
 	}
 	if grace <= 0 {
 		return &Error{Op: "suspend", Err: fmt.Errorf("grace of %v: it must be positive; to end a session, destroy it", grace)}
 	}
-	if e := s.ended.Load(); e != nil && e != endSuspendFailed {
-		return &Error{Op: "suspend", Err: e.err}
-	}
-	ctx, cancel := cleanupContext(ctx)
-	defer cancel()
-	s.end(endSuspendFailed) // until the backend has confirmed
-	if err := s.sessions.backend.Suspend(ctx, s.raw, grace); err != nil {
-		if errors.Is(err, ErrDestroyed) {
-			s.ended.Store(endDestroyed)
-		}
+	if err := s.suspend(ctx, grace); err != nil {
 		return &Error{Op: "suspend", Err: err}
 	}
-	s.ended.Store(endSuspended)
 	return nil
 }
 
-// endSuspendFailed marks a handle that let go of its session without knowing
-// whether the backend heard of it: Suspend and Destroy may be tried again.
-var endSuspendFailed = &ending{ErrSuspended}
-
-// Done returns a channel that is closed once this process knows that the handle
-// is not usable any more: at once when the session ended through this process,
-// otherwise at an operation that was refused or at the next renewal of leases,
-// which come twice per lease. Asking for Done makes a handle from
-// [Sessions.Attach] part of those rounds, without renewing the lease.
-func (s *Session) Done() <-chan struct{} {
-	return s.sessions.watch(s)
-}
-
-// Err says why the handle is not usable any more: [ErrDestroyed],
-// [ErrSuspended] or [ErrClosed]. It is nil as long as this process knows of no
-// end.
-func (s *Session) Err() error {
-	if e := s.ended.Load(); e != nil {
-		return e.err
+func (s *Session) suspend(ctx context.Context, grace time.Duration) error {
+	if !s.owned {
+		return ErrNotOwner
 	}
-	return nil
+	defer s.sessions.calls.leaving()()
+	ctx, cancel := cleanup(ctx)
+	defer cancel()
+	already, err := s.leave(ctx, grace)
+	if already != nil {
+		return already.err
+	}
+	return err
+}
+
+// Err says why the handle is not usable any more: [ErrDestroyed], or [ErrResumed] or [ErrExpired]
+// where that is known; [ErrSuspended], [ErrReleased] or [ErrClosed]. It is nil as long as Done is open.
+func (s *Session) Err() error {
+	if !s.valid() {
+		return ErrNoSession
+	}
+	if e := s.ended.Load(); e != nil && e.phase < loose {
+		return nil
+	}
+	return s.usable()
 }
 
 // String returns a fixed text: the ID is a credential and stays out of logs.
@@ -158,15 +196,27 @@ func (s *Session) GoString() string { return s.String() }
 // LogValue returns the same as String.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// valid reports whether s was made by a Sessions.
+func (s *Session) valid() bool { return s != nil && s.sessions != nil }
+
 // usable returns nil, or why the handle cannot be used.
 func (s *Session) usable() error {
-	if s == nil {
+	if !s.valid() {
 		return ErrNoSession
+	}
+	if s.ended.Load() == nil && s.sessions.over.Load() {
+		s.end(endClosed)
 	}
 	if e := s.ended.Load(); e != nil {
 		return e.err
 	}
 	return nil
+}
+
+// ready reports whether the handle and a key of n bytes can be used, in few
+// enough words to be inlined; usableKey says why not.
+func (s *Session) ready(n int) bool {
+	return s != nil && s.ended.Load() == nil && s.sessions != nil && n <= int(s.sessions.keyLength.Load())
 }
 
 // usableKey returns nil, or why the handle or the key cannot be used. What
@@ -179,30 +229,6 @@ func (s *Session) usableKey(key string) error {
 		return &keyError{key, fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), limit)}
 	}
 	return nil
-}
-
-// noticed ends the handle when err says that the life has ended. It returns err,
-// with what this package can add to it.
-func (s *Session) noticed(err error) error {
-	if err == ErrNotFound {
-		return err
-	}
-	if errors.Is(err, ErrDestroyed) {
-		s.end(endDestroyed)
-	}
-	return s.sessions.explained(err)
-}
-
-// end makes the handle unusable, for the first reason given.
-func (s *Session) end(why *ending) { s.sessions.registry.end(s, why) }
-
-// cleanupContext returns ctx, or where ctx has ended already one that lasts for
-// cleanupTimeout.
-func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if ctx.Err() == nil {
-		return ctx, func() {}
-	}
-	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 }
 
 // opError wraps err in an Error for op, unless it is one that names a key
@@ -220,7 +246,7 @@ func opError(op string, err error) error {
 // explained adds the limit to an error that says that it was exceeded.
 func (ss *Sessions) explained(err error) error {
 	if errors.Is(err, ErrTooManyKeys) {
-		return fmt.Errorf("%w: at most %d are allowed; delete some or raise Limits.Keys", err, ss.terms().MaxKeys)
+		return fmt.Errorf("%w: at most %d are allowed; delete some or raise Limits.Keys", err, max(ss.limits.Keys, 0))
 	}
 	return err
 }

@@ -312,8 +312,11 @@ func TestFailedRenewalsAreTriedAgainAndReported(t *testing.T) {
 		wantErr(t, "Set() after failed renewals", userID.Set(ctx, s, "x"), nil)
 		mu.Lock()
 		defer mu.Unlock()
-		if len(seen) != 4 {
-			t.Fatalf("OnRenewError was called %d times, want 4", len(seen))
+		if len(seen) != 1 {
+			t.Fatalf("OnRenewError was called %d times, want once for the round", len(seen))
+		}
+		if e, ok := errors.AsType[*store.RenewError](seen[0]); !ok || e.Sessions != 1 || e.Overdue != 0 {
+			t.Errorf("OnRenewError's error is %v, want a *RenewError about 1 session", seen[0])
 		}
 		wantErr(t, "OnRenewError's error", seen[0], errFlaky)
 		if strings.Contains(seen[0].Error(), s.ID()) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,10 +18,6 @@ const (
 	DefaultValueSize = 1 << 20
 	DefaultKeys      = 1024
 )
-
-// cleanupTimeout bounds a Destroy or Suspend that was called with a context
-// that had ended already.
-const cleanupTimeout = 5 * time.Second
 
 // Options configures [New]. The zero value is ready to use.
 type Options struct {
@@ -53,10 +48,13 @@ type Options struct {
 	// are stored as the codec encodes them. See [NewKeyRing].
 	Sealer Sealer
 
-	// OnRenewError is called, from a goroutine of the library, when a renewal of
-	// leases failed for another reason than the end of a session. The renewal is
-	// tried again on its own until the leases run out. Nil means that such
-	// errors are dropped.
+	// OnRenewError is called when renewals of leases failed for another reason than
+	// the end of a session: once for each round of half a lease in which some failed,
+	// never concurrently, with an error around a [*RenewError] that says how many
+	// sessions it is about. Failed renewals are tried again until the leases have run out. It runs in a
+	// goroutine of its own and may call anything, Close too; while it blocks, failures add up for the next call.
+	// A panic in it is logged with slog.Error and does not stop the renewals. Nil means that such
+	// errors are dropped; [Sessions.Stats] counts them all the same.
 	OnRenewError func(error)
 }
 
@@ -84,12 +82,17 @@ const (
 	longestGrace  = 366 * 24 * time.Hour
 )
 
+// shortest returns the shortest lease and grace that are allowed.
+func (o *Options) shortest() time.Duration {
+	if o.AllowShortTimes {
+		return shortTestTime
+	}
+	return shortestTime
+}
+
 // check returns nil, or which of the options cannot be meant.
 func (o *Options) check() error {
-	shortest := shortestTime
-	if o.AllowShortTimes {
-		shortest = shortTestTime
-	}
+	shortest := o.shortest()
 	for _, t := range []struct {
 		name    string
 		value   time.Duration
@@ -145,24 +148,28 @@ func (l Limits) withDefaults() Limits {
 // Sessions creates and finds the sessions of one application on one backend,
 // renews the leases of those that this process owns, and ends them on Close.
 //
-// A process that calls [Sessions.Create] or [Sessions.Resume] owns the session:
-// it keeps it alive until Destroy, Suspend or Close. A handle from
-// [Sessions.Attach] reads and writes but keeps nothing alive.
+// A process that calls [Sessions.Open], [Sessions.Create] or [Sessions.Resume] owns the session:
+// it keeps it alive until Release, Destroy, Suspend or Close. A handle from
+// [Sessions.Attach] or [Sessions.CreateFor] reads and writes but keeps nothing alive.
 //
-// Every method is safe for concurrent use.
+// Every method is safe for concurrent use. A nil *Sessions, or one that New did not make, is refused
+// with an error.
 type Sessions struct {
 	backend      Backend
 	codec        codec.Codec
-	scalars      codec.Codec // codec, where the stored bytes are its own; nil with a sealer
-	shortStrings bool        // scalars is codec.Msgpack
+	scalars      codec.Codec  // codec, where the stored bytes are its own; nil with a sealer
+	shortStrings bool         // scalars is codec.Msgpack
+	over         atomic.Bool  // Close has let go of everything
+	keyLength    atomic.Int64 // limits.KeyLength, until nothing is ready any more
 	lease        time.Duration
 	grace        time.Duration
+	shortest     time.Duration // that CreateFor and Extend take
 	limits       Limits
 	sealer       Sealer
-	onRenewError func(error)
 	registry     registry
 	renewals     renewals
-	closed       atomic.Bool
+	calls        calls
+	closing      closing
 }
 
 // New returns the Sessions of backend, which the caller keeps and closes after
@@ -186,31 +193,54 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		o.Lease = DefaultLease
 	}
 	ss := &Sessions{
-		backend:      backend,
-		codec:        o.Codec,
-		lease:        o.Lease,
-		grace:        o.Grace,
-		limits:       o.Limits.withDefaults(),
-		sealer:       o.Sealer,
-		onRenewError: o.OnRenewError,
+		backend:  backend,
+		codec:    o.Codec,
+		lease:    o.Lease,
+		grace:    o.Grace,
+		shortest: o.shortest(),
+		limits:   o.Limits.withDefaults(),
+		sealer:   o.Sealer,
+		renewals: renewals{backend: backend, lease: o.Lease, onError: o.OnRenewError},
 	}
 	if o.Sealer == nil {
 		ss.scalars = o.Codec
 		ss.shortStrings = o.Codec == codec.Msgpack
 	}
+	ss.keyLength.Store(int64(ss.limits.KeyLength))
 	ss.registry.init()
+	ss.renewals.registry = &ss.registry
 	ss.renewals.init()
+	ss.calls.init()
+	ss.closing.init()
 	return ss, nil
 }
 
 // Create begins a session and owns it. The initial values are written together
 // with it in one step. It fails with [ErrExists] while a session with this ID
 // lives; to take over that one, use [Sessions.Resume].
+//
+// An ID is a credential: whoever knows it can resume the session. Use [NewID]. Never use an ID that a client
+// chose: an attacker would prepare one, make a victim use it, and resume the session when the victim has logged
+// in (session fixation). Never use one that others can see, such as the ID of a socket in a chat.
 func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*Session, error) {
-	if ss.closed.Load() {
-		return nil, &Error{Op: "create", Err: ErrClosed}
+	if err := ss.enter(); err != nil {
+		return nil, &Error{Op: "create", Err: err}
 	}
+	defer ss.calls.exit()
 	s := ss.handle(id, true)
+	raw, err := ss.begin(ctx, s, initial, ss.lease)
+	if err != nil {
+		return nil, opError("create", err)
+	}
+	s.bind(raw)
+	if err := ss.adopt(ctx, s, beganCreate); err != nil {
+		return nil, &Error{Op: "create", Err: err}
+	}
+	return s, nil
+}
+
+// begin creates the session of s on the backend.
+func (ss *Sessions) begin(ctx context.Context, s *Session, initial []Change, lease time.Duration) (Store, error) {
 	buf := getBuffer()
 	defer buf.release()
 	entries, err := s.encodeChanges("create", buf, initial)
@@ -224,13 +254,13 @@ func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*
 		}
 	}
 	if err := distinct(present); err != nil {
-		return nil, opError("create", err)
+		return nil, err
 	}
-	raw, err := ss.backend.Create(ctx, id, present, ss.terms())
+	raw, err := ss.backend.Create(ctx, s.id, present, ss.terms(lease))
 	if err != nil {
-		return nil, opError("create", ss.explained(err))
+		return nil, ss.explained(err)
 	}
-	return ss.adopt(ctx, "create", s, raw)
+	return raw, nil
 }
 
 // Resume takes over a living session, suspended or not, from whatever node, with
@@ -238,121 +268,111 @@ func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*
 // moment its operations fail with [ErrDestroyed], and its late Destroy or
 // Suspend does not touch the session. It fails with [ErrNoSession] when there is
 // no such session, for instance because its grace has run out.
+//
+// Whoever knows the ID gets the session. [Sessions.Open] looks at it first.
 func (ss *Sessions) Resume(ctx context.Context, id string) (*Session, error) {
-	if ss.closed.Load() {
-		return nil, &Error{Op: "resume", Err: ErrClosed}
+	if err := ss.enter(); err != nil {
+		return nil, &Error{Op: "resume", Err: err}
 	}
-	raw, err := ss.backend.Resume(ctx, id, ss.terms())
+	defer ss.calls.exit()
+	s, err := ss.resume(ctx, id)
 	if err != nil {
 		return nil, &Error{Op: "resume", Err: err}
 	}
-	return ss.adopt(ctx, "resume", ss.handle(id, true), raw)
+	return s, nil
+}
+
+func (ss *Sessions) resume(ctx context.Context, id string) (*Session, error) {
+	s := ss.handle(id, true)
+	raw, err := ss.backend.Resume(ctx, id, ss.terms(ss.lease))
+	if err != nil {
+		return nil, err
+	}
+	s.bind(raw)
+	if err := ss.adopt(ctx, s, beganResume); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Attach returns a handle to a living session, from any node, without owning
 // it: the handle reads and writes, it may even destroy the session, but it does
 // not keep it alive. It fails with [ErrNoSession] when there is none.
 func (ss *Sessions) Attach(ctx context.Context, id string) (*Session, error) {
-	if ss.closed.Load() {
-		return nil, &Error{Op: "attach", Err: ErrClosed}
+	if err := ss.enter(); err != nil {
+		return nil, &Error{Op: "attach", Err: err}
 	}
-	raw, err := ss.backend.Attach(ctx, id, ss.terms())
+	defer ss.calls.exit()
+	s, err := ss.attach(ctx, id)
 	if err != nil {
 		return nil, &Error{Op: "attach", Err: err}
 	}
+	return s, nil
+}
+
+func (ss *Sessions) attach(ctx context.Context, id string) (*Session, error) {
+	raw, err := ss.backend.Attach(ctx, id, ss.terms(ss.lease))
+	if err != nil {
+		return nil, err
+	}
 	s := ss.handle(id, false)
 	s.bind(raw)
+	ss.registry.count(s, beganAttach)
 	return s, nil
 }
 
 // Local returns the handle of the session id that this process owns, without
 // asking the backend.
 func (ss *Sessions) Local(id string) (*Session, bool) {
-	return ss.registry.owned(id)
+	if !ss.valid() {
+		return nil, false
+	}
+	return ss.registry.local(id)
 }
 
 // All returns the sessions that this process owns, in no particular order.
 // Sessions that begin or end meanwhile may or may not be among them.
 func (ss *Sessions) All() iter.Seq[*Session] {
+	if !ss.valid() {
+		return func(func(*Session) bool) {}
+	}
 	return ss.registry.allOwned()
 }
 
-// Close ends what this process owns: it destroys the sessions, or suspends them
-// when [Options].Grace is set, so that another node can resume them. It then
-// stops the renewals. The backend stays open. Sessions that could not be
-// reached, which the error tells, end when their leases run out. Closing twice
-// is harmless.
-func (ss *Sessions) Close(ctx context.Context) error {
-	if ss.closed.Swap(true) {
-		return nil
-	}
-	handles := ss.registry.close()
+func (ss *Sessions) valid() bool { return ss != nil && ss.backend != nil }
 
-	// Many at once, so that a backend can merge them into few round trips.
-	const workers = 256
-	var (
-		wg     sync.WaitGroup
-		next   atomic.Int64
-		failed atomic.Int64
-		first  atomic.Pointer[error]
-	)
-	for range min(workers, len(handles)) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(handles) {
-					return
-				}
-				if err := ss.letGo(ctx, handles[i]); err != nil {
-					failed.Add(1)
-					first.CompareAndSwap(nil, &err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	ss.renewals.stop()
-	if n := failed.Load(); n > 0 {
-		return &Error{Op: "close", Err: fmt.Errorf("%d of %d sessions were left to their leases; the first error: %w", n, len(handles), *first.Load())}
-	}
-	return nil
+func (ss *Sessions) terms(lease time.Duration) Terms {
+	return Terms{Lease: lease, MaxKeys: max(ss.limits.Keys, 0)}
 }
 
-func (ss *Sessions) letGo(ctx context.Context, s *Session) error {
-	if !s.owned {
-		s.end(endClosed)
-		return nil
-	}
-	var err error
-	if ss.grace > 0 {
-		err = s.Suspend(ctx, ss.grace)
-	} else {
-		err = s.Destroy(ctx)
-	}
-	if errors.Is(err, ErrDestroyed) || errors.Is(err, ErrSuspended) {
-		return nil // it ended by itself in the meantime
-	}
-	return err
-}
-
-func (ss *Sessions) terms() Terms {
-	return Terms{Lease: ss.lease, MaxKeys: max(ss.limits.Keys, 0)}
-}
-
+// handle returns a handle whose life is about to begin.
 func (ss *Sessions) handle(id string, owned bool) *Session {
-	return &Session{sessions: ss, id: id, owned: owned}
+	s := &Session{sessions: ss, id: id, owned: owned}
+	if owned {
+		s.stamp = ss.renewals.now()
+	}
+	return s
 }
 
 // adopt makes this process the owner of s.
-func (ss *Sessions) adopt(ctx context.Context, op string, s *Session, raw Store) (*Session, error) {
-	s.bind(raw)
-	if !ss.register(s) {
-		// Close came in between and did not see this session.
-		err := s.Destroy(ctx)
-		return nil, &Error{Op: op, Err: errors.Join(ErrClosed, err)}
+func (ss *Sessions) adopt(ctx context.Context, s *Session, how begin) error {
+	if !ss.registry.add(s, how) {
+		// Close came in between and did not see this session. What existed before
+		// this call must live on although the call fails.
+		ctx, cancel := cleanup(ctx)
+		defer cancel()
+		grace := ss.grace
+		if grace == 0 && how == beganResume {
+			grace = ss.lease
+		}
+		if _, err := s.leave(ctx, grace); err != nil {
+			return fmt.Errorf("%w; the session was left to its lease: %w", ErrClosed, err)
+		}
+		return ErrClosed
 	}
+	ss.renewals.start()
 	// Handles of earlier lives that this process still has end now, not at
 	// their next renewal.
-	ss.verify(ctx, ss.registry.others(s))
-	return s, nil
+	ss.renewals.verify(ctx, ss.registry.others(s))
+	return nil
 }

@@ -36,12 +36,6 @@ func (s *Session) getRaw(ctx context.Context, key string) ([]byte, error) {
 	return raw, nil
 }
 
-// ready reports whether the handle and a key of n bytes can be used, in few
-// enough words to be inlined; usableKey says why not.
-func (s *Session) ready(n int) bool {
-	return s != nil && s.ended.Load() == nil && n <= s.sessions.limits.KeyLength
-}
-
 // decode turns the bytes stored under key into a value.
 func decode[T any](s *Session, key string, c codec.Codec, raw []byte) (T, error) {
 	if c == nil {

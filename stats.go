@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"errors"
+)
+
+// Stats are figures of one process since New; see [Sessions.Stats].
+type Stats struct {
+	Owned   int // sessions that this process owns now
+	Overdue int // of those, the ones whose latest renewal failed; they end when their leases have run out
+
+	Created   uint64 // sessions that Create or Open began, and CreateFor
+	Resumed   uint64 // sessions that Resume, Open or Rotate took over
+	Attached  uint64 // handles that Attach returned
+	Suspended uint64 // sessions that were suspended through their owner here
+	Destroyed uint64 // sessions that were destroyed through a handle of this process
+	Lost      uint64 // owned sessions that ended otherwise: resumed or destroyed elsewhere, or expired
+
+	RenewFailures uint64 // renewals of a session that failed, for another reason than its end
+}
+
+// Stats returns figures for metrics. It costs no round trip, and as little with
+// a million sessions as with one.
+func (ss *Sessions) Stats() Stats {
+	var st Stats
+	if !ss.valid() {
+		return st
+	}
+	for i := range ss.registry.shards {
+		sh := &ss.registry.shards[i]
+		sh.mu.Lock()
+		st.Owned += sh.owned
+		st.Overdue += sh.failing
+		st.Created += sh.began[beganCreate]
+		st.Resumed += sh.began[beganResume]
+		st.Attached += sh.began[beganAttach]
+		st.Suspended += sh.ends[tallySuspended]
+		st.Destroyed += sh.ends[tallyDestroyed]
+		st.Lost += sh.ends[tallyLost]
+		sh.mu.Unlock()
+	}
+	st.RenewFailures = ss.renewals.failed.Load()
+	return st
+}
+
+// Owned returns how many sessions this process owns now.
+func (ss *Sessions) Owned() int { return ss.Stats().Owned }
+
+// Ping asks the backend about a session that does not exist, in one round trip. It returns nil
+// when the backend answers: the process is ready to serve.
+func (ss *Sessions) Ping(ctx context.Context) error {
+	if err := ss.enter(); err != nil {
+		return &Error{Op: "ping", Err: err}
+	}
+	defer ss.calls.exit()
+	_, err := ss.backend.Attach(ctx, NewID(), ss.terms(ss.lease))
+	if errors.Is(err, ErrNoSession) {
+		return nil
+	}
+	if err == nil {
+		err = errPing
+	}
+	return &Error{Op: "ping", Err: err}
+}
+
+var errPing = errors.New("the backend claims to have a session that nobody can have created")
