@@ -126,7 +126,10 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 		}
 		switch answer := answer.(type) {
 		case []any: // somebody else has resumed it in between
-			seen = answer[0]
+			if answer[0] != s.token || answer[1] == seen {
+				return nil, &unknownError{cause: errReply}
+			}
+			seen = answer[1]
 		default:
 			if answer != int64(answerDone) {
 				return nil, store.ErrNoSession

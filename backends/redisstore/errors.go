@@ -116,7 +116,7 @@ func describe(err error) string {
 	case isTimeout(err):
 		return "the server did not answer within the client's read timeout"
 	default:
-		return "the connection failed: " + err.Error()
+		return "the connection failed: " + strings.Join(strings.Fields(err.Error()), " ") // one line
 	}
 }
 

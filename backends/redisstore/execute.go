@@ -203,7 +203,7 @@ func (b *Backend) passing(err error) bool {
 type direct struct{ client redis.UniversalClient }
 
 func (d direct) Process(ctx context.Context, cmd redis.Cmder) error {
-	return await(ctx, func() error { return d.client.Process(ctx, cmd) })
+	return await(ctx, func() error { return batch.Process(ctx, d.client, cmd) })
 }
 
 // await runs f and returns its error, or the context's when that ends first.

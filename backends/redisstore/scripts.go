@@ -63,6 +63,9 @@ const (
 // values is the list of n values, nil for those that are absent.
 func values(reply []any, n int) bool { return len(reply) == n && stringsOrNil(reply) }
 
+// echoed is the token that the script was given, and n values.
+func echoed(reply []any, n int) bool { return values(reply, 1+n) && isToken(reply[0]) }
+
 // names is the list of a hash's fields, the token's among them.
 func names(reply []any, _ int) bool {
 	return stringsOrNil(reply) && !slices.Contains(reply, nil) && slices.Contains(reply, any(tokenField))
@@ -210,8 +213,8 @@ return bad`, nil)
 	suspendScript = newScript(guard+`redis.call('PEXPIRE',KEYS[1],ARGV[2]) return 1`, nil, answerGone, answerOther, answerDone)
 
 	// resume: new token, lease in milliseconds, the token that was seen. When
-	// another life has begun since, it answers a list with that one's token. One
-	// that arrives late finds a token that it does not expect, or its own.
+	// another life has begun since, it answers a list: the new token, and that one's.
+	// One that arrives late finds a token that it does not expect, or its own.
 	//
 	// HDEL lets it go on where a server is out of memory: it frees none but needs
 	// none.
@@ -219,7 +222,7 @@ return bad`, nil)
 local k=KEYS[1]
 local t=redis.call('HGET',k,'\0t')
 if not t then return 0 end
-if t~=ARGV[1] and t~=ARGV[3] then return {t} end
+if t~=ARGV[1] and t~=ARGV[3] then return {ARGV[1],t} end
 redis.call('HDEL',k,'\0r')
 redis.call('HSET',k,'\0t',ARGV[1])
 if t==ARGV[1] then return 1 end
@@ -228,7 +231,7 @@ if type(expiry)=='table' then
   redis.call('HSET',k,'\0t',t)
   return expiry
 end
-return 1`, func(reply []any, _ int) bool { return len(reply) == 1 && isToken(reply[0]) }, answerGone, answerDone)
+return 1`, func(reply []any, _ int) bool { return echoed(reply, 1) && isToken(reply[1]) }, answerGone, answerDone)
 
 	// create: new token, lease in milliseconds, then key and value alternating.
 	// HLEN also finds (and refuses) what is no session of ours.
@@ -249,17 +252,17 @@ return 1`, nil, answerGone, answerDone)
 	// commit: token, most keys (0: no limit), nonce, number of expected keys, of
 	// keys to set, then for each expected key its name, 1 or 0 for present or
 	// absent, and its value; then key and value of those to set; then the keys
-	// to delete. On a conflict it answers the current values.
+	// to delete. On a conflict it answers its token and the current values.
 	//
 	// What only deletes frees memory and is not refused for want of it; its mark is
 	// written last, and missed by nobody but a caller whose reply was lost.
 	commitScript = newScript(inSlices+guard+`
 local k,ne,ns=KEYS[1],tonumber(ARGV[4]),tonumber(ARGV[5])
-local current,holds={},true
+local current,holds={t},true
 for i=1,ne do
   local at=3+3*i
   local v=redis.call('HGET',k,ARGV[at])
-  current[i]=v
+  current[i+1]=v
   if ARGV[at+1]=='1' then
     if v~=ARGV[at+2] then holds=false end
   elseif v then
@@ -286,7 +289,7 @@ if ns>0 then
 end
 slices(redis.call,'HDEL',dels,#ARGV)
 if ns==0 and dels<=#ARGV then redis.pcall('HSET',k,'\0c',ARGV[3]) end
-return 1`, values, answerGone, answerOther, answerDone, answerTooMany)
+return 1`, echoed, answerGone, answerOther, answerDone, answerTooMany)
 )
 
 // isToken reports whether a field's value has the form of a token.

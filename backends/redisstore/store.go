@@ -220,9 +220,12 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 	}
 	switch answer := answer.(type) {
 	case []any:
-		current := make([][]byte, len(answer))
-		for i, value := range answer {
-			current[i] = bytesOf(value)
+		if answer[0] != s.token {
+			return nil, &unknownError{cause: errReply}
+		}
+		current := make([][]byte, len(expect))
+		for i := range current {
+			current[i] = bytesOf(answer[1+i])
 		}
 		return current, store.ErrConflict
 	default:

@@ -60,7 +60,7 @@ func Run(ctx context.Context, client *redis.Client, cmds ...redis.Cmder) {
 		entries[i].Cmder = cmd
 		_ = pipe.Process(ctx, &entries[i])
 	}
-	_, err := pipe.Exec(ctx)
+	err := exec(ctx, pipe)
 	answered := false
 	for i := range entries {
 		answered = answered || entries[i].answered
@@ -74,7 +74,7 @@ func Run(ctx context.Context, client *redis.Client, cmds ...redis.Cmder) {
 // its callers, so it runs under the context of none of them.
 func flush(pipe redis.Pipeliner, calls []redis.Cmder) {
 	_ = pipe.BatchProcess(context.Background(), calls...)
-	_, err := pipe.Exec(context.Background())
+	err := exec(context.Background(), pipe)
 	answered := false
 	for _, c := range calls {
 		answered = answered || c.(*call).answered
@@ -92,4 +92,30 @@ func execError(err error, answered bool) error {
 		return errNoReply
 	}
 	return err
+}
+
+// errPanic is the outcome of a command whose reply made the client panic, as a
+// negative length of a list does. The client closes such a connection.
+var errPanic = errors.New("the client library panicked, as it does on replies that break the protocol")
+
+// exec executes pipe.
+func exec(ctx context.Context, pipe redis.Pipeliner) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanic
+		}
+	}()
+	_, err = pipe.Exec(ctx)
+	return err
+}
+
+// Process executes cmd by itself.
+func Process(ctx context.Context, client redis.UniversalClient, cmd redis.Cmder) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanic
+			cmd.SetErr(err)
+		}
+	}()
+	return client.Process(ctx, cmd)
 }

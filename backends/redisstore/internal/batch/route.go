@@ -13,7 +13,7 @@ import (
 
 // single executes cmd by itself, and follows a cluster's redirections.
 func (l *lane) single(ctx context.Context, cmd redis.Cmder) error {
-	err := l.node().Process(ctx, cmd)
+	err := Process(ctx, l.node(), cmd)
 	if l.b.redirected(err) {
 		err = l.b.follow(ctx, cmd, err)
 	}
@@ -67,13 +67,13 @@ func (b *Batcher) follow(ctx context.Context, cmd redis.Cmder, err error) error 
 		}
 		if node == nil {
 			// A node that no command was sent to yet: the client knows how to reach it.
-			return b.cluster.Process(ctx, cmd)
+			return Process(ctx, b.cluster, cmd)
 		}
 		if ask {
 			Run(ctx, node, redis.NewStatusCmd(ctx, "asking"), cmd)
 			err = cmd.Err()
 		} else {
-			err = node.Process(ctx, cmd)
+			err = Process(ctx, node, cmd)
 		}
 		if !Redirected(err) {
 			return err
