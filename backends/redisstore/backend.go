@@ -161,6 +161,9 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 // server hangs, they end with the timeouts of the client.
 func (b *Backend) Close() error {
 	b.closed.Store(true)
+	if b.merger != nil {
+		b.merger.stop()
+	}
 	if b.batcher != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()

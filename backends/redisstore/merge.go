@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -13,13 +12,18 @@ import (
 // script, each with its own check. Most of what a script costs a server is its
 // call, not its work. It implements batch.Merger.
 type merger struct {
-	client *redis.Client
-	ask    sync.Once
-	never  bool        // this kind of server had better be spared
-	known  atomic.Bool // the server has the script, as far as we know
-	skip   atomic.Int64
+	asker
+	known atomic.Bool // the server has the script, as far as we know
+	skip  atomic.Int64
 
 	knowsRenew atomic.Bool // the same of the script that renews
+}
+
+func newMerger(client *redis.Client) *merger {
+	m := new(merger)
+	m.client = client
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	return m
 }
 
 // skips is how many pipelines go without merging after a server has refused a
@@ -36,13 +40,7 @@ func (m *merger) Fits(cmd redis.Cmder) bool {
 
 // Ready reports whether the server should get merged scripts at present.
 func (m *merger) Ready() bool {
-	m.ask.Do(func() {
-		// Dragonfly spreads keys over threads, and a script that has keys of
-		// several of them stops them all. A user who may not ask has to do with it.
-		info, _ := m.client.Info(context.Background(), "server").Result()
-		m.never = strings.Contains(info, "dragonfly_version")
-	})
-	return !m.never && (m.skip.Load() <= 0 || m.skip.Add(-1) < 0)
+	return m.merges() && (m.skip.Load() <= 0 || m.skip.Add(-1) < 0)
 }
 
 // call returns the first arguments of a script with n keys, and room for more.

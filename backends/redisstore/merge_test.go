@@ -40,6 +40,16 @@ func together(t *testing.T, server *testserver.Server, set func(i int) error) []
 	return errs
 }
 
+// awaitMerging waits until b has found out that its server may get merged scripts.
+func awaitMerging(t *testing.T, b *redisstore.Backend) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !redisstore.Merges(b); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the backend does not merge")
+		}
+	}
+}
+
 // scripts returns how many scripts the server has run.
 func scripts(t *testing.T, server *testserver.Server) int {
 	t.Helper()
@@ -62,6 +72,7 @@ func TestMergedSets(t *testing.T) {
 			t.Parallel()
 			server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 			b := open(t, dial(t, server.URL), redisstore.Options{})
+			awaitMerging(t, b)
 			for round := range 3 { // the first teaches the server the script
 				ids, sessions := make([]string, setters), make([]store.Store, setters)
 				want, key := make([]error, setters), func(i int) string { return fmt.Sprint("key", i) }
@@ -151,6 +162,7 @@ func TestMergedSetsWithALostReply(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
 	p := newProxy(t, server.Addr)
 	b := open(t, dial(t, "redis://"+p.addr), redisstore.Options{})
+	awaitMerging(t, b)
 	sessions, ids := make([]store.Store, setters), make([]string, setters)
 	for i := range setters {
 		ids[i], sessions[i] = create(t, b)
@@ -185,6 +197,7 @@ func TestMergedSetsRefused(t *testing.T) {
 	t.Run("no memory", func(t *testing.T) {
 		server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
 		b := open(t, dial(t, server.URL), redisstore.Options{})
+		awaitMerging(t, b)
 		_, s := create(t, b)
 		if _, err := server.Do("CONFIG", "SET", "maxmemory", "1"); err != nil {
 			t.Fatal(err)
@@ -200,6 +213,7 @@ func TestMergedSetsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := open(t, dial(t, server.URL), redisstore.Options{})
+		awaitMerging(t, b)
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 			info, err := server.Do("CLUSTER", "INFO")
 			if err == nil && strings.Contains(info.(string), "cluster_state:ok") {

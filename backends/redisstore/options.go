@@ -90,7 +90,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 	if !o.DisableBatching {
 		var o batch.Options
 		if c, ok := client.(*redis.Client); ok {
-			b.merger = &merger{client: c}
+			b.merger = newMerger(c)
 			o.Merger = b.merger
 		}
 		b.batcher = batch.New(client, o)

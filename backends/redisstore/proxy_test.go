@@ -26,6 +26,7 @@ const (
 	nothing trap = iota
 	reply        // the server executes the request, but its reply is lost
 	request      // the connection breaks before the server gets the request
+	swallow      // the server never gets it and the connection stays, for every such request until disarmed
 )
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -134,6 +135,8 @@ func (p *proxy) serve(client, upstream net.Conn) {
 			return
 		case reply:
 			lost.Lock()
+		case swallow:
+			continue
 		}
 		if _, err := upstream.Write(b[:n]); err != nil {
 			return
@@ -150,6 +153,8 @@ func (p *proxy) look(r []byte) trap {
 		return nothing
 	}
 	lose := p.lose
-	p.lose = nothing
+	if lose != swallow {
+		p.lose = nothing
+	}
 	return lose
 }

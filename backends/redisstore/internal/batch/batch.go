@@ -34,7 +34,7 @@ type Options struct {
 type Merger interface {
 	// Fits reports whether cmd can be merged.
 	Fits(cmd redis.Cmder) bool
-	// Ready reports whether to merge at present. It may talk to the server.
+	// Ready reports whether to merge at present, at once.
 	Ready() bool
 	// Merge returns a command that does what cmds do.
 	Merge(cmds []redis.Cmder) redis.Cmder
