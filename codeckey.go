@@ -159,13 +159,21 @@ func (k CodecKey[T]) update(ctx context.Context, s *Session, change func(old T, 
 			}
 		}
 		v, err := change(old, raw != nil)
-		if err != nil {
+		var data []byte // nil removes
+		switch {
+		case err == nil:
+			buf.reset()
+			if data, err = encode(s, buf, k.name, k.codec, v); err != nil {
+				return zero, err
+			}
+		case errors.Is(err, Keep):
+			return old, nil
+		case !errors.Is(err, Remove):
 			return zero, err
-		}
-		buf.reset()
-		data, err := encode(s, buf, k.name, k.codec, v)
-		if err != nil {
-			return zero, err
+		case raw == nil:
+			return zero, nil
+		default:
+			v = zero
 		}
 		current, err := Commit(ctx, s.raw, []Entry{{k.name, raw}}, []Entry{{k.name, data}})
 		if err == nil {

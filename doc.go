@@ -38,6 +38,10 @@ defers: it keeps the values for [Options].Grace, so that the client can come bac
 node. [Sessions.Create] and [Sessions.Resume] are the two halves of Open.
 [Sessions.Attach] gives any node a handle to a session that lives elsewhere.
 
+[Sessions.CreateFor] and [Session.Extend] are for clients without a connection, such as
+browsers: no process owns their sessions. [Sessions.Rotate] gives a session a new ID when
+its client logs in.
+
 A session ID is a credential. Use [NewID], never an ID that a client chose or that
 others can see; [Sessions.Create] says why.
 

@@ -78,6 +78,16 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
+// Keep and Remove are what the change of [Key.Update] may return as its error
+// instead of a new value. Update returns neither.
+var (
+	// Keep: nothing is to be written. Update returns the value as it is.
+	Keep = errors.New("keep the value")
+
+	// Remove: the value is to be removed. Update returns the zero value.
+	Remove = errors.New("remove the value")
+)
+
 // Error records the operation and the key that failed, and why.
 // It never carries the session ID, which is a credential, nor a value.
 type Error struct {

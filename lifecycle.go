@@ -74,6 +74,7 @@ var (
 	endDestroyed = &ending{err: ErrDestroyed, phase: over, tally: tallyDestroyed}
 	endElsewhere = &ending{err: ErrDestroyed, phase: over, tally: tallyLost}
 	endResumed   = &ending{err: ErrResumed, phase: over, tally: tallyLost}
+	endRotated   = &ending{err: ErrResumed, phase: over}
 	endExpired   = &ending{err: ErrExpired, phase: over, tally: tallyLost}
 	endReleased  = &ending{err: ErrReleased, phase: over}
 	endClosed    = &ending{err: ErrClosed, phase: over}

@@ -17,11 +17,15 @@ import (
 )
 
 // staged is a backend in memory on which every operation that begins or ends a
-// life, and Renew, first calls before with its name.
+// life, and Renew, first calls what let was given with its name.
 type staged struct {
 	*memstore.Backend
-	before func(ctx context.Context, op string) error
+	first atomic.Pointer[func(ctx context.Context, op string) error]
 }
+
+func (b *staged) let(first func(ctx context.Context, op string) error) { b.first.Store(&first) }
+
+func (b *staged) before(ctx context.Context, op string) error { return (*b.first.Load())(ctx, op) }
 
 type stagedStore struct {
 	store.Store
@@ -83,6 +87,19 @@ func (s stagedStore) Destroy(ctx context.Context) error {
 	return s.Store.Destroy(ctx)
 }
 
+func (s stagedStore) Keys(ctx context.Context) ([]string, error) { return store.Keys(ctx, s.Store) }
+
+func (s stagedStore) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
+	return store.GetMany(ctx, s.Store, keys)
+}
+
+func (s stagedStore) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	return store.Commit(ctx, s.Store, expect, write)
+}
+
+// healthy lets everything pass.
+func healthy(context.Context, string) error { return nil }
+
 // slow lets each Suspend and Destroy take 300 ms.
 func slow(ctx context.Context, op string) error {
 	if op != "suspend" && op != "destroy" && op != "resume" {
@@ -107,7 +124,8 @@ func hang(ctx context.Context, op string) error {
 
 // newStaged returns a staged backend that is closed when t ends.
 func newStaged(t testing.TB, before func(context.Context, string) error) *staged {
-	b := &staged{memstore.New(nil), before}
+	b := &staged{Backend: memstore.New(nil)}
+	b.let(before)
 	t.Cleanup(func() { b.Close() })
 	return b
 }
@@ -589,7 +607,7 @@ func TestContextEndsDuringRelease(t *testing.T) {
 		if !isDone(s) {
 			t.Error("Done() is open after a Release that failed")
 		}
-		backend.before = func(context.Context, string) error { return nil }
+		backend.let(healthy)
 		wantErr(t, "Close()", sessions.Close(t.Context()), nil)
 		if n := alive(t, backend, []string{s.ID()}); n != 1 {
 			t.Error("Close did not try again what Release could not do")

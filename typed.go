@@ -111,7 +111,8 @@ func (k Key[T]) Take(ctx context.Context, s *Session) (T, error) {
 // other writer on every node, and returns the new value. When there is no value,
 // old is the zero value and ok is false. change may be called several times,
 // because another writer came first, and must have no other effects. An error
-// of change ends the update without a write and is returned.
+// of change ends the update without a write and is returned; but [Keep] writes
+// nothing and returns the old value, and [Remove] removes the value.
 //
 // A writer that came first costs one more round trip and never the update:
 // Update tries again until ctx ends.
