@@ -170,6 +170,7 @@ type Sessions struct {
 	renewals     renewals
 	calls        calls
 	closing      closing
+	knownType    atomic.Pointer[reflect.Type] // of Stores that the backend can renew
 }
 
 // New returns the Sessions of backend, which the caller keeps and closes after
@@ -356,6 +357,14 @@ func (ss *Sessions) handle(id string, owned bool) *Session {
 
 // adopt makes this process the owner of s.
 func (ss *Sessions) adopt(ctx context.Context, s *Session, how begin) error {
+	if err := ss.known(s.raw); err != nil {
+		if how == beganCreate {
+			if left := s.raw.Destroy(ctx); left != nil {
+				err = fmt.Errorf("%w; what it began was left to its lease: %w", err, left)
+			}
+		}
+		return err
+	}
 	if !ss.registry.add(s, how) {
 		// Close came in between and did not see this session. What existed before
 		// this call must live on although the call fails.

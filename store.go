@@ -109,14 +109,15 @@ type Backend interface {
 	// never shortens a life. With a lease of zero it only finds out which
 	// sessions live. It returns nil when all of them do, and otherwise a slice
 	// as long as sessions with an error or nil for each: [ErrDestroyed] for a
-	// life that has ended, which Renew never brings back. Sessions that this
-	// Backend did not hand out are an error. Renew takes as few round trips as
-	// the backend can make of it.
+	// life that has ended, which Renew never brings back. For sessions that this
+	// Backend did not hand out it is [ErrForeignStore], whether ctx has ended or
+	// not. Renew takes as few round trips as the backend can make of it.
 	Renew(ctx context.Context, sessions []Store, lease time.Duration) []error
 
 	// Suspend makes the session live for exactly grace from now, shorter or
 	// longer than before. Its values stay, and so does its life until somebody
-	// resumes it. It fails with [ErrDestroyed] when that life has ended.
+	// resumes it. It fails with [ErrDestroyed] when that life has ended, and with
+	// [ErrForeignStore] for a session that this Backend did not hand out.
 	Suspend(ctx context.Context, session Store, grace time.Duration) error
 
 	// Close releases what the Backend itself holds. Sessions on a server stay

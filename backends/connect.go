@@ -1,7 +1,6 @@
 package backends
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +13,11 @@ import (
 // clients try for half a minute (Redis) or two (Hazelcast).
 const defaultConnectTimeout = 10 * time.Second
 
-// A dial connects. It may outlast its context, as the dialling of the clients does.
-type dial func(context.Context) (store.Backend, error)
-
 // An opener opens the backends of one scheme.
 type opener struct {
-	// open reads the rest of the URL, and connects to nothing yet.
-	open func(*address, *Options) (dial, error)
+	// open connects. It may outlast its context, as the dialling of the clients
+	// does.
+	open func(context.Context, *address) (store.Backend, error)
 
 	// silence says what is wrong when nobody has answered in time, and what to
 	// look at. It is empty for a scheme that connects to nothing.
@@ -28,17 +25,14 @@ type opener struct {
 }
 
 // connect opens a, and returns when its connect_timeout or ctx ends at the
-// latest. The dialling runs aside, so what it brings later is closed.
-func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.Backend, error) {
-	if o.silence != "" {
-		a.connect = cmp.Or(a.params.duration("connect_timeout"), defaultConnectTimeout)
-	}
-	dial, err := o.open(a, opts)
-	if err != nil {
-		return nil, err
-	}
+// latest. The opening runs aside, so what it brings later is closed.
+func (o opener) connect(ctx context.Context, a *address) (store.Backend, error) {
 	if o.silence == "" {
-		return dial(ctx)
+		return o.open(ctx, a)
+	}
+	a.connect = a.params.duration("connect_timeout")
+	if a.connect <= 0 { // not given, or malformed, which open reports
+		a.connect = defaultConnectTimeout
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.connect, passedError(a.connect))
 	defer cancel()
@@ -51,7 +45,7 @@ func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.B
 	}
 	opened := make(chan result, 1)
 	go func() {
-		b, err := dial(ctx)
+		b, err := o.open(ctx, a)
 		opened <- result{b, err}
 	}()
 	select {

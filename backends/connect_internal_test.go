@@ -40,14 +40,12 @@ func TestConnectIsBounded(t *testing.T) {
 						defer cancel()
 					}
 					release, closed := make(chan struct{}), make(chan struct{})
-					o.open = func(*address, *Options) (dial, error) {
-						return func(context.Context) (store.Backend, error) {
-							<-release
-							return &owning{Backend: nopBackend{}, closeClient: func() error { close(closed); return nil }}, nil
-						}, nil
+					o.open = func(context.Context, *address) (store.Backend, error) {
+						<-release
+						return &owning{Backend: nopBackend{}, closeClient: func() error { close(closed); return nil }}, nil
 					}
 					begin := time.Now()
-					b, err := o.connect(ctx, a, new(Options))
+					b, err := o.connect(ctx, a)
 					if b != nil || !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("connect() = %v, %v, want context.DeadlineExceeded", b, err)
 					}

@@ -1,6 +1,11 @@
 /*
-Package storetest is the contract of [store.Store] and [store.Backend] as a
-table of named rules that the author of a backend runs with one call.
+Package storetest helps to test programs that use package store, and backends.
+
+For programs: [NewSession] gives a test a session in memory, [Faulty] makes
+operations of a backend fail, and [Kill] stops a [store.Sessions] as a crash would.
+
+For the authors of backends it holds the contract of [store.Store] and
+[store.Backend] as a table of named rules, which one call runs.
 
 	func TestContract(t *testing.T) {
 		storetest.Run(t, storetest.Harness{

@@ -20,7 +20,7 @@ var (
 	errClient    = errors.New("hazelcaststore: the client is nil; start one with hazelcast.StartNewClient")
 	errLease     = errors.New("the lease must be positive; give the time that the session lives without a renewal")
 	errGrace     = errors.New("the grace period must be positive; to end a session now, destroy it")
-	errForeign   = errors.New("this session was not handed out by this backend; renew and suspend it through its own")
+	errForeign   = fmt.Errorf("%w; renew and suspend it through its own", store.ErrForeignStore)
 )
 
 // A clusterError is a failed call to the cluster, with a text that has no name of

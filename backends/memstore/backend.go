@@ -3,6 +3,7 @@ package memstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"math"
 	"strings"
@@ -46,7 +47,7 @@ var _ store.Backend = (*Backend)(nil)
 var (
 	errLease   = errors.New("the lease must be positive; give the time that the session lives without a renewal")
 	errGrace   = errors.New("the grace period must be positive; to end a session now, destroy it")
-	errForeign = errors.New("this session was not handed out by this backend; renew and suspend it through its own")
+	errForeign = fmt.Errorf("%w; renew and suspend it through its own", store.ErrForeignStore)
 )
 
 // New returns an empty Backend. A nil opts means defaults. The caller closes it,
@@ -139,9 +140,11 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 	now := b.now()
 	for i, s := range sessions {
 		l, err := b.own(s)
-		if every != nil {
+		switch {
+		case err != nil:
+		case every != nil:
 			err = every
-		} else if err == nil {
+		default:
 			err = l.renew(now, lease)
 		}
 		if err != nil {
@@ -153,6 +156,10 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 
 // Suspend implements [store.Backend]. The grace period must be positive.
 func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
+	l, err := b.own(session)
+	if err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -161,10 +168,6 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 	}
 	if grace <= 0 {
 		return errGrace
-	}
-	l, err := b.own(session)
-	if err != nil {
-		return err
 	}
 	return l.shard.suspend(l, grace)
 }

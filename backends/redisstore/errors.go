@@ -14,7 +14,7 @@ import (
 var (
 	errReply   = errors.New("the server's reply is none that this package understands; is there a proxy that changes replies?")
 	errNoReply = errors.New("the client returned without a reply; is there a hook that keeps commands back?")
-	errForeign = errors.New("redis: this session was not handed out by this backend")
+	errForeign = fmt.Errorf("redis: %w", store.ErrForeignStore)
 	errLease   = errors.New("redis: the lease must be positive")
 )
 
