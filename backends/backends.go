@@ -4,13 +4,15 @@
 //
 //	memory:
 //	redis://user:password@host:6379/0       also valkey:// and dragonfly://
-//	rediss://user:password@host:6379/0      TLS; also valkeys://
+//	rediss://user:password@host:6379/0      TLS; also valkeys:// and dragonflys://
+//	redis+unix://user:password@/run/redis.sock?db=0
 //	redis+sentinel://host:26379,host:26379/primary-name
 //	redis+cluster://host:7000,host:7001
 //	hazelcast://host:5701,host:5702/cluster-name
 //
 // Special characters in a user name or password are written with % escapes.
 // Unknown schemes and parameters, malformed values and missing hosts are errors.
+// An error repeats nothing of the URL that may be a piece of a password.
 //
 // # Parameters
 //
@@ -25,16 +27,29 @@
 //	pool_size        connections per server
 //	dial_timeout, read_timeout, write_timeout
 //	                 durations such as 500ms
+//	conn_max_lifetime
+//	                 how old a connection may become (default 5m)
+//	protocol         3 (default) or 2: the version of the Redis protocol
 //	batching         on (default) or off: merge concurrent operations
 //	wait             replicas that must confirm a write (WAIT), 0 by default
 //	wait_timeout     how long to wait for them
-//	tls              on or off (rediss:// and valkeys:// mean on)
+//	tls              on or off (rediss:// and its like mean on)
 //	tls_ca, tls_cert, tls_key
-//	                 PEM files: the authority to trust, a client certificate
+//	                 PEM files, or their content itself with % escapes: the
+//	                 authority to trust, a client certificate and its key
 //	tls_server_name  the name to verify
+//	tls_insecure_skip_verify
+//	                 on: trust every certificate; for trials only
+//
+// A single server, that is redis:// and its like and redis+unix://, also takes:
+//
+//	cache            on or off (default): answer reads from a cache in this process
+//	cache_staleness  how long the cache serves what it holds, should the
+//	                 server's notices be lost (default 5s); see package redisstore
 //
 // Sentinel URLs also take sentinel_user and sentinel_password; user and password
-// of the URL itself are those of the Redis servers.
+// of the URL itself are those of the Redis servers. Passwords that change in time
+// are given by [Options.Credentials].
 //
 // Hazelcast URLs take:
 //
@@ -46,9 +61,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/sessionkv/store"
@@ -57,35 +70,29 @@ import (
 
 const (
 	noServer    = "the server does not answer; check the host, the port and whether it wants TLS"
+	noSocket    = "the server does not answer; check the path of its socket"
 	noSentinel  = "no primary was found; check the addresses of the sentinels and the primary's name"
 	noNode      = "the cluster does not answer; check the addresses of its nodes"
 	noHazelcast = "the cluster cannot be reached; check the addresses and the cluster name"
 )
 
 // openers maps each scheme to what opens it.
-var openers = map[string]opener{
-	"memory":         {openMemory, ""},
-	"redis":          {openRedis, noServer},
-	"rediss":         {openRedis, noServer},
-	"valkey":         {openRedis, noServer},
-	"valkeys":        {openRedis, noServer},
-	"dragonfly":      {openRedis, noServer},
-	"redis+sentinel": {openSentinel, noSentinel},
-	"redis+cluster":  {openCluster, noNode},
-	"hazelcast":      {openHazelcast, noHazelcast},
-}
+var openers map[string]opener
 
-// Options configures [OpenWith]. The zero value is ready to use.
-type Options struct {
-	// Logger gets the lines that the go-redis client logs, such as failed
-	// dials and what Sentinel says, at level Warn. No line has an ID of a
-	// session or a server's reply in it. Nil drops them.
-	//
-	// That client has one log for the whole process. The first Open of a Redis
-	// scheme takes it over, for clients of others as well; call redis.SetLogger
-	// after that to have it back. Where several open backends name loggers, each of
-	// these gets every line.
-	Logger *slog.Logger
+func init() { // parse looks into openers, too
+	openers = map[string]opener{
+		"memory":         {openMemory, ""},
+		"redis":          {openRedis, noServer},
+		"rediss":         {openRedis, noServer},
+		"redis+unix":     {openUnix, noSocket},
+		"valkey":         {openRedis, noServer},
+		"valkeys":        {openRedis, noServer},
+		"dragonfly":      {openRedis, noServer},
+		"dragonflys":     {openRedis, noServer},
+		"redis+sentinel": {openSentinel, noSentinel},
+		"redis+cluster":  {openCluster, noNode},
+		"hazelcast":      {openHazelcast, noHazelcast},
+	}
 }
 
 // Open connects to the server that url names and returns its backend, together
@@ -102,31 +109,21 @@ func Open(ctx context.Context, url string) (store.Backend, error) { return OpenW
 
 // OpenWith is [Open] with options. A nil opts means defaults.
 func OpenWith(ctx context.Context, url string, opts *Options) (store.Backend, error) {
-	var o Options
-	if opts != nil {
-		o = *opts
-	}
 	a, err := parse(url)
 	if err != nil {
 		return nil, fmt.Errorf("backends: cannot use the store URL: %w", err)
 	}
-	opener, ok := openers[a.scheme]
-	if !ok {
-		return nil, fmt.Errorf("backends: unknown scheme %q in the store URL; known are %s", a.scheme, strings.Join(schemes(), ", "))
+	o := opts.withDefaults()
+	if o.Credentials != nil && (a.user != "" || a.password != "") {
+		return nil, errors.New("backends: cannot use the store URL: it has a user or password, and Options.Credentials gives others; leave one of them out")
 	}
-	remove := func() {}
-	if o.Logger != nil {
-		remove = redisLog.add(o.Logger)
-	}
-	b, err := opener.connect(ctx, a)
+	remove := redisLog.add(o.Logger)
+	b, err := openers[a.scheme].connect(ctx, a, o)
 	if err != nil {
 		remove()
 		return nil, fmt.Errorf("backends: %s: %w", a.scheme, err)
 	}
-	if o.Logger != nil {
-		b = &owning{Backend: b, closeClient: func() error { remove(); return nil }}
-	}
-	return b, nil
+	return &owning{Backend: b, closeClient: func() error { remove(); return nil }}, nil
 }
 
 func schemes() []string {
@@ -138,15 +135,19 @@ func schemes() []string {
 	return names
 }
 
-func openMemory(_ context.Context, a *address) (store.Backend, error) {
-	if len(a.hosts) > 0 || a.path != "" || a.user != "" {
-		return nil, errors.New("it takes neither host nor path; the URL is just \"memory:\"")
+var errMemory = errors.New("the URL of the memory backend is just memory: with nothing behind it")
+
+func openMemory(a *address, o *Options) (dial, error) {
+	if len(a.hosts) > 0 || a.path != "" || a.user != "" || a.password != "" || len(a.params.names) > 0 {
+		return nil, errMemory
 	}
-	if err := a.params.done(); err != nil {
-		return nil, err
+	if o.Credentials != nil {
+		return nil, errNoCredentials
 	}
-	return memstore.New(nil), nil
+	return func(context.Context) (store.Backend, error) { return memstore.New(nil), nil }, nil
 }
+
+var errNoCredentials = errors.New("Options.Credentials is for the Redis schemes only")
 
 // owning is a backend that closes its client after itself. It embeds the
 // concrete backend's interface; Stores come from the backend itself, so that no

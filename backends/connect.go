@@ -1,6 +1,7 @@
 package backends
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,11 +14,13 @@ import (
 // clients try for half a minute (Redis) or two (Hazelcast).
 const defaultConnectTimeout = 10 * time.Second
 
+// A dial connects. It may outlast its context, as the dialling of the clients does.
+type dial func(context.Context) (store.Backend, error)
+
 // An opener opens the backends of one scheme.
 type opener struct {
-	// open connects. It may outlast its context, as the dialling of the clients
-	// does.
-	open func(context.Context, *address) (store.Backend, error)
+	// open reads the rest of the URL, and connects to nothing yet.
+	open func(*address, *Options) (dial, error)
 
 	// silence says what is wrong when nobody has answered in time, and what to
 	// look at. It is empty for a scheme that connects to nothing.
@@ -25,14 +28,17 @@ type opener struct {
 }
 
 // connect opens a, and returns when its connect_timeout or ctx ends at the
-// latest. The opening runs aside, so what it brings later is closed.
-func (o opener) connect(ctx context.Context, a *address) (store.Backend, error) {
-	if o.silence == "" {
-		return o.open(ctx, a)
+// latest. The dialling runs aside, so what it brings later is closed.
+func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.Backend, error) {
+	if o.silence != "" {
+		a.connect = cmp.Or(a.params.duration("connect_timeout"), defaultConnectTimeout)
 	}
-	a.connect = a.params.duration("connect_timeout")
-	if a.connect <= 0 { // not given, or malformed, which open reports
-		a.connect = defaultConnectTimeout
+	dial, err := o.open(a, opts)
+	if err != nil {
+		return nil, err
+	}
+	if o.silence == "" {
+		return dial(ctx)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.connect, passedError(a.connect))
 	defer cancel()
@@ -45,7 +51,7 @@ func (o opener) connect(ctx context.Context, a *address) (store.Backend, error) 
 	}
 	opened := make(chan result, 1)
 	go func() {
-		b, err := o.open(ctx, a)
+		b, err := dial(ctx)
 		opened <- result{b, err}
 	}()
 	select {

@@ -40,12 +40,14 @@ func TestConnectIsBounded(t *testing.T) {
 						defer cancel()
 					}
 					release, closed := make(chan struct{}), make(chan struct{})
-					o.open = func(context.Context, *address) (store.Backend, error) {
-						<-release
-						return &owning{Backend: nopBackend{}, closeClient: func() error { close(closed); return nil }}, nil
+					o.open = func(*address, *Options) (dial, error) {
+						return func(context.Context) (store.Backend, error) {
+							<-release
+							return &owning{Backend: nopBackend{}, closeClient: func() error { close(closed); return nil }}, nil
+						}, nil
 					}
 					begin := time.Now()
-					b, err := o.connect(ctx, a)
+					b, err := o.connect(ctx, a, new(Options))
 					if b != nil || !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("connect() = %v, %v, want context.DeadlineExceeded", b, err)
 					}

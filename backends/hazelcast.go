@@ -23,7 +23,10 @@ const (
 )
 
 // openHazelcast opens a Hazelcast cluster from any of its members.
-func openHazelcast(ctx context.Context, a *address) (store.Backend, error) {
+func openHazelcast(a *address, o *Options) (dial, error) {
+	if o.Credentials != nil {
+		return nil, errNoCredentials
+	}
 	hosts, err := a.withPort(hazelcastPort)
 	if err != nil {
 		return nil, err
@@ -50,17 +53,19 @@ func openHazelcast(ctx context.Context, a *address) (store.Backend, error) {
 	// The client would log addresses and keys of its own accord.
 	config.Logger.Level = logger.OffLevel
 
-	client, err := hazelcast.StartNewClientWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", noHazelcast, err)
-	}
-	shutdown := func() error { return shutdownHazelcast(client) }
-	b, err := hazelcaststore.New(ctx, client, &hazelcaststore.Options{Namespace: namespace, Timeout: timeout})
-	if err != nil {
-		shutdown()
-		return nil, err
-	}
-	return &owning{Backend: b, closeClient: shutdown}, nil
+	return func(ctx context.Context) (store.Backend, error) {
+		client, err := hazelcast.StartNewClientWithConfig(ctx, config)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", noHazelcast, err)
+		}
+		shutdown := func() error { return shutdownHazelcast(client) }
+		b, err := hazelcaststore.New(ctx, client, &hazelcaststore.Options{Namespace: namespace, Timeout: timeout})
+		if err != nil {
+			shutdown()
+			return nil, err
+		}
+		return &owning{Backend: b, closeClient: shutdown}, nil
+	}, nil
 }
 
 // shutdownHazelcast shuts a client down. One that is about to reconnect can hang

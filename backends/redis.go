@@ -1,18 +1,18 @@
 package backends
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/keyspace"
 )
 
 const (
@@ -20,79 +20,147 @@ const (
 	sentinelPort = "26379"
 )
 
+// A redisURL is what a URL of the Redis schemes says.
+type redisURL struct {
+	client *redis.UniversalOptions
+	store  *redisstore.Options
+}
+
 // openRedis opens one server: Redis, Valkey or DragonflyDB.
-func openRedis(ctx context.Context, a *address) (store.Backend, error) {
+func openRedis(a *address, o *Options) (dial, error) {
 	db := a.params.number("db", 0, 0, 1<<16)
 	if a.path != "" {
 		n, err := strconv.Atoi(a.path)
 		if err != nil || n < 0 {
 			return nil, errors.New("the path must be a database number, as in /0")
 		}
-		if a.params.values.Has("db") {
+		if a.params.has("db") {
 			return nil, errors.New("the database is given twice, as path and as parameter db")
 		}
 		db = n
 	}
-	o, backendOptions, err := redisOptions(a, redisPort)
+	cache := cacheOf(a, db)
+	u, err := readRedis(a, redisPort, o)
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Addrs) > 1 {
+	if len(u.client.Addrs) > 1 {
 		return nil, errors.New("it takes one host; for several use redis+sentinel:// or redis+cluster://")
 	}
-	o.DB = db
-	return connectRedis(ctx, redis.NewClient(o.Simple()), backendOptions)
+	simple := u.client.Simple()
+	simple.DB, simple.ClientSideCache = db, cache
+	return u.dial(func() redis.UniversalClient { return redis.NewClient(simple) }), nil
+}
+
+// openUnix opens the server behind a socket of this machine.
+func openUnix(a *address, o *Options) (dial, error) {
+	if len(a.hosts) > 0 {
+		return nil, errors.New("it takes no host but the path of a socket, as in redis+unix:///run/redis.sock")
+	}
+	if a.path == "" {
+		return nil, errors.New("the path of the socket is missing, as in redis+unix:///run/redis.sock")
+	}
+	db := a.params.number("db", 0, 0, 1<<16)
+	cache := cacheOf(a, db)
+	a.hosts = []string{"localhost"}
+	u, err := readRedis(a, redisPort, o)
+	if err != nil {
+		return nil, err
+	}
+	if u.client.TLSConfig != nil {
+		return nil, errors.New("a socket of this machine has no TLS; leave the tls parameters out")
+	}
+	simple := u.client.Simple()
+	simple.Network, simple.Addr = "unix", "/"+a.path
+	simple.DB, simple.ClientSideCache = db, cache
+	return u.dial(func() redis.UniversalClient { return redis.NewClient(simple) }), nil
 }
 
 // openSentinel opens the primary that sentinels agree on, and follows failovers.
-func openSentinel(ctx context.Context, a *address) (store.Backend, error) {
+func openSentinel(a *address, o *Options) (dial, error) {
 	if a.path == "" {
 		return nil, errors.New("the path must be the name of the primary, as in redis+sentinel://host:26379/mymaster")
 	}
 	db := a.params.number("db", 0, 0, 1<<16)
 	user, password := a.params.text("sentinel_user", ""), a.params.text("sentinel_password", "")
-	o, backendOptions, err := redisOptions(a, sentinelPort)
+	u, err := readRedis(a, sentinelPort, o)
 	if err != nil {
 		return nil, err
 	}
-	o.DB, o.MasterName, o.SentinelUsername, o.SentinelPassword = db, a.path, user, password
-	return connectRedis(ctx, redis.NewFailoverClient(o.Failover()), backendOptions)
+	if user != "" && password == "" {
+		return nil, errors.New("sentinel_user needs a sentinel_password")
+	}
+	c := u.client
+	c.DB, c.MasterName, c.SentinelUsername, c.SentinelPassword = db, a.path, user, password
+	return u.dial(func() redis.UniversalClient { return redis.NewFailoverClient(c.Failover()) }), nil
 }
 
 // openCluster opens a Redis Cluster from any of its nodes.
-func openCluster(ctx context.Context, a *address) (store.Backend, error) {
+func openCluster(a *address, o *Options) (dial, error) {
 	if a.path != "" && a.path != "0" {
 		return nil, errors.New("it takes no path: a cluster has database 0 only")
 	}
-	o, backendOptions, err := redisOptions(a, redisPort)
+	u, err := readRedis(a, redisPort, o)
 	if err != nil {
 		return nil, err
 	}
-	return connectRedis(ctx, redis.NewClusterClient(o.Cluster()), backendOptions)
+	return u.dial(func() redis.UniversalClient { return redis.NewClusterClient(u.client.Cluster()) }), nil
 }
 
-// redisOptions reads what all Redis schemes share. The parameters of a single
+// cacheOf reads the parameters of the client-side cache, which only a single
+// server has. It is nil without one.
+func cacheOf(a *address, db int) redis.Cache {
+	p := &a.params
+	on, staleness := p.flag("cache", false), p.duration("cache_staleness")
+	switch {
+	case on && db != 0:
+		p.fail("cache=on works with database 0 only")
+	case on && p.number("protocol", 3, 2, 3) == 2:
+		p.fail("cache=on needs protocol 3, by which the server tells what has changed")
+	case !on && staleness > 0:
+		p.fail("cache_staleness needs cache=on")
+	}
+	if !on || p.err != nil {
+		return nil
+	}
+	return redisstore.NewCache(redis.CacheConfig{MaxStaleness: staleness})
+}
+
+// defaultLifetime is how old a connection may become. A connection to a server
+// that was replaced behind its name or its load balancer ends with it at the latest.
+const defaultLifetime = 5 * time.Minute
+
+// readRedis reads what all Redis schemes share. The parameters of a single
 // scheme must have been read before: it refuses the ones nobody asked for.
-func redisOptions(a *address, port string) (*redis.UniversalOptions, *redisstore.Options, error) {
+func readRedis(a *address, port string, o *Options) (*redisURL, error) {
 	hosts, err := a.withPort(port)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	if a.user != "" && a.password == "" {
+		return nil, errors.New("it has a user name without a password; write user:password@ or, for the default user, :password@")
 	}
 	redisLog.route()
 	p := &a.params
-	o := &redis.UniversalOptions{
-		Addrs:        hosts,
-		Username:     a.user,
-		Password:     a.password,
-		PoolSize:     p.number("pool_size", 0, 1, 1<<16),
-		DialTimeout:  p.duration("dial_timeout"),
-		ReadTimeout:  p.duration("read_timeout"),
-		WriteTimeout: p.duration("write_timeout"),
+	c := &redis.UniversalOptions{
+		Addrs:           hosts,
+		Username:        a.user,
+		Password:        a.password,
+		Protocol:        p.number("protocol", 3, 2, 3),
+		PoolSize:        p.number("pool_size", 0, 1, 1<<16),
+		DialTimeout:     p.duration("dial_timeout"),
+		ReadTimeout:     p.duration("read_timeout"),
+		WriteTimeout:    p.duration("write_timeout"),
+		ConnMaxLifetime: cmp.Or(p.duration("conn_max_lifetime"), defaultLifetime),
 		// A caller's deadline must hold for its connection, too.
 		ContextTimeoutEnabled: true,
 	}
+	c.ConnMaxLifetimeJitter = c.ConnMaxLifetime / 10
 	if a.password != "" && a.user == "default" {
-		o.Username = "" // AUTH with a password alone also works before ACLs
+		c.Username = "" // AUTH with a password alone also works before ACLs
+	}
+	if o.Credentials != nil {
+		c.CredentialsProviderContext = o.Credentials
 	}
 	backendOptions := &redisstore.Options{
 		Namespace:       p.text("namespace", ""),
@@ -100,69 +168,32 @@ func redisOptions(a *address, port string) (*redis.UniversalOptions, *redisstore
 		WaitReplicas:    p.number("wait", 0, 0, 1000),
 		WaitTimeout:     p.duration("wait_timeout"),
 	}
-	secure := a.scheme == "rediss" || a.scheme == "valkeys"
-	secure = p.flag("tls", secure)
-	files := tlsFiles{
-		ca:         p.text("tls_ca", ""),
-		cert:       p.text("tls_cert", ""),
-		key:        p.text("tls_key", ""),
-		serverName: p.text("tls_server_name", ""),
-	}
-	if err := p.done(); err != nil {
-		return nil, nil, err
-	}
-	switch {
-	case secure:
-		if o.TLSConfig, err = files.config(); err != nil {
-			return nil, nil, err
-		}
-	case files != tlsFiles{}:
-		return nil, nil, errors.New("TLS parameters need tls=on or the scheme rediss://")
-	}
-	return o, backendOptions, nil
-}
-
-// connectRedis makes sure that the server answers before it is handed out.
-func connectRedis(ctx context.Context, client redis.UniversalClient, o *redisstore.Options) (store.Backend, error) {
-	b, err := redisstore.New(client, o)
-	if err != nil {
-		client.Close()
+	if c.TLSConfig, err = readTLS(a); err != nil {
 		return nil, err
 	}
-	// The least rights that the sessions need do not include PING: a server that
-	// refuses it has answered, and has let us in.
-	if err := client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
-		b.Close()
-		client.Close()
-		return nil, fmt.Errorf("the server does not answer: %w", err)
+	if _, err := keyspace.Parse(backendOptions.Namespace); err != nil {
+		return nil, fmt.Errorf("parameter namespace: %w", err)
 	}
-	return &owning{Backend: b, closeClient: client.Close}, nil
+	return &redisURL{client: c, store: backendOptions}, nil
 }
 
-// tlsFiles names what a TLS connection uses.
-type tlsFiles struct{ ca, cert, key, serverName string }
-
-func (f tlsFiles) config() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: f.serverName}
-	if f.ca != "" {
-		pem, err := os.ReadFile(f.ca)
+// dial makes sure that the server answers before its client is handed out.
+func (u *redisURL) dial(newClient func() redis.UniversalClient) dial {
+	return func(ctx context.Context) (store.Backend, error) {
+		redisLog.route()
+		client := newClient()
+		b, err := redisstore.New(client, u.store)
 		if err != nil {
-			return nil, fmt.Errorf("parameter tls_ca: %w", err)
+			client.Close()
+			return nil, err
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("parameter tls_ca: the file holds no PEM certificate")
+		// The least rights that the sessions need do not include PING: a server that
+		// refuses it has answered, and has let us in.
+		if err := client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+			b.Close()
+			client.Close()
+			return nil, fmt.Errorf("the server does not answer: %w", err)
 		}
+		return &owning{Backend: b, closeClient: client.Close}, nil
 	}
-	if (f.cert == "") != (f.key == "") {
-		return nil, errors.New("parameters tls_cert and tls_key belong together; give both")
-	}
-	if f.cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-		if err != nil {
-			return nil, fmt.Errorf("parameters tls_cert and tls_key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends"
@@ -30,6 +34,17 @@ func TestOpenServers(t *testing.T) {
 		"redis with parameters": func(t *testing.T) string {
 			return testserver.SharedRedis(t).URL + "/3?namespace=chat&pool_size=4&batching=off&read_timeout=3s&dial_timeout=2s"
 		},
+		"redis with a cache": func(t *testing.T) string {
+			return testserver.SharedRedis(t).URL + "?cache=on&cache_staleness=1s"
+		},
+		"redis with protocol 2": func(t *testing.T) string {
+			return testserver.SharedRedis(t).URL + "?protocol=2&conn_max_lifetime=1m"
+		},
+		"redis+unix": func(t *testing.T) string {
+			socket := filepath.Join(shortDir(t), "redis.sock")
+			testserver.Redis(t, testserver.WithArgs("--unixsocket", socket))
+			return "redis+unix://" + socket + "?db=2"
+		},
 		"valkey": func(t *testing.T) string {
 			return "valkey" + strings.TrimPrefix(testserver.SharedRedis(t, testserver.FlavourValkey).URL, "redis")
 		},
@@ -39,6 +54,16 @@ func TestOpenServers(t *testing.T) {
 		"rediss": func(t *testing.T) string {
 			s := testserver.RedisTLS(t, []string{"user app on >p%:@w ~* +@all"})
 			return s.URLFor("app", "p%:@w") + "?" + url.Values{"tls_ca": {s.CAFile}, "tls_cert": {s.CertFile}, "tls_key": {s.KeyFile}}.Encode()
+		},
+		"rediss with PEM in the URL": func(t *testing.T) string {
+			s := testserver.RedisTLS(t, []string{"user app on >pw ~* +@all"})
+			q := url.Values{"tls_ca": {content(t, s.CAFile)}, "tls_cert": {content(t, s.CertFile)}, "tls_key": {content(t, s.KeyFile)}}
+			return s.URLFor("app", "pw") + "?" + q.Encode()
+		},
+		"rediss without verification": func(t *testing.T) string {
+			s := testserver.RedisTLS(t, []string{"user app on >pw ~* +@all"})
+			q := url.Values{"tls_cert": {s.CertFile}, "tls_key": {s.KeyFile}, "tls_insecure_skip_verify": {"on"}}
+			return s.URLFor("app", "pw") + "?" + q.Encode()
 		},
 		"redis+sentinel": func(t *testing.T) string {
 			s := testserver.RedisSentinel(t)
@@ -103,6 +128,72 @@ func TestOpenServers(t *testing.T) {
 				t.Errorf("Set() after Destroy on another node = %v, want ErrDestroyed", err)
 			}
 		})
+	}
+}
+
+// shortDir returns a folder whose path is short enough for a socket in it.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func content(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// Each new connection asks for the password, so that one that changes in time
+// goes on working.
+func TestOpenWithCredentials(t *testing.T) {
+	s := testserver.Redis(t, testserver.WithACL("user app on >first ~* +@all", "user default off"))
+	admin := redis.NewClient(&redis.Options{Addr: s.Addr, Username: "app", Password: "first"})
+	defer admin.Close()
+	var password atomic.Value
+	password.Store("first")
+	at := "redis://" + s.Addr + "?pool_size=2"
+	b, err := backends.OpenWith(t.Context(), at, &backends.Options{Credentials: func(context.Context) (string, string, error) {
+		return "app", password.Load().(string), nil
+	}})
+	if err != nil {
+		t.Fatalf("OpenWith() with credentials = %v, want nil", err)
+	}
+	defer b.Close()
+	sessions, err := store.New(b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sessions.Close(t.Context())
+	sess, err := sessions.Create(t.Context(), store.NewID())
+	if err != nil {
+		t.Fatalf("Create() = %v, want nil", err)
+	}
+	if err := admin.Do(t.Context(), "ACL", "SETUSER", "app", "resetpass", ">second").Err(); err != nil {
+		t.Fatal(err)
+	}
+	password.Store("second")
+	// The connections that were let in with the old password break.
+	if err := admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := userID.Set(t.Context(), sess, "u-42"); err != nil {
+		t.Errorf("Set() after the password has changed = %v, want nil", err)
+	}
+
+	given := &backends.Options{Credentials: func(context.Context) (string, string, error) { return "app", "second", nil }}
+	for _, at := range []string{"redis://app:pw@" + s.Addr, "memory:", "hazelcast://" + s.Addr} {
+		if b, err := backends.OpenWith(t.Context(), at, given); err == nil {
+			b.Close()
+			t.Errorf("OpenWith(%q) with credentials = nil, want an error", at)
+		}
 	}
 }
 
