@@ -46,7 +46,9 @@ var (
 	ErrConflict = errors.New("the values changed in the meantime")
 
 	// ErrUnknownOutcome: a write may or may not have taken effect, because its
-	// reply was lost. Read the value to find out.
+	// reply was lost. It may also take effect later, even after other writes, so
+	// reading the value does not settle it. Write again, or resume the session: the
+	// late write belongs to the life before, and is refused.
 	ErrUnknownOutcome = errors.New("outcome unknown: the write may or may not have taken effect")
 
 	// ErrNilValue: a nil pointer or nil interface was to be stored.

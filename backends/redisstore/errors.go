@@ -52,8 +52,11 @@ func (e *clientError) Unwrap() error { return e.cause }
 
 // explain puts the errors of run into words.
 func (b *Backend) explain(err error) error {
-	var unknown *unknownError
-	if errors.As(err, &unknown) || errors.Is(err, store.ErrClosed) || err == context.Canceled || err == context.DeadlineExceeded {
+	var (
+		unknown     *unknownError
+		unconfirmed *unconfirmedError
+	)
+	if errors.As(err, &unknown) || errors.As(err, &unconfirmed) || errors.Is(err, store.ErrClosed) || err == context.Canceled || err == context.DeadlineExceeded {
 		return err
 	}
 	return &clientError{text: "redis: " + describe(err), cause: err}
