@@ -14,7 +14,7 @@ func CheckType(c Codec, t reflect.Type) error {
 		if planOf(t).generated != nowhere {
 			return nil
 		}
-		if r := planOf(t).program(c.jsonTags).refusal; r != nil {
+		if r := planOf(t).program(c.jsonTags()).refusal; r != nil {
 			return encodeError(c, t, r.error(t))
 		}
 	case rawCodec:

@@ -30,7 +30,7 @@ var (
 	// Msgpack encodes as github.com/vmihailenco/msgpack/v5 does with its
 	// defaults, byte for byte as its Marshal(&value). See the package comment
 	// for what it refuses beyond that library.
-	Msgpack Codec = msgpackCodec{}
+	Msgpack Codec = msgpackCodec(0)
 
 	// JSON encodes as encoding/json does, byte for byte as json.Marshal(&value).
 	JSON Codec = jsonCodec{}

@@ -15,6 +15,15 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 	}
 	// Everything up to the slow path must keep v from escaping: one path on
 	// which it escapes would move every caller's value to the heap.
+	t := reflect.TypeFor[T]()
+	if m, ok := c.(msgpackCodec); ok && isComposite(t) {
+		if p := planOf(t); p.generated == nowhere {
+			if prog := p.program(m.jsonTags()); prog.direct {
+				return m.append(dst, prog, hide(unsafe.Pointer(v)))
+			}
+		}
+		return appendEscaping(c, dst, *v)
+	}
 	switch c.(type) {
 	case msgpackCodec:
 		if s, ok := any(v).(*string); ok && len(*s) <= maxFixStr {
@@ -28,15 +37,9 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 			return out, nil
 		}
 	}
-	t := reflect.TypeFor[T]()
 	if isBasic(t) {
 		if out, ok := appendDefined(c, dst, t, unsafe.Pointer(v)); ok {
 			return out, nil
-		}
-	}
-	if m, ok := c.(msgpackCodec); ok {
-		if p := planOf(t); p.generated == nowhere && p.program(m.jsonTags).direct {
-			return m.append(dst, p, hide(unsafe.Pointer(v)))
 		}
 	}
 	return appendEscaping(c, dst, *v)
@@ -47,6 +50,19 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 // memory with data, which must never change. On failure the value is T's zero value.
 func Decode[T any](c Codec, data []byte) (T, error) {
 	var v T
+	t := reflect.TypeFor[T]()
+	if m, ok := c.(msgpackCodec); ok && isComposite(t) {
+		if p := planOf(t); p.generated == nowhere {
+			if prog := p.program(m.jsonTags()); prog.direct {
+				if err := m.decode(data, prog, hide(unsafe.Pointer(&v))); err != nil {
+					var zero T
+					return zero, err
+				}
+				return v, nil
+			}
+		}
+		return decodeEscaping[T](c, data)
+	}
 	switch c.(type) {
 	case msgpackCodec:
 		if p, ok := any(&v).(*string); ok {
@@ -63,18 +79,8 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 			return v, nil
 		}
 	}
-	t := reflect.TypeFor[T]()
 	if isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
 		return v, nil
-	}
-	if m, ok := c.(msgpackCodec); ok {
-		if p := planOf(t); p.generated == nowhere && p.program(m.jsonTags).direct {
-			if err := m.decode(data, p, hide(unsafe.Pointer(&v))); err != nil {
-				var zero T
-				return zero, err
-			}
-			return v, nil
-		}
 	}
 	return decodeEscaping[T](c, data)
 }

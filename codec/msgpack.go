@@ -8,10 +8,16 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-type msgpackCodec struct {
-	jsonTags bool // json tags count where there are no msgpack tags
-	strict   bool // fields that a struct does not have are errors
-}
+// msgpackCodec holds options. (A codec of one byte becomes an interface without an allocation.)
+type msgpackCodec uint8
+
+const (
+	jsonTags msgpackCodec = 1 << iota // json tags count where there are no msgpack tags
+	strict                            // fields that a struct does not have are errors
+)
+
+func (c msgpackCodec) jsonTags() bool { return c&jsonTags != 0 }
+func (c msgpackCodec) strict() bool   { return c&strict != 0 }
 
 func (msgpackCodec) Name() string { return "msgpack" }
 
@@ -33,7 +39,7 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 		}
 		return appendGenerated(dst, p.Elem().Interface().(generatedCodec))
 	}
-	return c.append(dst, pl, p.UnsafePointer())
+	return c.append(dst, pl.program(c.jsonTags()), p.UnsafePointer())
 }
 
 func (c msgpackCodec) Decode(data []byte, v any) error {
@@ -56,55 +62,71 @@ func (c msgpackCodec) Decode(data []byte, v any) error {
 			return c.decodeGenerated(data, pl, p, p.Elem().Interface().(generatedCodec))
 		}
 	}
-	return c.decode(data, pl, p.UnsafePointer())
+	return c.decode(data, pl.program(c.jsonTags()), p.UnsafePointer())
 }
 
-// append appends the value at p by the plan's program. p is kept only if that is not direct.
-func (c msgpackCodec) append(dst []byte, pl *plan, p unsafe.Pointer) ([]byte, error) {
-	prog := pl.program(c.jsonTags)
+// append appends the value at p by the program. p is kept only if that is not direct.
+func (c msgpackCodec) append(dst []byte, prog *program, p unsafe.Pointer) ([]byte, error) {
 	if prog.refusal != nil {
-		return dst, encodeError(c, pl.typ, prog.refusal.error(pl.typ))
+		return dst, encodeError(c, prog.root.typ, prog.refusal.error(prog.root.typ))
 	}
-	a := appender{jsonTags: c.jsonTags}
-	out, err := a.append(dst, prog.root, p)
-	switch {
-	case err == errWholeByLibrary || err == nil && prog.library:
+	a := appender{jsonTags: c.jsonTags()}
+	var out []byte
+	var err error
+	if prog.root.op == opStruct {
+		out, err = a.appendStruct(dst, prog.root, p)
+	} else {
+		out, err = a.append(dst, prog.root, p)
+	}
+	if err == nil && !prog.library {
+		return out, nil
+	}
+	return c.appendedBadly(dst, prog, p, err)
+}
+
+// appendedBadly deals with what the program alone cannot encode.
+func (c msgpackCodec) appendedBadly(dst []byte, prog *program, p unsafe.Pointer, err error) ([]byte, error) {
+	if err == nil || err == errWholeByLibrary {
 		// The program has made sure that the value ends and has no unsuitable types.
-		return c.appendByLibrary(dst, pl, p)
-	case err != nil:
-		return dst, encodeError(c, pl.typ, within(err, typeName(pl.typ)))
+		var out []byte
+		if out, err = appendByLibrary(dst, prog.root, hide(p), c.jsonTags()); err == nil {
+			return out, nil
+		}
 	}
-	return out, nil
+	return dst, encodeError(c, prog.root.typ, within(err, typeName(prog.root.typ)))
 }
 
-// decode decodes data into the value at p by the plan's program. p is kept only if that is not direct.
-func (c msgpackCodec) decode(data []byte, pl *plan, p unsafe.Pointer) (err error) {
-	prog := pl.program(c.jsonTags)
+// decode decodes data into the value at p by the program. p is kept only if that is not direct.
+func (c msgpackCodec) decode(data []byte, prog *program, p unsafe.Pointer) (err error) {
+	t := prog.root.typ
 	if prog.refusal != nil {
-		return decodeError(c, pl.typ, describeMsgpack(data), prog.refusal.error(pl.typ))
+		return decodeError(c, t, describeMsgpack(data), prog.refusal.error(t))
 	}
 	if len(data) == 1 && data[0] == codeNil && !prog.root.storesNil() {
-		return decodeError(c, pl.typ, "nil", errNil)
+		return decodeError(c, t, "nil", errNil)
 	}
-	d := taker{data: data, jsonTags: c.jsonTags, strict: c.strict}
+	d := taker{data: data, jsonTags: c.jsonTags(), strict: c.strict()}
 	defer func() {
 		if x := recover(); x != nil {
-			err = decodeError(c, pl.typ, describeMsgpack(data), &panicError{x})
+			err = decodeError(c, t, describeMsgpack(data), &panicError{x})
 		}
 		if d.reader != nil {
 			d.reader.release()
 		}
 	}()
-	if prog.library {
+	switch {
+	case prog.library:
 		err = d.byLibrary(prog.root, hide(p))
-	} else {
+	case prog.root.op == opStruct:
+		err = d.structure(prog.root, p)
+	default:
 		err = d.value(prog.root, p)
 	}
 	if err == nil && d.pos != len(data) {
 		err = &trailingError{len(data) - d.pos}
 	}
 	if err != nil {
-		return decodeError(c, pl.typ, describeMsgpack(data), within(err, typeName(pl.typ)))
+		return decodeError(c, t, describeMsgpack(data), within(err, typeName(t)))
 	}
 	return nil
 }
@@ -140,20 +162,12 @@ func (e *encoder) WriteByte(b byte) error {
 
 var encoders = sync.Pool{New: func() any { return &encoder{enc: msgpack.NewEncoder(nil)} }}
 
-func (c msgpackCodec) appendByLibrary(dst []byte, pl *plan, p unsafe.Pointer) ([]byte, error) {
-	out, err := appendByLibrary(dst, pl.program(c.jsonTags).root, hide(p), c.jsonTags)
-	if err != nil {
-		return dst, encodeError(c, pl.typ, within(err, typeName(pl.typ)))
-	}
-	return out, nil
-}
-
 var decoders = sync.Pool{New: func() any { return msgpack.NewDecoder(nil) }}
 
 func appendGenerated(dst []byte, m generatedCodec) ([]byte, error) {
 	out, err := m.MarshalMsg(dst[len(dst):])
 	if err != nil {
-		return dst, encodeError(msgpackCodec{}, reflect.TypeOf(m).Elem(), err)
+		return dst, encodeError(msgpackCodec(0), reflect.TypeOf(m).Elem(), err)
 	}
 	return appendedTo(dst, out), nil
 }
@@ -173,7 +187,7 @@ func (c msgpackCodec) decodeGenerated(data []byte, pl *plan, p reflect.Value, m 
 		return nil
 	}
 	p.Elem().SetZero()
-	if c.decode(data, pl, p.UnsafePointer()) == nil {
+	if c.decode(data, pl.program(c.jsonTags()), p.UnsafePointer()) == nil {
 		return nil
 	}
 	p.Elem().SetZero()

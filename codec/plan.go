@@ -67,6 +67,20 @@ func isBasic(t reflect.Type) bool {
 	return false
 }
 
+// isComposite reports whether t is made of other types, so that no scalar's encoding is its own. time.Time
+// is a scalar.
+func isComposite(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		return t != timeType
+	case reflect.Slice:
+		return t.Elem() != byteType
+	case reflect.Map, reflect.Array, reflect.Pointer, reflect.Interface:
+		return true
+	}
+	return false
+}
+
 // basic returns p as a pointer to the predeclared type of kind k, where Slice means []byte.
 func basic(k reflect.Kind, p unsafe.Pointer) any {
 	switch k {

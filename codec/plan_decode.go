@@ -702,13 +702,13 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 		known++
 		d.owed--
 		q := unsafe.Add(p, f.offset)
-		if len(f.via) > 0 {
+		switch f.op {
+		case opEmbedded:
 			if q = d.followOrMake(f, q); q == nil {
 				d.pos++
-				continue
+			} else if err := d.value(f.node, q); err != nil {
+				return within(err, "."+f.name)
 			}
-		}
-		switch f.op {
 		case opString:
 			s, err := d.string(f.node)
 			if err != nil {

@@ -2,10 +2,12 @@ package codec
 
 import (
 	"encoding"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -74,11 +76,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 		if s == nil {
 			return append(dst, codeNil), nil
 		}
-		dst = appendArrayHead(dst, len(s))
-		for _, s := range s {
-			dst = appendString(dst, s)
-		}
-		return dst, nil
+		return appendStrings(appendArrayHead(dst, len(s)), s), nil
 	case opSlice:
 		s := (*sliceHeader)(p)
 		if s.data == nil {
@@ -92,11 +90,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 		if m == nil {
 			return append(dst, codeNil), nil
 		}
-		dst = appendMapHead(dst, len(m))
-		for k, v := range m {
-			dst = appendString(appendString(dst, k), v)
-		}
-		return dst, nil
+		return appendStringMap(appendMapHead(dst, len(m)), m), nil
 	case opMapStringAny:
 		return a.appendMapStringAny(dst, *(*map[string]any)(p))
 	case opMap:
@@ -153,10 +147,30 @@ type sliceHeader struct {
 }
 
 func appendString(dst []byte, s string) []byte {
-	if len(s) <= maxFixStr {
-		return append(append(dst, fixStrLow|byte(len(s))), s...)
+	if free := dst[len(dst):cap(dst)]; len(s) <= maxFixStr && len(s) < len(free) {
+		free[0] = fixStrLow | byte(len(s))
+		copy(free[1:], s)
+		return dst[:len(dst)+1+len(s)]
 	}
 	return append(appendStringHead(dst, len(s)), s...)
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	for _, s := range list {
+		dst = appendString(dst, s)
+	}
+	return dst
+}
+
+func appendStringMap(dst []byte, m map[string]string) []byte {
+	for k, v := range m {
+		n := len(k) + len(v) + 2*5
+		if cap(dst)-len(dst) < n {
+			dst = slices.Grow(dst, n)
+		}
+		dst = appendString(appendString(dst, k), v)
+	}
+	return dst
 }
 
 func appendArrayHead(dst []byte, n int) []byte {
@@ -215,32 +229,98 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 	default:
 		dst = append(dst, fs.head...)
 	}
-	var err error
+	if fs.array {
+		return a.appendFields(dst, fs, p)
+	}
+	// b is dst with its free part, which is written without further checks of the length while there is enough of
+	// it for a name and a number. Names are stored as two words, whose end the next value overwrites.
+	b, at := dst[:cap(dst)], len(dst)
 	for i := range fs.list {
 		f := &fs.list[i]
-		if !fs.array {
-			dst = append(dst, f.head...)
-		}
 		q := unsafe.Add(p, f.offset)
-		if len(f.via) > 0 {
-			if q = f.follow(q); q == nil {
-				dst = append(dst, codeNil)
-				continue
+		if len(b)-at < roomForField {
+			b = grown(b, at, roomForField)
+		}
+		if f.nameSize > 0 {
+			w := b[at : at+16]
+			binary.LittleEndian.PutUint64(w, f.nameWords[0])
+			binary.LittleEndian.PutUint64(w[8:], f.nameWords[1])
+			at += int(f.nameSize)
+		} else {
+			if len(b)-at < len(f.head)+roomForField {
+				b = grown(b, at, len(f.head)+roomForField)
 			}
+			at += copy(b[at:], f.head)
 		}
 		switch f.op {
 		case opString:
-			dst = appendString(dst, *(*string)(q))
-		case opInt64:
-			dst = append64(dst, codeInt64, *(*uint64)(q))
-		case opInt:
-			dst = appendInt(dst, int64(*(*int)(q)))
+			s := *(*string)(q)
+			if len(s) <= maxFixStr && len(s) < len(b)-at {
+				b[at] = fixStrLow | byte(len(s))
+				at += 1 + copy(b[at+1:], s)
+				continue
+			}
+			b = appendString(b[:at], s)
+			at, b = len(b), b[:cap(b)]
+		case opInt64, opUint64, opFloat64:
+			w := b[at : at+9]
+			w[0] = wideCodes[f.op]
+			binary.BigEndian.PutUint64(w[1:], *(*uint64)(q))
+			at += 9
 		case opBool:
-			dst = append(dst, codeFalse+*(*byte)(q)&1)
+			b[at] = codeFalse + *(*byte)(q)&1
+			at++
+		case opInt:
+			n := *(*int)(q)
+			if n >= 0 && n <= posFixHigh {
+				b[at] = byte(n)
+				at++
+				continue
+			}
+			at = len(appendInt(b[:at], int64(n)))
 		default:
-			if dst, err = a.append(dst, f.node, q); err != nil {
+			dst, err := a.append(b[:at], f.node, q)
+			if err != nil {
 				return dst, within(err, "."+f.name)
 			}
+			b, at = dst[:cap(dst)], len(dst)
+		case opEmbedded:
+			dst := b[:at]
+			if q = f.follow(q); q == nil {
+				dst = append(dst, codeNil)
+			} else {
+				var err error
+				if dst, err = a.append(dst, f.node, q); err != nil {
+					return dst, within(err, "."+f.name)
+				}
+			}
+			b, at = dst[:cap(dst)], len(dst)
+		}
+	}
+	a.leave()
+	return b[:at], nil
+}
+
+// roomForField is room for a name of two words and a number.
+const roomForField = 16 + 9
+
+var wideCodes = [...]byte{opInt64: codeInt64, opUint64: codeUint64, opFloat64: codeFloat64}
+
+// grown returns b, of which at bytes are used, with room for n more.
+func grown(b []byte, at, n int) []byte {
+	b = slices.Grow(b[:at], n)
+	return b[:cap(b)]
+}
+
+// appendFields writes the fields of a struct that is written as an array.
+func (a *appender) appendFields(dst []byte, fs *fields, p unsafe.Pointer) ([]byte, error) {
+	var err error
+	for i := range fs.list {
+		f := &fs.list[i]
+		if q := f.follow(unsafe.Add(p, f.offset)); q == nil {
+			dst = append(dst, codeNil)
+		} else if dst, err = a.append(dst, f.node, q); err != nil {
+			return dst, within(err, "."+f.name)
 		}
 	}
 	a.leave()

@@ -19,14 +19,16 @@ type fields struct {
 
 // A field is one field of a struct, perhaps of a struct embedded in it.
 type field struct {
-	op     op // node.op
-	omit   bool
-	offset uintptr
-	node   *node
-	head   string // the encoded name
-	name   string
-	goName string
-	via    []hop // embedded pointers on the way to the field
+	op        op // node.op
+	omit      bool
+	offset    uintptr
+	node      *node
+	head      string    // the encoded name
+	nameWords [2]uint64 // the same, if it has at most 16 bytes
+	nameSize  uint8
+	name      string
+	goName    string
+	via       []hop // embedded pointers on the way to the field
 }
 
 // A hop leads through a pointer to an embedded struct.

@@ -416,17 +416,61 @@ func typeHas(t reflect.Type, seen map[reflect.Type]bool, is func(reflect.Type) b
 	return false
 }
 
-var randomRuns = flag.Int("plan.runs", 1000, "random types and values for TestPlansOfRandomTypes")
+var randomTime = flag.Duration("plan.time", 0, "how long the tests of random types and of hostile bytes go on")
+
+// often calls f with 0, 1, 2 and so on: n times, or as long as the flag says.
+func often(t *testing.T, n int, f func(i uint64)) {
+	start := time.Now()
+	i := uint64(0)
+	for ; !t.Failed() && (i < uint64(n) || i%64 != 0 || time.Since(start) < *randomTime); i++ {
+		f(i)
+	}
+	if *randomTime > 0 {
+		t.Logf("executions: %d", i)
+	}
+}
 
 // TestPlansOfRandomTypes is FuzzPlanIdentical without the fuzzer, which takes most of the time.
 func TestPlansOfRandomTypes(t *testing.T) {
-	start := typesSeed()
-	for i := range *randomRuns {
-		planIdentical(t, uint16(i%1024), uint64(i)+start<<32)
-		if t.Failed() {
-			t.Fatalf("run %d", i)
+	often(t, 1000, func(i uint64) {
+		planIdentical(t, uint16(i%1024), i+typesSeed()<<32)
+	})
+}
+
+// TestPlansOfHostileBytes is FuzzPlanHostile without the fuzzer: encodings with a few bytes changed.
+func TestPlansOfHostileBytes(t *testing.T) {
+	r := rand.New(rand.NewPCG(typesSeed(), 3))
+	var data, original []byte
+	typeSeed := uint16(0)
+	often(t, 20000, func(i uint64) {
+		if i%64 == 0 {
+			typeSeed = uint16(r.IntN(512))
+			v := reflect.New(typeOf(typeSeed))
+			randomValue(r, v.Elem(), 2)
+			original, _ = Msgpack.Append(original[:0], v.Interface())
 		}
-	}
+		data = append(data[:0], original...)
+		for range 1 + r.IntN(4) {
+			if len(data) == 0 {
+				break
+			}
+			at := r.IntN(len(data))
+			switch r.IntN(6) {
+			case 0:
+				data = data[:at]
+			case 1:
+				data = append(data[:at:at], data[min(at+r.IntN(9), len(data)):]...)
+			case 2:
+				from := r.IntN(len(data))
+				data = append(append(data[:at:at], data[from:min(from+r.IntN(20), len(data))]...), data[at:]...)
+			case 3:
+				data[at] = 0xc0 + byte(r.IntN(32))
+			default:
+				data[at] = byte(r.Uint32())
+			}
+		}
+		planHostile(t, typeSeed, data)
+	})
 }
 
 func FuzzPlanIdentical(f *testing.F) {

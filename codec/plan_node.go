@@ -44,6 +44,7 @@ const (
 	opInterface // an interface with methods
 	opError     // the interface error
 	opMarshaler // methods of package encoding, for text or binary
+	opEmbedded  // of a field: it is behind embedded pointers
 	opLibrary   // whatever else the msgpack library does with the type
 )
 

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"encoding/binary"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -58,10 +59,23 @@ func compile(t reflect.Type, jsonTags bool) *program {
 // finish copies what is known of a field's type only when all types are complete.
 func (f *fields) finish() {
 	for i := range f.list {
-		f.list[i].op = f.list[i].node.op
+		f.list[i].finish()
 	}
 	for _, fd := range f.named {
-		fd.op = fd.node.op
+		fd.finish()
+	}
+}
+
+func (f *field) finish() {
+	f.op = f.node.op
+	if len(f.via) > 0 {
+		f.op = opEmbedded
+	}
+	var words [16]byte
+	if len(f.head) <= len(words) {
+		copy(words[:], f.head)
+		f.nameSize = uint8(len(f.head))
+		f.nameWords = [2]uint64{binary.LittleEndian.Uint64(words[:]), binary.LittleEndian.Uint64(words[8:])}
 	}
 }
 

@@ -21,9 +21,15 @@ const (
 func Compare(ctx context.Context, slice time.Duration) ([]report.Codec, error) {
 	var all []report.Codec
 	for _, measure := range []func() ([]report.Codec, error){
-		func() ([]report.Codec, error) { return compare(ctx, "JWT claims", workload.NewClaims(42), slice) },
-		func() ([]report.Codec, error) { return compare(ctx, "room list", workload.NewRooms(42), slice) },
-		func() ([]report.Codec, error) { return compare(ctx, "handshake", workload.NewHandshake(42), slice) },
+		func() ([]report.Codec, error) {
+			return compare(ctx, "JWT claims", workload.NewClaims(42), slice, generatedClaims(workload.NewClaims(42)))
+		},
+		func() ([]report.Codec, error) {
+			return compare(ctx, "room list", workload.NewRooms(42), slice, generatedRooms(workload.NewRooms(42)))
+		},
+		func() ([]report.Codec, error) {
+			return compare(ctx, "handshake", workload.NewHandshake(42), slice, generatedHandshake(workload.NewHandshake(42)))
+		},
 		func() ([]report.Codec, error) { return compare(ctx, "user ID", "u-000042", slice) },
 	} {
 		some, err := measure()
@@ -35,8 +41,8 @@ func Compare(ctx context.Context, slice time.Duration) ([]report.Codec, error) {
 	return all, nil
 }
 
-func compare[T any](ctx context.Context, name string, value T, slice time.Duration) ([]report.Codec, error) {
-	libs := libraries()
+func compare[T any](ctx context.Context, name string, value T, slice time.Duration, more ...library) ([]report.Codec, error) {
+	libs := append(libraries[T](), more...)
 	results := make([]report.Codec, len(libs))
 	encode, decode := make([][]float64, len(libs)), make([][]float64, len(libs))
 	encoded := make([][]byte, len(libs))

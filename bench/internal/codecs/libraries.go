@@ -21,20 +21,29 @@ type library struct {
 	decode func(data []byte, v any) error
 }
 
-// libraries are the codecs compared; the first two are this library's own, which
-// append to a buffer of the caller as the store does.
-func libraries() []library {
-	own := func(c codec.Codec) library {
-		var buf []byte
-		return library{"store " + c.Name(), func(v any) ([]byte, error) {
-			b, err := c.Append(buf[:0], v)
+// own is a codec of this library, used as the store does: appending to a buffer of the
+// caller, with the type known.
+func own[T any](c codec.Codec) library {
+	var buf []byte
+	return library{
+		"store " + c.Name(),
+		func(v any) ([]byte, error) {
+			b, err := codec.Append(c, buf[:0], v.(*T))
 			buf = b
 			return b, err
-		}, c.Decode}
+		},
+		func(data []byte, v any) (err error) {
+			*v.(*T), err = codec.Decode[T](c, data)
+			return err
+		},
 	}
+}
+
+// libraries are the codecs compared on values of type T; the first two are this library's own.
+func libraries[T any]() []library {
 	return []library{
-		own(codec.Msgpack),
-		own(codec.JSON),
+		own[T](codec.Msgpack),
+		own[T](codec.JSON),
 		{"vmihailenco/msgpack", msgpack.Marshal, msgpack.Unmarshal},
 		{"encoding/json", json.Marshal, json.Unmarshal},
 		{"goccy/go-json", gojson.Marshal, gojson.Unmarshal},
