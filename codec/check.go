@@ -17,6 +17,10 @@ func CheckType(c Codec, t reflect.Type) error {
 		if r := planOf(t).program(c.jsonTags()).refusal; r != nil {
 			return encodeError(c, t, r.error(t))
 		}
+	case jsonCodec:
+		if r := jsonTypeOf(t).refusal; r != nil {
+			return encodeError(c, t, r.error(t))
+		}
 	case rawCodec:
 		if t.Kind() != reflect.String && (t.Kind() != reflect.Slice || t.Elem() != byteType) {
 			return &rawError{t}

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"sync"
@@ -17,15 +18,23 @@ func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	if out, ok := appendJSONScalar(dst, v); ok {
 		return out, nil
 	}
+	p := reflect.ValueOf(v).Elem()
+	j := jsonTypeOf(p.Type())
+	if j.refusal != nil {
+		return dst, encodeError(c, p.Type(), j.refusal.error(p.Type()))
+	}
 	e := jsonEncoders.Get().(*jsonEncoder)
 	e.out = dst
-	err := e.enc.Encode(v)
+	err := guard(func() error { return e.enc.Encode(v) })
 	out := e.out
 	e.out = nil
 	if err != nil {
-		return dst, encodeError(c, reflect.TypeOf(v).Elem(), err)
+		return dst, encodeError(c, p.Type(), err)
 	}
 	jsonEncoders.Put(e)
+	if err := j.checkEncoded(p, out[len(dst):]); err != nil {
+		return dst, encodeError(c, p.Type(), within(err, typeName(p.Type())))
+	}
 	return out[:len(out)-1], nil // without the newline that an Encoder adds to what Marshal returns
 }
 
@@ -36,10 +45,29 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 	if decodeJSONScalar(data, v) {
 		return nil
 	}
+	p := reflect.ValueOf(v).Elem()
+	if string(bytes.TrimSpace(data)) == "null" && !jsonStoresNull(p.Type()) {
+		return decodeError(c, p.Type(), "null", errNil)
+	}
 	if err := guard(func() error { return json.Unmarshal(data, v) }); err != nil {
-		return decodeError(c, reflect.TypeOf(v).Elem(), describeJSON(data), err)
+		return decodeError(c, p.Type(), describeJSON(data), err)
+	}
+	if t := p.Type(); t.Kind() == reflect.Struct && p.IsZero() && !implementsAny(t, jsonHooks) && noFieldKnown(data, t) {
+		return decodeError(c, t, describeJSON(data), &fault{why: typeName(t) + ": found an object without any field of " + shortType(t)})
 	}
 	return nil
+}
+
+// jsonStoresNull reports whether null is the encoding of a value that may be stored, not only of a
+// pointer or interface.
+func jsonStoresNull(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Map:
+		return true
+	case reflect.Pointer:
+		return false
+	}
+	return implementsAny(t, jsonHooks) && t != timeType
 }
 
 // A jsonEncoder appends what the library writes to out.
@@ -61,7 +89,8 @@ var jsonEncoders = sync.Pool{New: func() any {
 
 // describeJSON says what kind of value data begins with.
 func describeJSON(data []byte) string {
-	for _, c := range data {
+	for i, c := range data {
+		word := func(s string) bool { return bytes.HasPrefix(data[i:], []byte(s)) }
 		switch c {
 		case ' ', '\t', '\r', '\n':
 			continue
@@ -72,9 +101,13 @@ func describeJSON(data []byte) string {
 		case '"':
 			return "a string"
 		case 't', 'f':
-			return "a bool"
+			if word("true") || word("false") {
+				return "a bool"
+			}
 		case 'n':
-			return "null"
+			if word("null") {
+				return "null"
+			}
 		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 			return "a number"
 		}

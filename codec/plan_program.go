@@ -108,6 +108,9 @@ type fault struct {
 }
 
 func (f *fault) Error() string {
+	if len(f.path) == 0 {
+		return f.why
+	}
 	const outside, inside = 8, 4
 	text := ""
 	for i := len(f.path) - 1; i >= 0; i-- {
