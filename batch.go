@@ -99,6 +99,7 @@ func Save(ctx context.Context, s *Session, changes ...Change) error {
 	if _, err := Commit(ctx, s.raw, nil, entries); err != nil {
 		return opError("save", s.noticed(err))
 	}
+	s.forgetWritten(entries)
 	return nil
 }
 

@@ -72,6 +72,7 @@ func (k CodecKey[T]) Delete(ctx context.Context, s *Session) error {
 	if err := s.raw.Delete(ctx, k.name); err != nil {
 		return wrap("delete", k.name, s.noticed(err))
 	}
+	s.forget(k.name)
 	return nil
 }
 
@@ -115,6 +116,7 @@ func (k CodecKey[T]) Take(ctx context.Context, s *Session) (T, error) {
 		}
 		current, err := Commit(ctx, s.raw, []Entry{{k.name, raw}}, []Entry{{Key: k.name}})
 		if err == nil {
+			s.forget(k.name)
 			return v, nil
 		}
 		if !errors.Is(err, ErrConflict) {

@@ -26,12 +26,13 @@ type Session struct {
 	raw      Store
 	ended    atomic.Pointer[ending] // nil while the handle is live; changed by turn alone
 	memo     atomic.Pointer[memo]
-	watch    *watch   // guarded by the registry shard of id; nil until somebody waits
-	next     *Session // guarded by the registry shard of id
-	owned    bool     // this process renews the lease
-	listed   bool     // guarded by the registry shard of id
-	failing  bool     // guarded by the registry shard of id; the latest renewal failed
-	stable   bool     // raw is a StableReader
+	decoded  atomic.Uint64 // marks of the slices that were decoded last; see again
+	watch    *watch        // guarded by the registry shard of id; nil until somebody waits
+	next     *Session      // guarded by the registry shard of id
+	owned    bool          // this process renews the lease
+	listed   bool          // guarded by the registry shard of id
+	failing  bool          // guarded by the registry shard of id; the latest renewal failed
+	stable   bool          // raw is a StableReader
 
 	// stamp is guarded by the registry shard of id. Of an owned handle it is when
 	// the last renewal that was confirmed was sent, as renewals.now tells the time; of any

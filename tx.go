@@ -61,6 +61,7 @@ func (s *Session) Update(ctx context.Context, fn func(tx *Tx) error) error {
 		}
 		current, err := Commit(ctx, s.raw, tx.read.all, tx.written.all)
 		if err == nil {
+			s.forgetWritten(tx.written.all)
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) {

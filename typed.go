@@ -39,8 +39,8 @@ func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
 		return v, wrap("get", string(k), s.noticed(err))
 	}
 	if s.memo.Load() != nil {
-		if kept := remembered[T](s, s.sessions.codec, raw); kept != nil {
-			return *kept, nil
+		if remembered(s, s.sessions.codec, raw, &v) {
+			return v, nil
 		}
 	}
 	if p, ok := any(&v).(*string); ok && s.sessions.shortStrings { // the commonest, without a call

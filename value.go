@@ -18,8 +18,9 @@ func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (T, 
 	if c == nil {
 		c = s.sessions.codec
 	}
-	if kept := remembered[T](s, c, raw); kept != nil {
-		return *kept, nil
+	var v T
+	if remembered(s, c, raw, &v) {
+		return v, nil
 	}
 	return decodeAnew[T](s, key, c, raw)
 }
@@ -41,8 +42,9 @@ func decode[T any](s *Session, key string, c codec.Codec, raw []byte) (T, error)
 	if c == nil {
 		c = s.sessions.codec
 	}
-	if kept := remembered[T](s, c, raw); kept != nil {
-		return *kept, nil
+	var v T
+	if remembered(s, c, raw, &v) {
+		return v, nil
 	}
 	return decodeAnew[T](s, key, c, raw)
 }
@@ -61,10 +63,21 @@ func decodeAnew[T any](s *Session, key string, c codec.Codec, raw []byte) (T, er
 		return v, decodeError(reflect.TypeFor[T](), err)
 	}
 	// Scalars are cheaper to decode than to remember.
-	if k := reflect.TypeFor[T]().Kind(); s.stable && (k == reflect.Struct || k == reflect.Array) {
+	if s.stable && isComposite(reflect.TypeFor[T]()) {
 		remember(s, key, c, raw, v)
 	}
 	return v, nil
+}
+
+// isComposite reports whether values of t are worth remembering.
+func isComposite(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Array, reflect.Map, reflect.Pointer:
+		return true
+	case reflect.Slice:
+		return t.Elem().Kind() != reflect.Uint8
+	}
+	return false
 }
 
 func decodeError(t reflect.Type, err error) error {
@@ -85,6 +98,7 @@ func set[T any](ctx context.Context, s *Session, key string, c codec.Codec, valu
 	if err != nil {
 		return s.noticed(err)
 	}
+	s.forgetLarge(key)
 	return nil
 }
 

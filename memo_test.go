@@ -1,0 +1,138 @@
+package store
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sessionkv/store/codec"
+)
+
+// The memo is tested from within, because from without it is only faster.
+
+type memoInner struct {
+	Tags []string
+	N    *int
+}
+
+type memoShared struct {
+	Roles  []string
+	Bytes  []byte
+	Counts []int32
+	Limits map[string]string
+	By     map[int]memoInner
+	Inner  []memoInner
+	Next   *memoInner
+	Pair   [2][]int
+	At     time.Time
+}
+
+func newMemoShared() memoShared {
+	n := 7
+	return memoShared{
+		Roles: []string{"a", "b"}, Bytes: []byte("xyz"), Counts: []int32{1, 2, 3}, Limits: map[string]string{"k": "v"},
+		By: map[int]memoInner{1: {[]string{"t"}, &n}}, Inner: []memoInner{{[]string{"i"}, nil}}, Next: &memoInner{[]string{"n"}, &n},
+		Pair: [2][]int{{1}, {2}}, At: time.Unix(1767225600, 0),
+	}
+}
+
+// spoil changes everything that v shares with its copies.
+func (v *memoShared) spoil() {
+	v.Roles[0], v.Bytes[0], v.Counts[0] = "spoiled", 0, -1
+	_ = append(v.Roles[:1], "spoiled")
+	v.Limits["k"], v.Limits["more"] = "spoiled", "x"
+	*v.By[1].N = -1
+	v.By[1].Tags[0] = "spoiled"
+	v.By[2] = memoInner{}
+	v.Inner[0].Tags[0] = "spoiled"
+	v.Next.Tags[0], *v.Next.N = "spoiled", -1
+	v.Pair[1][0] = -1
+}
+
+// handle returns a session handle without a backend, for what needs none.
+func handle() *Session { return new(Session) }
+
+func TestNobodySeesTheChangesOfAnother(t *testing.T) {
+	want := newMemoShared()
+	raw, err := codec.Append(codec.Msgpack, nil, &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := handle()
+	for range 2 {
+		v := newMemoShared()
+		remember(s, "k", codec.Msgpack, raw, v)
+		v.spoil()
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				var got memoShared
+				if !remembered(s, codec.Msgpack, raw, &got) {
+					t.Error("a value that was decoded twice is not remembered")
+					return
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("the remembered value was changed by another (-want +got):\n%s", diff)
+					return
+				}
+				got.spoil()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestTheMemoIsSizedToNeed(t *testing.T) {
+	s := handle()
+	raws := make([][]byte, 2*memoSize)
+	for i := range raws {
+		raws[i] = []byte(fmt.Sprint("raw ", i))
+	}
+	remember(s, "0", codec.Msgpack, raws[0], [1]int{0})
+	if m := s.memo.Load(); m != nil {
+		t.Errorf("after one read the memo holds %d values, want none", len(m.entries))
+	}
+	for i, raw := range raws {
+		for range 2 {
+			remember(s, fmt.Sprint(i), codec.Msgpack, raw, [1]int{i})
+		}
+		if m := s.memo.Load(); len(m.entries) != min(i+1, memoSize) || cap(m.entries) != len(m.entries) {
+			t.Fatalf("after %d values the memo has %d of %d, want as many as needed", i+1, len(m.entries), cap(m.entries))
+		}
+	}
+	for i := range raws {
+		s.forget(fmt.Sprint(i))
+	}
+	if m := s.memo.Load(); m != nil {
+		t.Errorf("after all values were forgotten the memo holds %d, want no memo", len(m.entries))
+	}
+}
+
+func TestCopiersKnowWhatTheyCannotCopy(t *testing.T) {
+	type list struct{ Next *list }
+	for typ, want := range map[reflect.Type]bool{
+		reflect.TypeFor[memoShared]():                       true,
+		reflect.TypeFor[[]string]():                         true,
+		reflect.TypeFor[[3]int]():                           true,
+		reflect.TypeFor[any]():                              false,
+		reflect.TypeFor[map[string]any]():                   false,
+		reflect.TypeFor[struct{ F func() }]():               false,
+		reflect.TypeFor[struct{ E error }]():                false,
+		reflect.TypeFor[list]():                             false,
+		reflect.TypeFor[struct{ unexported *int }]():        false,
+		reflect.TypeFor[map[struct{ P *int }]string]():      false,
+		reflect.TypeFor[[]struct{ S [9][]int }]():           false,
+		reflect.TypeFor[map[[2]string]map[string][]int8]():  true,
+		reflect.TypeFor[struct{ M map[string]chan int }]():  false,
+		reflect.TypeFor[struct{ M map[string]***string }](): true,
+	} {
+		if got := copierOf(typ) != nil; got != want {
+			t.Errorf("copierOf(%v) finds a way: %t, want %t", typ, got, want)
+		}
+	}
+}
