@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"time"
 	"unsafe"
 )
 
@@ -56,7 +55,7 @@ func copierOf(t reflect.Type) *copier {
 // add adds what is to be done for a t at the offset. around are the types that t lies behind: those that contain
 // themselves are not copied.
 func (c *copier) add(t reflect.Type, offset uintptr, around []reflect.Type) {
-	if t == reflect.TypeFor[time.Time]() {
+	if t == timeType {
 		return // its *Location is never written through
 	}
 	inner := func(e reflect.Type) *copier {

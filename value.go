@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/sessionkv/store/codec"
 )
@@ -69,6 +70,8 @@ func decodeAnew[T any](s *Session, key string, c codec.Codec, raw []byte) (T, er
 	return v, nil
 }
 
+var timeType = reflect.TypeFor[time.Time]()
+
 // isComposite reports whether values of t are worth remembering.
 func isComposite(t reflect.Type) bool {
 	switch t.Kind() {
@@ -108,7 +111,11 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 		c = s.sessions.codec
 	}
 	start := len(buf.b)
-	data, ok := codec.AppendScalar(c, buf.b, &value)
+	var data []byte
+	var ok bool
+	if !isComposite(reflect.TypeFor[T]()) || reflect.TypeFor[T]() == timeType {
+		data, ok = codec.AppendScalar(c, buf.b, &value)
+	}
 	if !ok {
 		var err error
 		if data, err = appendAny(c, buf.b, value); err != nil {

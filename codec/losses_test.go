@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -94,6 +95,18 @@ func TestValuesWithoutExportedFieldsAreKept(t *testing.T) {
 		N big.Int `msgpack:",omitempty" json:",omitempty"`
 	}
 	kept(t, value{*big.NewInt(77)})
+}
+
+func TestPointersToNilOfTypesWithMethodsAreKept(t *testing.T) {
+	type host struct{ IP *net.IP }
+	v := host{new(net.IP)}
+	b, err := Append(Msgpack, nil, &v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode[host](Msgpack, b); err != nil || got.IP == nil || *got.IP != nil {
+		t.Errorf("Decode(%q) = %v, %v, want a pointer to nil", b, got, err)
+	}
 }
 
 func TestMapsInInterfaces(t *testing.T) {

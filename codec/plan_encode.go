@@ -100,6 +100,11 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 		if q == nil {
 			return append(dst, codeNil), nil
 		}
+		if n.elem.op == opMarshaler {
+			// The method of a nil slice behind a pointer is asked, so that the pointer comes back. The library does so
+			// too, unless it happened to meet the slice's type before the pointer's.
+			return appendMarshaler(dst, n.elem, hide(q), true)
+		}
 		if a.hops++; a.hops > maxHops {
 			return dst, tooDeep()
 		}
@@ -117,7 +122,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 	case opInterface:
 		return a.appendInterface(dst, n, p)
 	case opMarshaler:
-		return appendMarshaler(dst, n, hide(p))
+		return appendMarshaler(dst, n, hide(p), false)
 	case opLibrary:
 		return appendByLibrary(dst, n, hide(p), a.jsonTags)
 	}
@@ -593,12 +598,12 @@ func isExtension(c byte) bool {
 }
 
 // appendMarshaler appends what the methods of package encoding return.
-func appendMarshaler(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
+func appendMarshaler(dst []byte, n *node, p unsafe.Pointer, pointer bool) ([]byte, error) {
 	v := reflect.NewAt(n.typ, p)
 	switch n.typ.Kind() {
 	case reflect.Map, reflect.Slice:
 		// The library writes nil if the method is one of the value.
-		if v.Elem().IsNil() && (n.typ.Implements(binaryMarshalerType) || n.typ.Implements(textMarshalerType)) {
+		if !pointer && v.Elem().IsNil() && (n.typ.Implements(binaryMarshalerType) || n.typ.Implements(textMarshalerType)) {
 			return append(dst, codeNil), nil
 		}
 	}

@@ -87,8 +87,14 @@ func sameMethodsInLibrary(n *node) bool {
 		theirs, err = msgpack.Marshal(v.Interface())
 		return err
 	})
-	ours, err := appendMarshaler(nil, n, v.UnsafePointer())
-	return (err != nil) == (theirErr != nil) && (err != nil || bytes.Equal(ours, theirs))
+	// Which of the two the library writes for nil behind a pointer depends on what it met before.
+	for _, pointer := range []bool{true, false} {
+		ours, err := appendMarshaler(nil, n, v.UnsafePointer(), pointer)
+		if (err != nil) == (theirErr != nil) && (err != nil || bytes.Equal(ours, theirs)) {
+			return true
+		}
+	}
+	return false
 }
 
 // sameTimeInLibrary reports whether the library writes a time in a struct as this package does. A program may
