@@ -32,8 +32,20 @@ var (
 	// for what it refuses beyond that library.
 	Msgpack Codec = msgpackCodec(0)
 
+	// MsgpackStrict is Msgpack, except that a field which the struct does not have is an error when
+	// decoding.
+	MsgpackStrict Codec = msgpackCodec(strict)
+
+	// MsgpackJSONTags is Msgpack, except that json tags name, omit and hide the fields that have no
+	// msgpack tag.
+	MsgpackJSONTags Codec = msgpackCodec(jsonTags)
+
 	// JSON encodes as encoding/json does, byte for byte as json.Marshal(&value).
-	JSON Codec = jsonCodec{}
+	JSON Codec = jsonCodec(0)
+
+	// JSONStrict is JSON, except that a field which the struct does not have is an error when
+	// decoding.
+	JSONStrict Codec = jsonCodec(strict)
 
 	// Raw stores a []byte or a string, or a type defined as one of them, as it is.
 	// Any other type is an error. A nil slice becomes an empty one.

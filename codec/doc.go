@@ -35,7 +35,8 @@ methods of their own, or functions registered with the library, are encoded and 
 method that changes the options of the library's Encoder changes them for its own value only. A struct with fields that are
 tagged intern goes to the library as a whole. Decoded strings share the memory of the encoded bytes.
 
-[CheckType] tells whether a type can be stored at all.
+[CheckType] tells whether a type can be stored at all. What comes back changed is in docs/values.md: above all the zone of a
+time, the types of values in interfaces, unexported fields, and with [JSON] fields that are tagged "-".
 
 # Generated methods
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"sync"
 )
 
-type jsonCodec struct{}
+// jsonCodec is 0 or strict.
+type jsonCodec uint8
 
 func (jsonCodec) Name() string { return "json" }
 
@@ -49,11 +51,29 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 	if string(bytes.TrimSpace(data)) == "null" && !jsonStoresNull(p.Type()) {
 		return decodeError(c, p.Type(), "null", errNil)
 	}
-	if err := guard(func() error { return json.Unmarshal(data, v) }); err != nil {
+	if err := guard(func() error { return c.unmarshal(data, v) }); err != nil {
 		return decodeError(c, p.Type(), describeJSON(data), err)
 	}
 	if t := p.Type(); t.Kind() == reflect.Struct && p.IsZero() && !implementsAny(t, jsonHooks) && noFieldKnown(data, t) {
 		return decodeError(c, t, describeJSON(data), &fault{why: typeName(t) + ": found an object without any field of " + shortType(t)})
+	}
+	return nil
+}
+
+func (c jsonCodec) unmarshal(data []byte, v any) error {
+	if c == 0 {
+		return json.Unmarshal(data, v)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if strings.Contains(err.Error(), "unknown field") {
+			err = &fault{why: "found a field that the type does not have", err: err}
+		}
+		return err
+	}
+	if n := len(bytes.TrimSpace(data[d.InputOffset():])); n > 0 {
+		return &trailingError{n}
 	}
 	return nil
 }

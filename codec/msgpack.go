@@ -12,8 +12,8 @@ import (
 type msgpackCodec uint8
 
 const (
-	jsonTags msgpackCodec = 1 << iota // json tags count where there are no msgpack tags
-	strict                            // fields that a struct does not have are errors
+	jsonTags = 1 << iota // json tags count where there are no msgpack tags
+	strict               // fields that a struct does not have are errors
 )
 
 func (c msgpackCodec) jsonTags() bool { return c&jsonTags != 0 }
