@@ -11,11 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-var (
-	jsonMarshalerType   = reflect.TypeFor[json.Marshaler]()
-	jsonUnmarshalerType = reflect.TypeFor[json.Unmarshaler]()
-)
-
 // A jsonType is what JSON needs to know of a Go type beyond what encoding/json does.
 type jsonType struct {
 	refusal    *refusal

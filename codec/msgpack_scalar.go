@@ -257,15 +257,6 @@ func fits[N number](n int64, code byte) bool {
 	return n >= 0 && uint64(N(n)) == uint64(n)
 }
 
-// isInteger reports whether data is a msgpack integer.
-func isInteger(data []byte) bool {
-	if len(data) == 0 {
-		return false
-	}
-	_, ok := integer(data)
-	return ok
-}
-
 func integer(data []byte) (int64, bool) {
 	c := data[0]
 	switch len(data) {

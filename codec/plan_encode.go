@@ -283,12 +283,6 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 				continue
 			}
 			at = len(appendInt(b[:at], int64(n)))
-		default:
-			dst, err := a.append(b[:at], f.node, q)
-			if err != nil {
-				return dst, within(err, "."+f.name)
-			}
-			b, at = dst[:cap(dst)], len(dst)
 		case opEmbedded:
 			dst := b[:at]
 			if q = f.follow(q); q == nil {
@@ -298,6 +292,12 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 				if dst, err = a.append(dst, f.node, q); err != nil {
 					return dst, within(err, "."+f.name)
 				}
+			}
+			b, at = dst[:cap(dst)], len(dst)
+		default:
+			dst, err := a.append(b[:at], f.node, q)
+			if err != nil {
+				return dst, within(err, "."+f.name)
 			}
 			b, at = dst[:cap(dst)], len(dst)
 		}
