@@ -24,6 +24,7 @@ const (
 type redisURL struct {
 	client *redis.UniversalOptions
 	store  *redisstore.Options
+	guard  *guard // nil for a cluster
 }
 
 // openRedis opens one server: Redis, Valkey or DragonflyDB.
@@ -167,6 +168,7 @@ func readRedis(a *address, port string, o *Options) (*redisURL, error) {
 		DisableBatching: !p.flag("batching", true),
 		WaitReplicas:    p.number("wait", 0, 0, 1000),
 		WaitTimeout:     p.duration("wait_timeout"),
+		Logger:          o.Logger,
 	}
 	if c.TLSConfig, err = readTLS(a); err != nil {
 		return nil, err
@@ -174,25 +176,30 @@ func readRedis(a *address, port string, o *Options) (*redisURL, error) {
 	if _, err := keyspace.Parse(backendOptions.Namespace); err != nil {
 		return nil, fmt.Errorf("parameter namespace: %w", err)
 	}
-	return &redisURL{client: c, store: backendOptions}, nil
+	u := &redisURL{client: c, store: backendOptions}
+	if a.scheme != "redis+cluster" {
+		u.guard = watch(c, p.has("cache"))
+	}
+	return u, nil
 }
 
-// dial makes sure that the server answers before its client is handed out.
+// dial makes sure that the server serves sessions before its client is handed out.
 func (u *redisURL) dial(newClient func() redis.UniversalClient) dial {
 	return func(ctx context.Context) (store.Backend, error) {
 		redisLog.route()
 		client := newClient()
+		if u.guard != nil {
+			client.AddHook(u.guard)
+		}
 		b, err := redisstore.New(client, u.store)
 		if err != nil {
 			client.Close()
 			return nil, err
 		}
-		// The least rights that the sessions need do not include PING: a server that
-		// refuses it has answered, and has let us in.
-		if err := client.Ping(ctx).Err(); err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+		if err := b.Check(ctx); err != nil {
 			b.Close()
 			client.Close()
-			return nil, fmt.Errorf("the server does not answer: %w", err)
+			return nil, err
 		}
 		return &owning{Backend: b, closeClient: client.Close}, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,8 @@ type Backend struct {
 	merger    *merger            // nil where scripts have one key each
 	cache     *Cache             // nil without client-side caching
 	waits     bool               // writes wait for replicas
+	gate      *gate              // nil for a cluster
+	logger    *slog.Logger
 	closed    atomic.Bool
 }
 
@@ -181,12 +184,16 @@ func (b *Backend) check(ctx context.Context, id string) error {
 	return store.CheckID(id)
 }
 
-// open refuses an operation on a closed backend or with an ended context.
+// open refuses an operation on a closed backend, with an ended context, or on a
+// server that is a replica.
 func (b *Backend) open(ctx context.Context) error {
 	if b.closed.Load() {
 		return store.ErrClosed
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.gate.pass(ctx)
 }
 
 func (b *Backend) handle(id string, token string, t store.Terms) *Store {

@@ -1,5 +1,5 @@
 /*
-Package redisstore keeps sessions on Redis (6.0 or later), Valkey or DragonflyDB:
+Package redisstore keeps sessions on Redis (6.2 or later), Valkey or DragonflyDB:
 one server, a primary found through Sentinel, or a Cluster.
 
 	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
@@ -88,6 +88,18 @@ until replicas have it (WAIT), for one more round trip between the servers; that
 makes such a loss improbable, not impossible, since Redis may promote a replica
 that did not confirm. The server's own min-replicas-to-write limits how long a
 primary that has lost its replicas goes on.
+
+A server that was a primary and is a replica now still answers reads. So a Backend
+asks a single server for its role before its first operation, and again after
+a refusal that says READONLY, and fails with [ErrReplica] on a replica. What
+remains: until its first write is refused, a process whose connections lead to the
+old primary reads what was true before the failover. backends.Open makes
+clients that leave all older connections at that refusal and bound their age; a
+client of the caller's own does the better part of it with OnConnect:
+[RefuseReplica] and a ConnMaxLifetime. In a Cluster, nodes redirect.
+
+[Backend.Check] makes sure, once at the start, that a server does what sessions
+need. The table of servers is docs/servers.md.
 
 # Access rights
 

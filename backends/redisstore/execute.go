@@ -69,7 +69,7 @@ func (b *Backend) evalList(ctx context.Context, k kind, s *script, n int, name, 
 		cmd, err = b.run(ctx, k, &r)
 	}
 	if err != nil {
-		return nil, b.explain(err)
+		return nil, b.explain(err, secretsOf(name, r.args)...)
 	}
 	return cmd.Cmder.(*redis.Cmd).Val(), nil
 }
@@ -78,7 +78,7 @@ func (b *Backend) evalList(ctx context.Context, k kind, s *script, n int, name, 
 func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([]any, error) {
 	cmd, err := b.run(ctx, k, &request{name: name, args: fields})
 	if err != nil {
-		return nil, b.explain(err)
+		return nil, b.explain(err, secretsOf(name, fields)...)
 	}
 	return cmd.Cmder.(*redis.SliceCmd).Val(), nil
 }
@@ -195,7 +195,7 @@ func (b *Backend) passing(err error) bool {
 	if _, ok := b.client.(*redis.ClusterClient); ok && batch.Redirected(err) {
 		return true
 	}
-	return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsClusterDownError(err) ||
+	return redis.IsLoadingError(err) || refusedWith(err, "READONLY") || redis.IsClusterDownError(err) ||
 		redis.IsMasterDownError(err) || redis.IsTryAgainError(err) || redis.IsMaxClientsError(err)
 }
 

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,6 +33,10 @@ type Options struct {
 	// WaitTimeout bounds the wait for WaitReplicas. It must be shorter than the
 	// client's ReadTimeout. Zero means one second.
 	WaitTimeout time.Duration
+
+	// Logger gets what [Backend.Check] finds to be dangerous but not in the way.
+	// Nil drops it.
+	Logger *slog.Logger
 }
 
 const defaultWaitTimeout = time.Second
@@ -60,7 +65,10 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 	if o.WaitTimeout == 0 {
 		o.WaitTimeout = defaultWaitTimeout
 	}
-	b := &Backend{client: client, namespace: namespace}
+	b := &Backend{client: client, namespace: namespace, logger: o.Logger}
+	if b.logger == nil {
+		b.logger = slog.New(slog.DiscardHandler)
+	}
 	var readTimeout time.Duration
 	switch c := client.(type) {
 	case *redis.Client:
@@ -68,6 +76,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 			return nil, errNoClient
 		}
 		readTimeout = c.Options().ReadTimeout
+		b.gate = &gate{client: c}
 		b.cache, _ = c.Options().ClientSideCache.(*Cache)
 	case *redis.ClusterClient:
 		if c == nil {

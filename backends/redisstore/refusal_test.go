@@ -59,53 +59,37 @@ func TestWrongPassword(t *testing.T) {
 	})
 }
 
-// A replica answers reads, and refuses every write in words of ours, until the
-// client finds the primary.
+// A server that is a replica now refuses every write, and from the first one on
+// nothing is read from it either: it has what was true a while ago.
 func TestReadOnlyReplica(t *testing.T) {
-	primary := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning", "--repl-diskless-sync-delay", "0"))
-	replica := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
-	host, port, _ := strings.Cut(primary.Addr, ":")
-	if _, err := replica.Do("REPLICAOF", host, port); err != nil {
-		t.Fatal(err)
+	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+	follow := func(t *testing.T, host, port string) {
+		if _, err := server.Do("REPLICAOF", host, port); err != nil {
+			t.Fatal(err)
+		}
 	}
 	both(t, func(t *testing.T, o redisstore.Options) {
-		o.Namespace = namespace(t)
-		writer, b := open(t, dial(t, primary.URL), o), open(t, dial(t, replica.URL), o)
-		id, _ := create(t, writer, store.Entry{Key: "k", Value: []byte("v")})
-		s := attachSoon(t, b, id)
+		follow(t, "NO", "ONE")
+		b := open(t, dial(t, server.URL), o)
+		id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
+		follow(t, "127.0.0.1", "1") // nobody is there, so it keeps its data
+		err := s.Set(t.Context(), "k", []byte("w"))
+		wantRefused(t, "Set()", err, "read-only replica", id)
+		wantReply(t, "Set()", err)
 		for _, op := range operations {
-			id := id
-			if op.name == "Create" {
-				id = store.NewID()
-			}
 			err := op.run(t.Context(), b, id, s)
-			if !op.writes {
-				if err != nil {
-					t.Errorf("%s = %v, want nil", op.name, err)
-				}
-				continue
-			}
 			wantRefused(t, op.name, err, "read-only replica", id)
-			wantReply(t, op.name, err)
+			wantErr(t, op.name, err, redisstore.ErrReplica)
 		}
+		fresh := open(t, dial(t, server.URL), o)
+		_, err = fresh.Attach(t.Context(), id, store.Terms{})
+		wantErr(t, "Attach() as the first use", err, redisstore.ErrReplica)
+
+		follow(t, "NO", "ONE")
 		if diff := cmp.Diff(map[string]string{"k": "v"}, contents(t, b, id)); diff != "" {
 			t.Errorf("values afterwards (-want +got):\n%s", diff)
 		}
 	})
-}
-
-// attachSoon attaches to a session that is on its way to the server of b.
-func attachSoon(t *testing.T, b *redisstore.Backend, id string) store.Store {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		s, err := b.Attach(t.Context(), id, store.Terms{})
-		if err == nil {
-			return s
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Attach() = %v, want the session to arrive", err)
-		}
-	}
 }
 
 func TestOutOfMemory(t *testing.T) {
