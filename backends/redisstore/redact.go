@@ -1,0 +1,30 @@
+package redisstore
+
+import "log/slog"
+
+// String keeps sessions out of what is printed.
+func (b *Backend) String() string { return "redisstore.Backend" }
+
+// GoString does the same for %#v.
+func (b *Backend) GoString() string { return b.String() }
+
+// LogValue does the same for logs.
+func (b *Backend) LogValue() slog.Value { return slog.StringValue(b.String()) }
+
+// String keeps sessions out of what is printed.
+func (s *Store) String() string { return "redisstore.Store(ID withheld)" }
+
+// GoString does the same for %#v.
+func (s *Store) GoString() string { return s.String() }
+
+// LogValue does the same for logs.
+func (s *Store) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// String keeps sessions out of what is printed.
+func (c *Cache) String() string { return "redisstore.Cache" }
+
+// GoString does the same for %#v.
+func (c *Cache) GoString() string { return c.String() }
+
+// LogValue does the same for logs.
+func (c *Cache) LogValue() slog.Value { return slog.StringValue(c.String()) }
