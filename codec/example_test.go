@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 
 	"github.com/sessionkv/store/codec"
 )
@@ -214,4 +215,16 @@ func ExampleBeforeChange() {
 	// c102076d73677061636b39 57 <nil>
 	// c102076d73677061636b39 57 <nil>
 	// 39 57 <nil>
+}
+
+func ExampleCheckType() {
+	type connection struct {
+		User string
+		Done chan struct{}
+	}
+	fmt.Println(codec.CheckType(codec.Msgpack, reflect.TypeFor[connection]()))
+	fmt.Println(codec.CheckType(codec.Msgpack, reflect.TypeFor[[]string]()))
+	// Output:
+	// codec: msgpack cannot encode codec_test.connection: connection.Done: chan struct {} cannot be stored
+	// <nil>
 }

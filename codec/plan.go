@@ -36,6 +36,11 @@ func planOf(t reflect.Type) *plan {
 	if p := slot.Load(); p != nil && p.typ == t {
 		return p
 	}
+	return findPlan(t, slot)
+}
+
+//go:noinline
+func findPlan(t reflect.Type, slot *atomic.Pointer[plan]) *plan {
 	p, ok := plans.Load(t)
 	if !ok {
 		p, _ = plans.LoadOrStore(t, newPlan(t))

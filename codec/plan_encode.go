@@ -131,6 +131,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 
 func (r *refusal) fault() *fault { return &fault{why: r.why} }
 
+//go:noinline
 func tooDeep() error {
 	return &fault{why: fmt.Sprintf("nested deeper than %d, or a value that contains itself", maxDepth)}
 }
@@ -154,7 +155,7 @@ type sliceHeader struct {
 func appendString(dst []byte, s string) []byte {
 	if free := dst[len(dst):cap(dst)]; len(s) <= maxFixStr && len(s) < len(free) {
 		free[0] = fixStrLow | byte(len(s))
-		copy(free[1:], s)
+		copyShort(free[1:], s)
 		return dst[:len(dst)+1+len(s)]
 	}
 	return append(appendStringHead(dst, len(s)), s...)
@@ -262,7 +263,8 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 			s := *(*string)(q)
 			if len(s) <= maxFixStr && len(s) < len(b)-at {
 				b[at] = fixStrLow | byte(len(s))
-				at += 1 + copy(b[at+1:], s)
+				copyShort(b[at+1:], s)
+				at += 1 + len(s)
 				continue
 			}
 			b = appendString(b[:at], s)
@@ -304,6 +306,18 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 	}
 	a.leave()
 	return b[:at], nil
+}
+
+// copyShort copies s, which dst has room for, without a call if it has 8 to 16 bytes.
+func copyShort(dst []byte, s string) {
+	if n := len(s); n >= 8 && n <= 16 && n <= len(dst) {
+		b := unsafe.Slice(unsafe.StringData(s), n)
+		first, last := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])
+		binary.LittleEndian.PutUint64(dst, first)
+		binary.LittleEndian.PutUint64(dst[n-8:], last)
+		return
+	}
+	copy(dst, s)
 }
 
 // roomForField is room for a name of two words and a number.

@@ -28,7 +28,12 @@ func (p *plan) program(jsonTags bool) *program {
 	if prog := slot.Load(); prog != nil {
 		return prog
 	}
-	prog := compile(p.typ, jsonTags)
+	return newProgram(slot, p.typ, jsonTags)
+}
+
+//go:noinline
+func newProgram(slot *atomic.Pointer[program], t reflect.Type, jsonTags bool) *program {
+	prog := compile(t, jsonTags)
 	if !slot.CompareAndSwap(nil, prog) {
 		prog = slot.Load()
 	}
