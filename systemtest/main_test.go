@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if u := os.Getenv(workerURL); u != "" {
 		os.Exit(work(u))
 	}
+	if u := os.Getenv(nodeURL); u != "" {
+		os.Exit(node(u))
+	}
 	os.Exit(testserver.Main(m))
 }
 

@@ -89,7 +89,7 @@ func ExampleBackend_Resume() {
 	fmt.Println(before.Set(ctx, "seen", nil))
 	// Output:
 	// true <nil>
-	// the session has ended
+	// the session goes on elsewhere: another handle resumed it
 }
 
 func ExampleBackend_Renew() {

@@ -1,6 +1,7 @@
 package memstore_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -259,4 +260,42 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// TestTheWayALifeEnded: what an ended life says tells how it ended.
+func TestTheWayALifeEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		b := memstore.New(nil)
+		defer b.Close()
+		terms := store.Terms{Lease: time.Minute}
+		for name, tt := range map[string]struct {
+			end  func(s store.Store)
+			want error
+		}{
+			"destroyed": {func(s store.Store) { s.Destroy(ctx) }, store.ErrDestroyed},
+			"resumed":   {func(store.Store) { b.Resume(ctx, "id", terms) }, store.ErrResumed},
+			"expired":   {func(store.Store) { time.Sleep(2 * time.Minute) }, store.ErrExpired},
+		} {
+			s, err := b.Create(ctx, "id", nil, terms)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.end(s)
+			_, get := s.Get(ctx, "k")
+			for call, err := range map[string]error{
+				"Get":     get,
+				"Set":     s.Set(ctx, "k", nil),
+				"Suspend": b.Suspend(ctx, s, time.Minute),
+				"Renew":   b.Renew(ctx, []store.Store{s}, time.Minute)[0],
+			} {
+				if !errors.Is(err, store.ErrDestroyed) || err != tt.want {
+					t.Errorf("%s: %s() = %v, want %v", name, call, err, tt.want)
+				}
+			}
+			if again, err := b.Attach(ctx, "id", terms); err == nil {
+				again.Destroy(ctx)
+			}
+		}
+	})
 }

@@ -22,7 +22,8 @@ type life struct {
 	count    int32      // guarded by mu; keys that have a value
 	maxKeys  int32      // 0: no limit
 
-	queued int32 // guarded by shard.mu; place in shard.queue
+	queued int32        // guarded by shard.mu; place in shard.queue
+	fate   atomic.Int32 // how the life has ended
 	shard  *shard
 	id     string
 }
@@ -39,6 +40,24 @@ var (
 	_ store.KeyLister    = (*limited)(nil)
 	_ store.StableReader = (*limited)(nil)
 )
+
+// The fates of a life.
+const (
+	destroyed int32 = iota
+	resumed
+	expired
+)
+
+// ended returns the error of an operation on a life that has ended.
+func (l *life) ended() error {
+	switch l.fate.Load() {
+	case resumed:
+		return store.ErrResumed
+	case expired:
+		return store.ErrExpired
+	}
+	return store.ErrDestroyed
+}
 
 // limited is a handle whose terms differ from those that the life began with.
 type limited struct {
@@ -137,7 +156,7 @@ func (l *life) gone(keys ...string) error {
 			return err
 		}
 	}
-	return store.ErrDestroyed
+	return l.ended()
 }
 
 // Set implements [store.Store].
@@ -454,17 +473,18 @@ func (l *life) renew(now int64, lease time.Duration) error {
 	if alive {
 		// The timer is late. Nobody may see this life again once we say that
 		// it has ended.
-		l.shard.destroy(l)
+		l.shard.expire(l)
 	}
 	return l.gone()
 }
 
-// end ends the life. If heir is not nil, it takes over the values, in a table of
+// end ends the life in the way of fate. If heir is not nil, it takes over the values, in a table of
 // its own: a late reader of this life must not see what the heir writes. The
 // caller holds shard.mu.
-func (l *life) end(heir *life) {
+func (l *life) end(fate int32, heir *life) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.fate.Store(fate) // before the table goes: whoever finds none looks here
 	t := l.table.Swap(nil)
 	g := t.large()
 	if g != nil {

@@ -64,7 +64,7 @@ func (s *shard) resume(id string, lease time.Duration, maxKeys int32) (*life, er
 		return nil, store.ErrNoSession
 	}
 	l := &life{id: old.id, maxKeys: maxKeys, deadline: after(now, lease)}
-	old.end(l)
+	old.end(resumed, l)
 	s.remove(old)
 	s.add(l)
 	return l, nil
@@ -79,20 +79,20 @@ func (s *shard) suspend(l *life, grace time.Duration) error {
 		return err
 	}
 	l.mu.Lock()
-	alive, expired := l.table.Load() != nil, l.deadline <= now
-	if alive && !expired {
+	alive, late := l.table.Load() != nil, l.deadline <= now
+	if alive && !late {
 		l.deadline = after(now, grace)
 		s.queue.move(l, l.deadline)
 	}
 	l.mu.Unlock()
-	if alive && !expired {
+	if alive && !late {
 		s.reschedule()
 		return nil
 	}
 	if alive {
-		s.end(l)
+		s.end(l, expired)
 	}
-	return store.ErrDestroyed
+	return l.ended()
 }
 
 // destroy ends l if it lives.
@@ -100,7 +100,16 @@ func (s *shard) destroy(l *life) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.table.Load() != nil {
-		s.end(l)
+		s.end(l, destroyed)
+	}
+}
+
+// expire is destroy for a life whose deadline has come.
+func (s *shard) expire(l *life) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.table.Load() != nil {
+		s.end(l, expired)
 	}
 }
 
@@ -109,7 +118,7 @@ func (s *shard) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.index {
-		l.end(nil)
+		l.end(destroyed, nil)
 	}
 	s.index, s.queue = nil, nil
 	s.due.Store(never)
@@ -133,7 +142,7 @@ func (s *shard) expireSome(now int64) (more bool) {
 			s.queue.move(l, deadline)
 			continue
 		}
-		s.end(l)
+		s.end(l, expired)
 	}
 	next := s.queue.next()
 	s.due.Store(next)
@@ -158,10 +167,10 @@ func (s *shard) living(id string, now int64) *life {
 		return nil
 	}
 	l.mu.Lock()
-	expired := l.deadline <= now
+	late := l.deadline <= now
 	l.mu.Unlock()
-	if expired {
-		s.end(l)
+	if late {
+		s.end(l, expired)
 		return nil
 	}
 	return l
@@ -179,9 +188,9 @@ func (s *shard) add(l *life) {
 	s.reschedule()
 }
 
-// end ends l, which lives.
-func (s *shard) end(l *life) {
-	l.end(nil)
+// end ends l, which lives, in the way of fate.
+func (s *shard) end(l *life, fate int32) {
+	l.end(fate, nil)
 	s.remove(l)
 }
 
