@@ -104,20 +104,20 @@ func (o *Options) check() error {
 		switch {
 		case t.value == 0:
 		case t.value < 0:
-			return fmt.Errorf("Options.%s is %v; it cannot be negative, and zero means the default", t.name, t.value)
+			return fmt.Errorf("option %s is %v; it cannot be negative, and zero means the default", t.name, t.value)
 		case t.value < shortest && !o.AllowShortTimes:
-			return fmt.Errorf("Options.%s is %v; the shortest is %v (tests may set AllowShortTimes)", t.name, t.value, shortest)
+			return fmt.Errorf("option %s is %v; the shortest is %v (tests may set AllowShortTimes)", t.name, t.value, shortest)
 		case t.value < shortest:
-			return fmt.Errorf("Options.%s is %v; the shortest is %v", t.name, t.value, shortest)
+			return fmt.Errorf("option %s is %v; the shortest is %v", t.name, t.value, shortest)
 		case t.value > t.longest:
-			return fmt.Errorf("Options.%s is %v; the longest is %v", t.name, t.value, t.longest)
+			return fmt.Errorf("option %s is %v; the longest is %v", t.name, t.value, t.longest)
 		}
 	}
 	if o.Sealer != nil && isNil(o.Sealer) {
-		return fmt.Errorf("Options.Sealer holds a nil %T; values would not be sealed", o.Sealer)
+		return fmt.Errorf("option Sealer holds a nil %T; values would not be sealed", o.Sealer)
 	}
 	if n := o.Limits.KeyLength; n > MaxKeyLength {
-		return fmt.Errorf("Options.Limits.KeyLength is %d; no backend takes more than %d", n, MaxKeyLength)
+		return fmt.Errorf("option Limits.KeyLength is %d; no backend takes more than %d", n, MaxKeyLength)
 	}
 	return nil
 }

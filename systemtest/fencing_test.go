@@ -48,7 +48,7 @@ func lateWrites(w *worker) {
 		w.refused(task{Do: do, Handle: do, Key: string(name), Value: "late"}, "destroyed")
 	}
 	w.refused(task{Do: "Get", Handle: "Get", Key: string(name)}, "destroyed")
-	w.refused(task{Do: "Suspend", Handle: "Suspend"}, "destroyed")
+	w.refused(task{Do: "Suspend", Handle: "Suspend"}, "not owner") // as before the end
 	w.must(task{Do: "Destroy", Handle: "Destroy"}) // and does nothing
 }
 

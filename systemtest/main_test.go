@@ -47,6 +47,8 @@ func kind(err error) string {
 		return "destroyed"
 	case errors.Is(err, store.ErrSuspended):
 		return "suspended"
+	case errors.Is(err, store.ErrNotOwner):
+		return "not owner"
 	case errors.Is(err, store.ErrNoSession):
 		return "no session"
 	case errors.Is(err, store.ErrExists):
