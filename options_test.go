@@ -59,7 +59,7 @@ func TestWaysToEndAreDestroyed(t *testing.T) {
 		if !errors.Is(err, store.ErrDestroyed) {
 			t.Errorf("errors.Is(%v, ErrDestroyed) = false, want true", err)
 		}
-		if errors.Is(store.ErrDestroyed, err) {
+		if plain := store.ErrDestroyed; errors.Is(plain, err) {
 			t.Errorf("errors.Is(ErrDestroyed, %v) = true, want false", err)
 		}
 	}
