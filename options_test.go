@@ -59,7 +59,8 @@ func TestWaysToEndAreDestroyed(t *testing.T) {
 		if !errors.Is(err, store.ErrDestroyed) {
 			t.Errorf("errors.Is(%v, ErrDestroyed) = false, want true", err)
 		}
-		if plain := store.ErrDestroyed; errors.Is(plain, err) {
+		destroyed := &store.Error{Op: "get", Err: store.ErrDestroyed}
+		if errors.Is(destroyed, err) {
 			t.Errorf("errors.Is(ErrDestroyed, %v) = true, want false", err)
 		}
 	}

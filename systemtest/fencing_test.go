@@ -49,7 +49,7 @@ func lateWrites(w *worker) {
 	}
 	w.refused(task{Do: "Get", Handle: "Get", Key: string(name)}, "destroyed")
 	w.refused(task{Do: "Suspend", Handle: "Suspend"}, "not owner") // as before the end
-	w.must(task{Do: "Destroy", Handle: "Destroy"}) // and does nothing
+	w.must(task{Do: "Destroy", Handle: "Destroy"})                 // and does nothing
 }
 
 // attach gives the worker a handle for each of lateWrites' attempts.
