@@ -75,13 +75,16 @@ type closing struct {
 func (c *closing) init() { c.through = make(chan struct{}) }
 
 // Close ends what this process owns: it destroys the sessions, or suspends them
-// when [Options].Grace is set, so that another node can resume them. It ends the handles from
-// Attach, and it stops the renewals. It waits for calls of Create, Resume, Attach, Suspend, Destroy and
-// Release that have not returned yet; new ones that would begin a session fail with [ErrClosed]. The backend stays open.
+// when [Options].Grace is set, so that another node can resume them. It ends
+// the handles from Attach, and it stops the renewals. It waits for calls of
+// Create, Resume, Attach, Suspend, Destroy and Release that have not returned
+// yet; new ones that would begin a session fail with [ErrClosed]. The backend
+// stays open.
 //
 // Close takes until ctx ends and at most five seconds more, in all. Sessions
-// that could not be let go of by then end when their leases run out; the error says how many.
-// A second Close waits for the first and returns the same. Close may be called from any function that the library calls.
+// that could not be let go of by then end when their leases run out; the error
+// says how many. A second Close waits for the first and returns the same. Close
+// may be called from any function that the library calls.
 func (ss *Sessions) Close(ctx context.Context) error {
 	if !ss.valid() {
 		return nil

@@ -29,10 +29,11 @@ import (
 //     or a renewal was refused. When no renewal was confirmed for a lease and a
 //     margin, the backend cannot hold the life any more, and the handle is over
 //     with ErrExpired.
-//  8. Close takes no more calls and claims every listed handle at once, so that a
-//     handler that wakes up at the shutdown and destroys its session comes too late.
-//     Claimed handles are still renewed until their turn comes to leave. Close waits for
-//     the calls that are counted, and ends what is left with ErrClosed.
+//  8. Close takes no more calls and claims every listed handle at once, so that
+//     a handler that wakes up at the shutdown and destroys its session comes
+//     too late. Claimed handles are still renewed until their turn comes to
+//     leave. Close waits for the calls that are counted, and ends what is left
+//     with ErrClosed.
 //
 // A state changes in Session.turn and nowhere else, under the lock of the
 // registry's shard.
@@ -157,8 +158,8 @@ func (s *Session) settled(ctx context.Context) (*ending, error) {
 	}
 }
 
-// departure returns the state of a handle that a Suspend for grace, or a Destroy when grace
-// is zero, brings about.
+// departure returns the state of a handle that a Suspend for grace, or a
+// Destroy when grace is zero, brings about.
 func departure(p phase, grace time.Duration) *ending {
 	e := &ending{err: ErrDestroyed, phase: p, grace: grace}
 	if grace > 0 {
@@ -209,8 +210,8 @@ func (s *Session) depart(ctx context.Context, mine *ending) (err error) {
 // claim makes a live handle one that Close is about to let go of.
 func (s *Session) claim() { s.turn(nil, departure(claimed, s.sessions.grace)) }
 
-// letGo leaves in the way that an earlier call, or Close with claim, has begun, and otherwise as
-// Options.Grace says. It does nothing when the handle is over.
+// letGo leaves in the way that an earlier call, or Close with claim, has begun,
+// and otherwise as Options.Grace says. It does nothing when the handle is over.
 func (s *Session) letGo(ctx context.Context) error {
 	grace := s.sessions.grace
 	e, err := s.settled(ctx)

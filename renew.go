@@ -153,7 +153,8 @@ func (r *renewals) run() {
 			return
 		case <-ticker.C:
 		}
-		// Every tick looks at one in so many shards; a turn looks at each overdueLooks times.
+		// Every tick looks at one in so many shards; a turn looks at each
+		// overdueLooks times.
 		ticks := shardCount / step
 		for k := i / step % (ticks / looks); k < shardCount; k += ticks / looks {
 			r.giveUp(&r.registry.shards[k])
@@ -404,7 +405,8 @@ func (r *renewals) tell() {
 		return
 	}
 	r.reporting = true
-	// Not in the loop, which must not wait for it, nor counted by it: the function may call Close.
+	// Not in the loop, which must not wait for it, nor counted by it: the
+	// function may call Close.
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {

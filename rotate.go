@@ -8,27 +8,36 @@ import (
 	"time"
 )
 
-// Rotate gives the session of s a new ID, with all its values and with changes, as is
-// due when a client logs in (see session fixation, at [Sessions.Create]). It returns the session under newID,
-// which should be from [NewID]. Sealed values are sealed anew. The old ID is dead afterwards: every handle of it, on every node,
-// fails with [ErrDestroyed]. The new session is owned as s was. One that nobody owns lives as long as CreateFor or Extend last said through
-// s, or an hour when neither was called: Extend it.
+// Rotate gives the session of s a new ID, with all its values and with changes,
+// as is due when a client logs in (see session fixation, at [Sessions.Create]).
+// It returns the session under newID, which should be from [NewID]. Sealed
+// values are sealed anew. The old ID is dead afterwards: every handle of it, on
+// every node, fails with [ErrDestroyed]. The new session is owned as s was. One
+// that nobody owns lives as long as CreateFor or Extend last said through s, or
+// an hour when neither was called: Extend it.
 //
 // Rotate takes six round trips:
 //
-//  1. It resumes the session, so that every earlier handle is fenced off: a write
-//     that was acknowledged is in what follows, and a later one is refused. From here on s has ended.
+//  1. It resumes the session, so that every earlier handle is fenced off: a
+//     write that was acknowledged is in what follows, and a later one is
+//     refused. From here on s has ended.
 //  2. It reads the names of the keys,
 //  3. and all values.
 //  4. It creates the new session with them in one step. Nobody knows its ID yet.
 //  5. It destroys the life that step 1 began,
-//  6. and looks whether the old ID is dead. If not, another handle has resumed the old session after step 1;
-//     that one goes on, and Rotate fails with [ErrResumed].
+//  6. and looks whether the old ID is dead. If not, another handle has resumed
+//     the old session after step 1; that one goes on, and Rotate fails with
+//     [ErrResumed].
 //
-// When Rotate fails before step 5, or in step 6, the session lives on under its old ID, for [Options].Grace or a lease at least:
-// Resume it. In step 4 a reply may be lost; a copy under newID, if there is one, ends with its lease. When step 5
-// fails in all its attempts, the error satisfies errors.Is(err, [ErrUnknownOutcome]): the session lives under newID, for as long as
-// above, and the old ID for its lease at most.
+// When Rotate fails before step 5, or in step 6, the session lives on under its
+// old ID, for [Options].Grace or a lease at least: Resume it. In step 4 a reply
+// may be lost; a copy under newID, if there is one, ends with its lease. When
+// step 5 fails in all its attempts, the error satisfies errors.Is(err,
+// [ErrUnknownOutcome]): the session lives under newID, for as long as above,
+// and the old ID for its lease at most.
+//
+// IDs must not be used twice. If the session has ended, and another has begun
+// under its ID, in the moment before step 1, Rotate takes that one.
 func (ss *Sessions) Rotate(ctx context.Context, s *Session, newID string, changes ...Change) (*Session, error) {
 	if err := ss.enter(); err != nil {
 		return nil, &Error{Op: "rotate", Err: err}
@@ -167,8 +176,8 @@ func (s *Session) lasts() time.Duration {
 	return time.Duration(s.stamp) * time.Second
 }
 
-// moved reads all values of old, which is a raw store of the session of s, and returns them as the session
-// of n stores them, with the changes.
+// moved reads all values of old, which is a raw store of the session of s, and
+// returns them as the session of n stores them, with the changes.
 func (s *Session) moved(ctx context.Context, old Store, n *Session, buf *buffer, changed []Entry) ([]Entry, error) {
 	keys, err := Keys(ctx, old)
 	if err != nil {

@@ -34,9 +34,10 @@ type Session struct {
 	failing  bool          // guarded by the registry shard of id; the latest renewal failed
 	stable   bool          // raw is a StableReader
 
-	// stamp is guarded by the registry shard of id. Of an owned handle it is when
-	// the last renewal that was confirmed was sent, as renewals.now tells the time; of any
-	// other the seconds that CreateFor or Extend asked for last.
+	// stamp is guarded by the registry shard of id. Of an owned handle it is
+	// when the last renewal that was confirmed was sent, as renewals.now tells
+	// the time; of any other the seconds that CreateFor or Extend asked for
+	// last.
 	stamp uint32
 }
 
@@ -82,10 +83,11 @@ func (s *Session) Keys(ctx context.Context) ([]string, error) {
 
 // Release is what a connection defers: it suspends the session for
 // [Options].Grace, or destroys it when that is zero. It does nothing, and
-// succeeds, when the handle has ended, whatever way; a Suspend or Destroy of the handle that is
-// still on its way is waited for first, and when that fails, Release tries it again. [Sessions.Close]
-// waits for Release. A handle from [Sessions.Attach] is only let go of: its operations fail with
-// [ErrReleased] afterwards, and the session lives on.
+// succeeds, when the handle has ended, whatever way; a Suspend or Destroy of
+// the handle that is still on its way is waited for first, and when that fails,
+// Release tries it again. [Sessions.Close] waits for Release. A handle from
+// [Sessions.Attach] is only let go of: its operations fail with [ErrReleased]
+// afterwards, and the session lives on.
 //
 // Release usually runs when the client has gone and its context has ended. It
 // therefore goes on for up to five seconds after the end of ctx. Whatever it returns,
@@ -112,12 +114,13 @@ func (s *Session) Release(ctx context.Context) error {
 // idempotent. Operations that are on their way elsewhere are refused.
 //
 // Destroy is what a server does when its client has gone, and then the client's
-// context has often ended too: as Release does, Destroy goes on for up to five seconds
-// after the end of ctx. Whatever it returns, the
-// handle is not usable afterwards and the lease is not renewed any more, so that
-// a session that could not be reached ends with its lease; Destroy may be called
-// again. A Suspend of the handle that is on its way is waited for. After a successful
-// [Session.Suspend] Destroy fails with [ErrSuspended] and leaves the suspended session alone.
+// context has often ended too: as Release does, Destroy goes on for up to five
+// seconds after the end of ctx. Whatever it returns, the handle is not usable
+// afterwards and the lease is not renewed any more, so that a session that
+// could not be reached ends with its lease; Destroy may be called again. A
+// Suspend of the handle that is on its way is waited for. After a successful
+// [Session.Suspend] Destroy fails with [ErrSuspended] and leaves the suspended
+// session alone.
 func (s *Session) Destroy(ctx context.Context) error {
 	if !s.valid() {
 		return &Error{Op: "destroy", Err: ErrNoSession}
@@ -143,12 +146,12 @@ func (s *Session) Destroy(ctx context.Context) error {
 }
 
 // Suspend lets go of the session and keeps its values for grace, so that the
-// client can come back: [Sessions.Resume], on any node, takes it over. Otherwise
-// it expires. The handle is not usable afterwards, whatever Suspend returns, and
-// the lease is not renewed any more; after an error Suspend may be called again.
-// As Release does, Suspend goes on for up to five seconds after the end of ctx. Suspending a session
-// whose life has ended fails with [ErrDestroyed], and one that this process does
-// not own with [ErrNotOwner].
+// client can come back: [Sessions.Resume], on any node, takes it over.
+// Otherwise it expires. The handle is not usable afterwards, whatever Suspend
+// returns, and the lease is not renewed any more; after an error Suspend may be
+// called again. As Release does, Suspend goes on for up to five seconds after
+// the end of ctx. Suspending a session whose life has ended fails with
+// [ErrDestroyed], and one that this process does not own with [ErrNotOwner].
 func (s *Session) Suspend(ctx context.Context, grace time.Duration) error {
 	if !s.valid() {
 		return &Error{Op: "suspend", Err: ErrNoSession}
@@ -176,8 +179,9 @@ func (s *Session) suspend(ctx context.Context, grace time.Duration) error {
 	return err
 }
 
-// Err says why the handle is not usable any more: [ErrDestroyed], or [ErrResumed] or [ErrExpired]
-// where that is known; [ErrSuspended], [ErrReleased] or [ErrClosed]. It is nil as long as Done is open.
+// Err says why the handle is not usable any more: [ErrDestroyed], or
+// [ErrResumed] or [ErrExpired] where that is known; [ErrSuspended],
+// [ErrReleased] or [ErrClosed]. It is nil as long as Done is open.
 func (s *Session) Err() error {
 	if !s.valid() {
 		return ErrNoSession

@@ -48,13 +48,15 @@ type Options struct {
 	// are stored as the codec encodes them. See [NewKeyRing].
 	Sealer Sealer
 
-	// OnRenewError is called when renewals of leases failed for another reason than
-	// the end of a session: once for each round of half a lease in which some failed,
-	// never concurrently, with an error around a [*RenewError] that says how many
-	// sessions it is about. Failed renewals are tried again until the leases have run out. It runs in a
-	// goroutine of its own and may call anything, Close too; while it blocks, failures add up for the next call.
-	// A panic in it is logged with slog.Error and does not stop the renewals. Nil means that such
-	// errors are dropped; [Sessions.Stats] counts them all the same.
+	// OnRenewError is called when renewals of leases failed for another reason
+	// than the end of a session: once for each round of half a lease in which
+	// some failed, never concurrently, with an error around a [*RenewError]
+	// that says how many sessions it is about. Failed renewals are tried again
+	// until the leases have run out. It runs in a goroutine of its own and may
+	// call anything, Close too; while it blocks, failures add up for the next
+	// call. A panic in it is logged with slog.Error and does not stop the
+	// renewals. Nil means that such errors are dropped; [Sessions.Stats]
+	// counts them all the same.
 	OnRenewError func(error)
 }
 
@@ -148,12 +150,13 @@ func (l Limits) withDefaults() Limits {
 // Sessions creates and finds the sessions of one application on one backend,
 // renews the leases of those that this process owns, and ends them on Close.
 //
-// A process that calls [Sessions.Open], [Sessions.Create] or [Sessions.Resume] owns the session:
-// it keeps it alive until Release, Destroy, Suspend or Close. A handle from
-// [Sessions.Attach] or [Sessions.CreateFor] reads and writes but keeps nothing alive.
+// A process that calls [Sessions.Open], [Sessions.Create] or [Sessions.Resume]
+// owns the session: it keeps it alive until Release, Destroy, Suspend or Close.
+// A handle from [Sessions.Attach] or [Sessions.CreateFor] reads and writes but
+// keeps nothing alive.
 //
-// Every method is safe for concurrent use. A nil *Sessions, or one that New did not make, is refused
-// with an error.
+// Every method is safe for concurrent use. A nil *Sessions, or one that New did
+// not make, is refused with an error.
 type Sessions struct {
 	backend      Backend
 	codec        codec.Codec
@@ -220,9 +223,11 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 // with it in one step. It fails with [ErrExists] while a session with this ID
 // lives; to take over that one, use [Sessions.Resume].
 //
-// An ID is a credential: whoever knows it can resume the session. Use [NewID]. Never use an ID that a client
-// chose: an attacker would prepare one, make a victim use it, and resume the session when the victim has logged
-// in (session fixation). Never use one that others can see, such as the ID of a socket in a chat.
+// An ID is a credential: whoever knows it can resume the session. Use [NewID].
+// Never use an ID that a client chose: an attacker would prepare one, make a
+// victim use it, and resume the session when the victim has logged in (session
+// fixation). Never use one that others can see, such as the ID of a socket in a
+// chat.
 func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*Session, error) {
 	if err := ss.enter(); err != nil {
 		return nil, &Error{Op: "create", Err: err}

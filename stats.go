@@ -47,8 +47,8 @@ func (ss *Sessions) Stats() Stats {
 // Owned returns how many sessions this process owns now.
 func (ss *Sessions) Owned() int { return ss.Stats().Owned }
 
-// Ping asks the backend about a session that does not exist, in one round trip. It returns nil
-// when the backend answers: the process is ready to serve.
+// Ping asks the backend about a session that does not exist, in one round trip.
+// It returns nil when the backend answers: the process is ready to serve.
 func (ss *Sessions) Ping(ctx context.Context) error {
 	if err := ss.enter(); err != nil {
 		return &Error{Op: "ping", Err: err}

@@ -50,12 +50,12 @@ func (s *Session) Done() <-chan struct{} {
 	return done
 }
 
-// AfterEnd arranges for f to be called, in a goroutine of its own, when the handle
-// has ended, with what [Session.Err] says then: at once when that has happened
-// already. Until then it costs no goroutine. Calling stop keeps f from being called and reports
-// whether it did; false means that f has been called or stopped before. As Done
-// does, AfterEnd lets a handle from [Sessions.Attach] take part in the rounds that
-// find out about ends.
+// AfterEnd arranges for f to be called, in a goroutine of its own, when the
+// handle has ended, with what [Session.Err] says then: at once when that has
+// happened already. Until then it costs no goroutine. Calling stop keeps f from
+// being called and reports whether it did; false means that f has been called
+// or stopped before. As Done does, AfterEnd lets a handle from
+// [Sessions.Attach] take part in the rounds that find out about ends.
 func (s *Session) AfterEnd(f func(error)) (stop func() bool) {
 	if f == nil {
 		return func() bool { return false }
@@ -120,10 +120,10 @@ func (s *Session) wait(f func(*watch)) {
 	}
 }
 
-// Context returns a context that carries s, as [NewContext] does, and that ends with the
-// handle or with parent; [context.Cause] says why, for the handle what
-// [Session.Err] says. It costs no goroutine. Call cancel when the work is done, as with
-// [context.WithCancel].
+// Context returns a context that carries s, as [NewContext] does, and that ends
+// with the handle or with parent; [context.Cause] says why, for the handle what
+// [Session.Err] says. It costs no goroutine. Call cancel when the work is done,
+// as with [context.WithCancel].
 func (s *Session) Context(parent context.Context) (ctx context.Context, cancel context.CancelFunc) {
 	if parent == nil {
 		parent = context.Background()

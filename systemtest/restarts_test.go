@@ -466,8 +466,8 @@ func (r *restarts) end(where int, how os.Signal) {
 	r.exited(where, told, how == syscall.SIGKILL)
 }
 
-// living counts the keys that live. DBSIZE counts those too that have expired and whose memory
-// the server has not yet come to free.
+// living counts the keys that live. DBSIZE counts those too that have expired
+// and whose memory the server has not yet come to free.
 func living(t *testing.T, s *testserver.Server) (n int) {
 	t.Helper()
 	for cursor := "0"; ; {
