@@ -55,6 +55,7 @@
 //
 //	user, password   as part of the URL
 //	timeout          how long one operation waits for the cluster
+//	document_size    the most bytes of all keys and values of a session together
 package backends
 
 import (

@@ -2,25 +2,17 @@ package backends
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hazelcast/hazelcast-go-client"
 	"github.com/hazelcast/hazelcast-go-client/cluster"
-	"github.com/hazelcast/hazelcast-go-client/logger"
 	"github.com/hazelcast/hazelcast-go-client/types"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/hazelcaststore"
 )
 
-const (
-	hazelcastPort = "5701"
-
-	// hazelcastShutdownTimeout bounds the shutting down of a client.
-	hazelcastShutdownTimeout = 10 * time.Second
-)
+const hazelcastPort = "5701"
 
 // openHazelcast opens a Hazelcast cluster from any of its members.
 func openHazelcast(a *address, o *Options) (dial, error) {
@@ -32,8 +24,11 @@ func openHazelcast(a *address, o *Options) (dial, error) {
 		return nil, err
 	}
 	p := &a.params
-	namespace := p.text("namespace", "")
-	timeout := p.duration("timeout")
+	opts := hazelcaststore.Options{
+		Namespace:    p.text("namespace", ""),
+		Timeout:      p.duration("timeout"),
+		DocumentSize: p.number("document_size", 0, 1<<10, 1<<30),
+	}
 	if err := p.done(); err != nil {
 		return nil, err
 	}
@@ -50,33 +45,12 @@ func openHazelcast(a *address, o *Options) (dial, error) {
 	}
 	config.Cluster.ConnectionStrategy.ReconnectMode = cluster.ReconnectModeOn
 	config.Cluster.ConnectionStrategy.Timeout = types.Duration(a.connect)
-	// The client would log addresses and keys of its own accord.
-	config.Logger.Level = logger.OffLevel
 
 	return func(ctx context.Context) (store.Backend, error) {
-		client, err := hazelcast.StartNewClientWithConfig(ctx, config)
+		b, err := hazelcaststore.Open(ctx, config, &opts)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", noHazelcast, err)
 		}
-		shutdown := func() error { return shutdownHazelcast(client) }
-		b, err := hazelcaststore.New(ctx, client, &hazelcaststore.Options{Namespace: namespace, Timeout: timeout})
-		if err != nil {
-			shutdown()
-			return nil, err
-		}
-		return &owning{Backend: b, closeClient: shutdown}, nil
+		return b, nil
 	}, nil
-}
-
-// shutdownHazelcast shuts a client down. One that is about to reconnect can hang
-// there for minutes, whatever its context says, so it is left to itself then.
-func shutdownHazelcast(client *hazelcast.Client) error {
-	done := make(chan error, 1)
-	go func() { done <- client.Shutdown(context.Background()) }()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(hazelcastShutdownTimeout):
-		return errors.New("backends: hazelcast: the client does not shut down; it is left to end by itself")
-	}
 }

@@ -15,6 +15,10 @@ import (
 // DefaultTimeout is the zero meaning of [Options].Timeout.
 const DefaultTimeout = 10 * time.Second
 
+// DefaultDocumentSize is the zero meaning of [Options].DocumentSize: one value of
+// [store.DefaultValueSize] and something beside it.
+const DefaultDocumentSize = store.DefaultValueSize + 64<<10
+
 // Options configures [New]. The zero value is ready to use.
 type Options struct {
 	// Namespace keeps the sessions of one application apart from those of
@@ -26,6 +30,12 @@ type Options struct {
 	// of the client included, when its context allows more.
 	// Zero or less means [DefaultTimeout].
 	Timeout time.Duration
+
+	// DocumentSize is the most bytes that all keys and values of a session may
+	// take together. What would make it more fails with [store.ErrTooLarge]. Every
+	// operation moves the whole document, and while a large one moves, others
+	// wait. Zero means [DefaultDocumentSize], and a negative number no limit.
+	DocumentSize int
 
 	// NearCache allows reads to be answered from a near cache that the client
 	// has for the map. They are then as old as the near cache lets them be: a
@@ -39,21 +49,29 @@ type Options struct {
 // abilities except stable reads. Make one with [New]. Every method is safe for
 // concurrent use.
 type Backend struct {
-	namespace  keyspace.Namespace
-	timeout    time.Duration
-	defaultTTL time.Duration // of the map's entries, as the members are configured
-	nearCache  bool
-	grid       grid
-	running    func() bool // whether the client runs
-	clock      clock
-	lives      lives
+	namespace    keyspace.Namespace
+	timeout      time.Duration
+	nearCache    bool
+	documentSize int // zero or less: no limit
+	grid         grid
+	wire         wire
+	client       atomic.Pointer[hazelcast.Client]
+	own          atomic.Pointer[ownClient] // nil where the caller keeps the client
+	running      func() bool               // whether the client runs
+	clock        clock
+	lives        lives
+	owners       owners
 
-	limit  atomic.Pointer[limit]
-	ctx    context.Context // ends on Close
-	cancel context.CancelFunc
-	gate   sync.RWMutex // held for writing while closed is set
-	closed atomic.Bool
-	calls  sync.WaitGroup // calls and goroutines under way
+	entriesStay      atomic.Int64          // the default time to live of the map's entries, as the members are configured
+	misconfiguration atomic.Pointer[error] // nil while all members are configured well
+
+	limit    limit           // of whole operations
+	attempts [5]limit        // of the attempts at them
+	ctx      context.Context // ends on Close
+	cancel   context.CancelFunc
+	gate     sync.RWMutex // held for writing while closed is set
+	closed   atomic.Bool
+	calls    sync.WaitGroup // calls and goroutines under way
 }
 
 var _ store.Backend = (*Backend)(nil)
@@ -64,7 +82,7 @@ var _ store.Backend = (*Backend)(nil)
 // It asks the cluster how the map is configured, and fails with an error that
 // satisfies errors.Is(err, [ErrMapConfig]) and shows the lines to add when
 // sessions would not be safe there. It also learns the cluster's time. That takes
-// about thirty round trips. An unreachable cluster is an error when ctx or
+// some six hundred small calls, sixteen at once. An unreachable cluster is an error when ctx or
 // Options.Timeout ends.
 func New(ctx context.Context, client *hazelcast.Client, opts *Options) (*Backend, error) {
 	if client == nil {
@@ -74,7 +92,8 @@ func New(ctx context.Context, client *hazelcast.Client, opts *Options) (*Backend
 	if err != nil {
 		return nil, err
 	}
-	b.running = client.Running
+	b.client.Store(client)
+	b.running = func() bool { return b.client.Load().Running() }
 	m, err := await(b, ctx, func(ctx context.Context) (*hazelcast.Map, error) {
 		m, err := client.GetMap(ctx, b.mapName())
 		return m, b.describe(b.mapName(), err)
@@ -82,7 +101,11 @@ func New(ctx context.Context, client *hazelcast.Client, opts *Options) (*Backend
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	b.grid = m
+	if err := b.follow(client); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	b.wire.current.Store(m)
+	b.grid = &b.wire
 	b.nearCache = !m.LocalMapStats().NearCacheStats.CreationTime.IsZero()
 	if b.nearCache && (opts == nil || !opts.NearCache) {
 		return nil, errors.Join(errNearCache, b.Close())
@@ -106,8 +129,13 @@ func prepare(opts *Options) (*Backend, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	b := &Backend{namespace: namespace, timeout: o.Timeout, clock: clock{origin: time.Now()}}
+	if o.DocumentSize == 0 {
+		o.DocumentSize = DefaultDocumentSize
+	}
+	b := &Backend{namespace: namespace, timeout: o.Timeout, documentSize: o.DocumentSize, clock: clock{origin: time.Now(), busy: make(chan struct{}, 1)}}
+	b.clock.due.Store(true)
 	b.lives.init()
+	b.owners.init()
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
 }
@@ -115,17 +143,20 @@ func prepare(opts *Options) (*Backend, error) {
 // start finds out what the backend needs to know of the cluster.
 func (b *Backend) start(ctx context.Context) error {
 	_, err := await(b, ctx, func(ctx context.Context) (struct{}, error) {
-		err := b.inspect(ctx)
+		err := b.recalibrate(ctx, calibrationLife)
 		if err == nil {
-			err = b.calibrate(ctx)
+			err = b.clock.bounds.Load().disputed
 		}
-		if errors.Is(err, ErrMapConfig) {
-			return struct{}{}, err
-		}
-		return struct{}{}, b.describe(b.mapName(), err)
+		return struct{}{}, err
 	})
 	return err
 }
+
+// defaultTTL returns the shortest time to live that members give to an entry which is
+// replaced, 0 when some member gives none.
+func (b *Backend) defaultTTL() time.Duration { return time.Duration(b.entriesStay.Load()) }
+
+func (b *Backend) setDefaultTTL(d time.Duration) { b.entriesStay.Store(int64(d)) }
 
 func (b *Backend) mapName() string { return string(b.namespace) + ":sessions" }
 
@@ -134,7 +165,7 @@ func (b *Backend) Namespace() string { return string(b.namespace) }
 
 // Close ends the calls under way and waits for them, which takes up to about two
 // seconds while no member can be reached: so long the client does not look up. It
-// does not shut the client down. A write under way fails with
+// shuts the client down only if [Open] started it. A write under way fails with
 // [store.ErrUnknownOutcome].
 func (b *Backend) Close() error {
 	b.gate.Lock()
@@ -142,7 +173,7 @@ func (b *Backend) Close() error {
 	b.gate.Unlock()
 	b.cancel()
 	b.calls.Wait()
-	return nil
+	return b.closeClient()
 }
 
 // check refuses what no method on a session ID accepts.

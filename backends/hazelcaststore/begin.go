@@ -26,6 +26,9 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	if err != nil {
 		return nil, err
 	}
+	if err := b.misconfiguration.Load(); err != nil {
+		return nil, *err
+	}
 	return b.begun(ctx, t, func(ctx context.Context, wrote *atomic.Bool) (*life, error) {
 		return b.create(ctx, entryKey(id), values, t, wrote)
 	})
@@ -34,7 +37,9 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 // begun wraps the life that begin finds or begins. wrote says whether a write was
 // sent, so that its outcome is unknown when begin is not waited for.
 func (b *Backend) begun(ctx context.Context, t store.Terms, begin func(ctx context.Context, wrote *atomic.Bool) (*life, error)) (store.Store, error) {
-	b.keepTime(ctx)
+	if err := b.keepTime(ctx); err != nil {
+		return nil, err
+	}
 	var wrote atomic.Bool
 	l, err := await(b, ctx, func(ctx context.Context) (*life, error) { return begin(ctx, &wrote) })
 	if err != nil {
@@ -70,17 +75,18 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 		if t.MaxKeys > 0 && draft.Len() > t.MaxKeys {
 			return nil, store.ErrTooManyKeys
 		}
-		fresh, err := document.Open(draft.Encode(writer))
-		if err != nil {
-			return nil, err
+		if b.documentSize > 0 && draft.Size() > b.documentSize {
+			return nil, &sizeError{b.documentSize}
 		}
+		fresh := draft.Encode(writer)
 		wrote.Store(true)
-		there, err := b.grid.PutIfAbsentWithTTL(ctx, key, fresh.Bytes(), b.entryTTL(deadline))
+		there, err := b.grid.PutIfAbsentWithTTL(b.attempt(ctx, n), key, fresh.Bytes(), b.firstTTL(deadline))
 		if err != nil {
-			if failure == nil && final(err) {
+			if failure == nil && b.final(err) {
 				return nil, b.describe(key, err)
 			}
 			failure = err
+			b.failed()
 			tried = append(tried, token)
 			if b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
 				return nil, unknown(b.describe(key, err))
@@ -182,11 +188,9 @@ func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, write
 		}
 		draft := before.Draft()
 		draft.SetToken(token)
+		draft.SetOwner(0)
 		draft.SetDeadline(b.deadline(t.Lease))
-		next, err := document.Open(draft.Encode(writer))
-		if err != nil {
-			return none, err
-		}
+		next := draft.Encode(writer)
 		wrote.Store(true)
 		done, current, err := b.replace(ctx, key, before, next, writer)
 		if err != nil {
@@ -196,6 +200,7 @@ func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, write
 			if l := b.lives.find(lifeName{key, before.Token()}); l != nil {
 				l.end()
 			}
+			b.tell(ctx, before)
 			return next, nil
 		}
 		doc = current

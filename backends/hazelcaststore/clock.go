@@ -2,8 +2,10 @@ package hazelcaststore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,9 +17,20 @@ const (
 	calibrationLife = 5 * time.Minute
 	calibrationAge  = time.Minute
 
-	// clockTTL is the least time to live of the entry that calibration uses.
-	clockTTL = 10 * time.Second
+	// freshness is how old a calibration may be that a session is removed by.
+	freshness = time.Second
+
+	// askedClocks is the number of keys the time of whose members time is found out to the millisecond.
+	askedClocks = 3
 )
+
+// ErrClocks: the clocks of the members differ by more than two seconds, so that nobody
+// can say which sessions have outlived their leases. Keep the members' clocks in step,
+// by NTP for instance.
+//
+// [New] fails with it. A Backend that runs already goes by the median of the members'
+// clocks where most of them agree; what it must not decide by time fails with this error.
+var ErrClocks = errors.New("the clocks of the Hazelcast members differ; keep them in step, by NTP for instance")
 
 // A clock tells the time of the cluster. Deadlines are written on it, so that
 // processes whose own clocks are wrong agree about them. Between calibrations
@@ -25,14 +38,17 @@ const (
 type clock struct {
 	origin time.Time
 	bounds atomic.Pointer[bounds]
-	busy   sync.Mutex // held while calibrating
+	due    atomic.Bool   // the cluster has changed since the calibration
+	busy   chan struct{} // holds a value while somebody calibrates
+	asked  sync.Mutex    // held by the one that calibrates in the background
 }
 
 // bounds say that at the clock's origin it was between lo and hi on the cluster,
 // in nanoseconds since 1970.
 type bounds struct {
-	lo, hi int64
-	at     time.Time // when this was found out
+	lo, hi   int64
+	at       time.Time // when this was begun to be found out
+	disputed error     // nil, or an ErrClocks: some member has another time
 }
 
 // now returns the earliest and the latest time that it can be on the cluster, in
@@ -47,92 +63,191 @@ func (c *clock) now() (earliest, latest int64) {
 // age returns how long ago the clock was calibrated. The monotonic clock stands
 // still while the machine sleeps; the wall clock tells then.
 func (c *clock) age() time.Duration {
-	at := c.bounds.Load().at
+	b := c.bounds.Load()
+	if b == nil {
+		return calibrationLife
+	}
 	now := time.Now()
-	age, wall := now.Sub(at), now.Round(0).Sub(at.Round(0))
+	age, wall := now.Sub(b.at), now.Round(0).Sub(b.at.Round(0))
 	if d := wall - age; d > time.Second || d < -time.Second {
 		return calibrationLife
 	}
 	return age
 }
 
-// keepTime sees to it that the clock is calibrated. It hardly ever waits.
-func (b *Backend) keepTime(ctx context.Context) {
+// keepTime sees to it that the clock is calibrated. It hardly ever waits; where the
+// calibration is too old to go by, for instance because the machine slept, it does,
+// and fails when there is no new one.
+func (b *Backend) keepTime(ctx context.Context) error {
 	switch age := b.clock.age(); {
-	case age < calibrationAge:
+	case age < calibrationAge && !b.clock.due.Load():
+		return nil
 	case age < calibrationLife:
+		if !b.clock.asked.TryLock() {
+			return nil
+		}
 		if b.begin() != nil {
-			return
+			b.clock.asked.Unlock()
+			return nil
 		}
 		go func() {
 			defer b.calls.Done()
-			b.recalibrate(b.limited())
+			defer b.clock.asked.Unlock()
+			b.recalibrate(b.limited(), calibrationAge)
 		}()
-	default:
-		// On failure the old calibration has to do; the operation itself will
-		// hardly fare better.
-		await(b, ctx, func(ctx context.Context) (struct{}, error) {
-			b.recalibrate(ctx)
-			return struct{}{}, nil
+		return nil
+	}
+	_, err := await(b, ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, b.recalibrate(ctx, calibrationLife)
+	})
+	return err
+}
+
+// recalibrate returns when the last calibration was begun less than most ago. Of those
+// who want that at the same time one does it, and the others wait.
+func (b *Backend) recalibrate(ctx context.Context, most time.Duration) error {
+	select {
+	case b.clock.busy <- struct{}{}:
+		defer func() { <-b.clock.busy }()
+	case <-ctx.Done():
+		return b.describe(b.mapName(), ctx.Err())
+	}
+	if b.clock.age() < most && !b.clock.due.Load() {
+		return nil
+	}
+	for n := 1; ; n++ {
+		err := b.calibrate(ctx)
+		if err == nil || errors.Is(err, ErrClocks) || errors.Is(err, ErrMapConfig) || b.final(err) || !pause(ctx, n, failurePause, failurePauseMost) {
+			return b.describe(b.mapName(), err)
+		}
+	}
+}
+
+// judge makes sure that the time is known well enough to remove a session by it: it was
+// found out just now, and the members agree about it.
+func (b *Backend) judge(ctx context.Context) error {
+	if b.clock.age() >= freshness {
+		if err := b.recalibrate(ctx, freshness); err != nil {
+			return err
+		}
+	}
+	return b.clock.bounds.Load().disputed
+}
+
+// calibrate surveys the cluster and then finds the time of some members by bisection.
+func (b *Backend) calibrate(ctx context.Context) error {
+	begun := time.Now()
+	n := surveySome
+	if b.clock.due.Swap(false) {
+		n = surveyAll
+	}
+	s, err := b.survey(ctx, n)
+	if err == nil && s.apart > entrySlack {
+		s, err = b.survey(ctx, surveyDispute)
+	}
+	if err != nil {
+		b.clock.due.Store(true)
+		return err
+	}
+	b.configured(s)
+	if s.config != nil && b.clock.bounds.Load() == nil {
+		return s.config
+	}
+	next := &bounds{at: begun}
+	if s.apart > entrySlack {
+		next.disputed = fmt.Errorf("%w: they are more than %v apart", ErrClocks, s.apart.Round(time.Second))
+		if !s.majority {
+			return next.disputed
+		}
+	}
+	var lows, highs []int64
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	asked := askedClocks
+	for _, i := range rand.Perm(len(s.findings)) {
+		f := s.findings[i]
+		if f.hi == 0 || max(f.lo-s.hi, s.lo-f.hi) > int64(entrySlack) {
+			continue
+		}
+		wg.Go(func() {
+			lo, hi, e := b.bisect(ctx, f)
+			mu.Lock()
+			defer mu.Unlock()
+			if err = errors.Join(err, e); e == nil {
+				lows, highs = append(lows, lo), append(highs, hi)
+			}
 		})
+		if asked--; asked == 0 {
+			break
+		}
 	}
+	wg.Wait()
+	if err != nil {
+		return err
+	}
+	if len(lows) == 0 {
+		return errNoTime
+	}
+	slices.Sort(lows)
+	slices.Sort(highs)
+	next.lo, next.hi = lows[len(lows)/2], highs[len(highs)/2]
+	b.clock.bounds.Store(next)
+	return nil
 }
 
-func (b *Backend) recalibrate(ctx context.Context) {
-	if !b.clock.busy.TryLock() {
-		return
-	}
-	defer b.clock.busy.Unlock()
-	if b.clock.age() < calibrationAge {
-		return
-	}
-	b.calibrate(ctx)
-}
-
-// calibrate finds the cluster's time by bisection. A member keeps the time at
+// bisect finds the time of the member that f is about. A member keeps the time at
 // which an entry expires rounded down to seconds, and rounds after it has added
 // the time to live, which is in milliseconds: so by its fraction, the time to live
 // asks in which part of a second the member is.
-func (b *Backend) calibrate(ctx context.Context) error {
+func (b *Backend) bisect(ctx context.Context, f finding) (lo, hi int64, err error) {
 	const second, ms = int64(time.Second), int64(time.Millisecond)
-	key := probeKey("clock")
 	mark := []byte{0}
-	defer b.grid.RemoveIfSame(ctx, key, mark) // otherwise it expires
-	var lo, hi int64
-	ttl := clockTTL
-	for round := range 16 {
+	defer func() { b.grid.RemoveIfSame(b.attempt(ctx, 2), f.key, mark) }() // otherwise it expires
+	lo, hi = f.lo, f.hi
+	seen := false
+	for range 16 {
+		middle := (lo + hi) / 2
+		ahead := (middle + time.Since(b.clock.origin).Nanoseconds()) % second
+		ttl := probeTTL + time.Duration((second-ahead)/ms*ms)
 		t0 := time.Since(b.clock.origin).Nanoseconds()
-		if err := b.grid.SetWithTTL(ctx, key, mark, ttl); err != nil {
-			return err
+		if err := b.grid.SetWithTTL(b.attempt(ctx, 2), f.key, mark, ttl); err != nil {
+			return 0, 0, err
 		}
 		t1 := time.Since(b.clock.origin).Nanoseconds()
-		view, err := b.grid.GetEntryView(ctx, key)
+		view, err := b.grid.GetEntryView(b.attempt(ctx, 2), f.key)
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		if view == nil {
 			continue
 		}
 		set := view.ExpirationTime*ms - int64(ttl) // at the earliest
 		low, high := set-t1, set+second-t0
-		if round == 0 || low >= hi || high <= lo { // the member's clock was moved
+		if low >= hi || high <= lo { // the member's clock was moved
 			lo, hi = low, high
 		} else {
 			lo, hi = max(lo, low), min(hi, high)
 		}
+		seen = true
 		if hi-lo <= 2*ms+2*(t1-t0) {
 			break
 		}
-		middle := (lo + hi) / 2
-		ahead := (middle + time.Since(b.clock.origin).Nanoseconds() + (t1-t0)/2) % second
-		ttl = clockTTL + time.Duration((second-ahead)/ms*ms)
 	}
-	b.clock.bounds.Store(&bounds{lo: lo, hi: hi, at: time.Now()})
-	return nil
+	if !seen {
+		return 0, 0, errNoTime
+	}
+	return lo, hi, nil
 }
 
-// probeKey returns a name for an entry that is no session's: escaped IDs have no
-// colon.
-func probeKey(what string) string {
-	return ":" + what + ":" + strconv.FormatUint(rand.Uint64(), 36)
+// configured takes over what a survey found out about the map's configuration. A member
+// that joined with another one makes entries without an end: no session is begun then,
+// and after each write the entry is told how long to stay.
+func (b *Backend) configured(s *survey) {
+	if s.config != nil {
+		b.misconfiguration.Store(&s.config)
+		b.setDefaultTTL(0)
+		return
+	}
+	b.misconfiguration.Store(nil)
+	b.setDefaultTTL(s.defaultTTL)
 }

@@ -1,57 +1,21 @@
 package hazelcaststore
 
 import (
-	"context"
 	"fmt"
-	"math"
+	"reflect"
 	"time"
+
+	"github.com/hazelcast/hazelcast-go-client"
+	members "github.com/hazelcast/hazelcast-go-client/cluster"
 )
 
-// minDefaultTTL is the shortest default time to live that is of use.
-const minDefaultTTL = 10 * time.Second
+const (
+	// minDefaultTTL is the shortest default time to live that is of use.
+	minDefaultTTL = 10 * time.Second
 
-// inspect looks at how the members keep entries of the map, by way of an entry
-// that lives for a moment.
-func (b *Backend) inspect(ctx context.Context) error {
-	key := probeKey("probe")
-	before, after := []byte{0}, []byte{1}
-	if _, err := b.grid.PutIfAbsentWithTTL(ctx, key, before, minDefaultTTL); err != nil {
-		return err
-	}
-	same, err := b.grid.ReplaceIfSame(ctx, key, before, after)
-	if err != nil {
-		return err
-	}
-	if !same {
-		b.grid.RemoveIfSame(ctx, key, before)
-		return b.misconfigured("the map does not compare values by their bytes",
-			"<in-memory-format>BINARY</in-memory-format>", "in-memory-format: BINARY")
-	}
-	view, err := b.grid.GetEntryView(ctx, key)
-	if err != nil {
-		return err
-	}
-	gone, err := b.grid.RemoveIfSame(ctx, key, after)
-	if err != nil {
-		return err
-	}
-	if view == nil || !gone {
-		return b.misconfigured("an entry vanished within a moment", "<time-to-live-seconds>300</time-to-live-seconds>", "time-to-live-seconds: 300")
-	}
-	switch ttl := view.TTL; {
-	case ttl <= 0 || ttl == math.MaxInt64:
-		return b.misconfigured("entries have no default time to live, so sessions whose owner dies would stay for ever",
-			"<time-to-live-seconds>300</time-to-live-seconds>", "time-to-live-seconds: 300")
-	case time.Duration(ttl)*time.Millisecond < minDefaultTTL:
-		return b.misconfigured(fmt.Sprintf("the default time to live is less than %v", minDefaultTTL),
-			"<time-to-live-seconds>300</time-to-live-seconds>", "time-to-live-seconds: 300")
-	case view.MaxIdle > 0 && view.MaxIdle != math.MaxInt64:
-		return b.misconfigured("entries that are idle are dropped, and with them sessions before their leases end",
-			"<max-idle-seconds>0</max-idle-seconds>", "max-idle-seconds: 0")
-	}
-	b.defaultTTL = time.Duration(min(view.TTL, maxLease.Milliseconds())) * time.Millisecond
-	return nil
-}
+	ttlXML  = "<time-to-live-seconds>3600</time-to-live-seconds>"
+	ttlYAML = "time-to-live-seconds: 3600"
+)
 
 func (b *Backend) misconfigured(why, xml, yaml string) error {
 	name := b.mapName()
@@ -63,4 +27,33 @@ or in hazelcast.yaml:
   map:
     "%s":
       %s`, ErrMapConfig, why, name, xml, name, yaml)
+}
+
+// follow refuses a client that is configured so that others do not see its sessions, and
+// sees to it that the members are looked at again when one joins.
+func (b *Backend) follow(client *hazelcast.Client) error {
+	if littleEndian(client) {
+		return errLittleEndian
+	}
+	_, err := client.AddMembershipListener(func(e members.MembershipStateChanged) {
+		if e.State == members.MembershipStateAdded {
+			b.clock.due.Store(true)
+		}
+	})
+	return b.describe(b.mapName(), err)
+}
+
+// littleEndian reports whether the client writes integers with the low byte first. A
+// client keeps its configuration to itself, and nothing that it returns shows it.
+func littleEndian(client *hazelcast.Client) bool {
+	config := reflect.ValueOf(client).Elem().FieldByName("cfg")
+	if config.Kind() != reflect.Pointer || config.IsNil() {
+		return false
+	}
+	serialization := config.Elem().FieldByName("Serialization")
+	if serialization.Kind() != reflect.Struct {
+		return false
+	}
+	field := serialization.FieldByName("LittleEndian")
+	return field.Kind() == reflect.Bool && field.Bool()
 }

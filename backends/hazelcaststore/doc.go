@@ -15,11 +15,13 @@ member will do; no code runs on the members.
 
 The map needs a default time to live. Without one [New] refuses to work and prints
 the lines to add, because a replaced entry falls back to that default: without it,
-the sessions of a process that died would stay for ever. Choose a little more than
-the longest lease or grace period in use:
+the sessions of a process that died would stay for ever. An hour is good; it must be
+more than the longest lease or grace period in use. New looks at every member, and so
+does the Backend once a minute and when a member has joined: one that is configured
+otherwise ends the creation of sessions, with [ErrMapConfig].
 
 	<map name="*:sessions">
-	  <time-to-live-seconds>300</time-to-live-seconds>
+	  <time-to-live-seconds>3600</time-to-live-seconds>
 	  <backup-count>1</backup-count>
 	</map>
 
@@ -43,26 +45,33 @@ fairness and not for correctness.
 
 # Round trips
 
-While no other process writes to the session, Create, Set, Delete, Commit, Renew (for
-each session), Suspend and Destroy take one round trip; so do Get, Has, GetMany, Keys
-and Attach; Resume takes two. A refused Commit takes one. A write that meets another
+While no other process writes to the session, Create, Set, Delete, Commit, Suspend
+and Destroy take one round trip; so do Get, Has, GetMany, Keys and Attach; Resume
+takes two. A refused Commit takes one. Renew takes one for each session the first
+time, and from then on one for all together, see [Backend.Renew]. A write that meets another
 process's takes two more for each time that it loses. A lease or grace period beyond the
 default time to live takes two more for each write.
 
 All of them move the whole document; a write moves two. Hazelcast cannot look into a
-document, so Has is as dear as Get. Keep sessions small: values of kilobytes, not
-megabytes.
+document, so Has costs as much as Get. Keep sessions small: values of kilobytes, not
+megabytes. [Options].DocumentSize limits them.
 
 # Leases
 
-The document's deadline ends a session, and the entry outlasts it by the default time
-to live at most. Whoever finds a session past its deadline removes the entry before
-reporting that it has ended; so it has ended for all, whatever their clocks say.
+A session ends at its document's deadline, or at that of the owner which keeps it
+alive: the process that renews it. The entry outlasts it by the default time to live at
+most. Whoever finds a session past both deadlines removes the entry before reporting
+that it has ended; so it has ended for all, whatever their clocks say. A session that
+is not renewed any more ends a lease later, and up to a quarter of a lease more while
+its process renews others.
 
 Deadlines are on the clock of the cluster, which every Backend finds out to a few
-milliseconds when it starts and then once a minute, and carries on by the monotonic
-clock. The clocks of the processes do not matter. Those of the members should be kept
-by NTP: they drop entries by their own clocks, with two seconds of leeway.
+milliseconds when it starts and then once a minute, on random keys and so on all
+members, and carries on by the monotonic clock. The clocks of the processes do not
+matter. Those of the members must agree within two seconds, by NTP for instance,
+because they drop entries by their own clocks too. New refuses others with [ErrClocks].
+A Backend that runs goes by the median, and removes nothing on grounds of time until
+they agree again.
 
 Deadlines are rounded up to milliseconds. Leases beyond ten years count as ten years.
 
@@ -71,15 +80,22 @@ Deadlines are rounded up to milliseconds. Leases beyond ten years count as ten y
 Each document carries the last writers and what they wrote last. A write whose reply
 was lost is repeated, byte for byte, until the answer shows whether it took effect: the
 same bytes never recur, so it cannot take effect twice, and a refusal that comes from the
-client's own second try is seen through. Only when the cluster stays silent, or the
-session is gone in the meantime, does the write fail with [store.ErrUnknownOutcome].
-Leave the client's RedoOperation off: it may repeat the creation of a session by itself.
+client's own second try is seen through. An attempt is given up after half a second, the
+next after twice as long. Only when the cluster stays silent, or the session is gone in
+the meantime, does the write fail with [store.ErrUnknownOutcome]. What is written after
+that is another writer's, so that the two cannot be mistaken for each other.
+Leave the client's RedoOperation off: it may repeat the creation of a session unseen.
 
 # The client
 
 Some calls of the client look at their context only between sleeps of up to a second or
-two. The backend returns when the context ends all the same; the call finishes by itself,
-and Close waits for it. A call whose context has no deadline ends after Options.Timeout.
+two. The backend returns when the context ends all the same; the call ends later, and
+Close waits for it. A call whose context has no deadline ends after Options.Timeout.
+
+After two broken connections in a row the client waits for two minutes before it looks
+for the cluster again. [Open] replaces it earlier; whoever calls New has to live with
+that. Its retries race with each other: a program built with -race may report that, in
+the files of the client. Leave its Serialization.LittleEndian off; New refuses it.
 
 A near cache is refused unless [Options].NearCache allows it.
 */

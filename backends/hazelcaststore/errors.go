@@ -16,11 +16,12 @@ import (
 var ErrMapConfig = errors.New("the Hazelcast map is not configured for sessions")
 
 var (
-	errNearCache = fmt.Errorf("%w: the client has a near cache for it, from which ended sessions could be read; remove it from the client's configuration, or set Options.NearCache", ErrMapConfig)
-	errClient    = errors.New("hazelcaststore: the client is nil; start one with hazelcast.StartNewClient")
-	errLease     = errors.New("the lease must be positive; give the time that the session lives without a renewal")
-	errGrace     = errors.New("the grace period must be positive; to end a session now, destroy it")
-	errForeign   = fmt.Errorf("%w; renew and suspend it through its own", store.ErrForeignStore)
+	errNearCache    = fmt.Errorf("%w: the client has a near cache for it, from which ended sessions could be read; remove it from the client's configuration, or set Options.NearCache", ErrMapConfig)
+	errLittleEndian = fmt.Errorf("%w: the client's Serialization.LittleEndian is set, so that other processes would not find its sessions, nor it theirs; leave it off", ErrMapConfig)
+	errClient       = errors.New("hazelcaststore: the client is nil; start one with hazelcast.StartNewClient")
+	errLease        = errors.New("the lease must be positive; give the time that the session lives without a renewal")
+	errGrace        = errors.New("the grace period must be positive; to end a session now, destroy it")
+	errForeign      = fmt.Errorf("%w; renew and suspend it through its own", store.ErrForeignStore)
 )
 
 // A clusterError is a failed call to the cluster, with a text that has no name of
@@ -38,7 +39,7 @@ func (e *clusterError) Unwrap() error { return e.err }
 func (b *Backend) describe(key string, err error) error {
 	var done *clusterError
 	switch {
-	case err == nil || errors.As(err, &done):
+	case err == nil || errors.As(err, &done) || errors.Is(err, ErrMapConfig) || errors.Is(err, ErrClocks):
 		return err
 	case b.closed.Load():
 		return store.ErrClosed
@@ -49,7 +50,11 @@ func (b *Backend) describe(key string, err error) error {
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		// Only the backend's own limit ends a call with this error.
-		return &clusterError{noAnswer(b.timeout), err}
+		text := noAnswer(b.timeout)
+		if o := b.own.Load(); o != nil && o.words.last() != "" {
+			text += "; the client's last words: " + redact(o.words.last(), key)
+		}
+		return &clusterError{text, err}
 	}
 	return &clusterError{"hazelcast: " + redact(summary(err.Error()), key), err}
 }
@@ -108,6 +113,14 @@ func rejected(err error) bool {
 	}
 	return false
 }
+
+// A sizeError is a write that would make the session's document larger than the limit.
+type sizeError struct{ limit int }
+
+func (e *sizeError) Error() string {
+	return fmt.Sprintf("%v: all keys and values of the session together would take more than %d bytes; keep less in a session, or raise Options.DocumentSize", store.ErrTooLarge, e.limit)
+}
+func (e *sizeError) Unwrap() error { return store.ErrTooLarge }
 
 // An unknownError is a write of which nobody can tell whether it took effect.
 type unknownError struct{ cause error }

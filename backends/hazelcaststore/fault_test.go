@@ -240,9 +240,8 @@ func TestLostReplies(t *testing.T) {
 // A write that is not answered at all is neither refused nor done, and the error
 // says so.
 func TestUnknownOutcome(t *testing.T) {
-	opts := namespace()
-	opts.Timeout = 500 * time.Millisecond
-	r := newRig(t, testserver.SharedHazelcast(t), opts)
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	r.b.timeout = 500 * time.Millisecond
 	ctx := t.Context()
 	id, s := r.session(t)
 	other := r.attach(t, id)
@@ -385,6 +384,46 @@ func TestRoundTrips(t *testing.T) {
 		if w, rd := r.faults.writes.Load(), r.faults.reads.Load(); w != step.writes || rd != step.reads {
 			t.Errorf("%s took %d writes and %d reads, want %d and %d", step.name, w, rd, step.writes, step.reads)
 		}
+	}
+}
+
+// A session does not grow beyond the limit, whichever way.
+func TestDocumentSize(t *testing.T) {
+	opts := namespace()
+	opts.DocumentSize = 10 << 10
+	b := open(t, dial(t, testserver.SharedHazelcast(t)), opts)
+	ctx := t.Context()
+	half, whole := make([]byte, 5<<10), make([]byte, 10<<10)
+	create := func(value []byte) (store.Store, error) {
+		return b.Create(ctx, store.NewID(), []store.Entry{{Key: "a", Value: value}}, store.Terms{Lease: time.Minute})
+	}
+	if _, err := create(whole); !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("Create = %v, want %v", err, store.ErrTooLarge)
+	}
+	s, err := create(half)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := func(write ...store.Entry) error { _, err := store.Commit(ctx, s, nil, write); return err }
+	for name, err := range map[string]error{
+		"Set of a new key":     s.Set(ctx, "b", half),
+		"Set of a key":         s.Set(ctx, "a", whole),
+		"Commit":               commit(store.Entry{Key: "c"}, store.Entry{Key: "b", Value: half}),
+		"Commit of small ones": commit(store.Entry{Key: "b", Value: half[:3<<10]}, store.Entry{Key: "c", Value: half[:3<<10]}),
+	} {
+		if !errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrUnknownOutcome) {
+			t.Errorf("%s = %v, want %v", name, err, store.ErrTooLarge)
+		}
+	}
+	for name, err := range map[string]error{
+		"Set, then Commit that exchanges": errors.Join(s.Set(ctx, "a", half), commit(store.Entry{Key: "a"}, store.Entry{Key: "b", Value: half})),
+	} {
+		if err != nil {
+			t.Errorf("%s = %v, want no error", name, err)
+		}
+	}
+	if keys, err := store.Keys(ctx, s); err != nil || fmt.Sprint(keys) != "[b]" {
+		t.Errorf("Keys() = %v, %v, want [b]", keys, err)
 	}
 }
 

@@ -34,7 +34,9 @@ type op struct {
 // do carries out o and returns when it is done or when ctx ends.
 func (l *life) do(ctx context.Context, o *op) error {
 	b := l.backend
-	b.keepTime(ctx)
+	if err := b.keepTime(ctx); err != nil {
+		return err
+	}
 	o.done = make(chan error, 1)
 	l.mu.Lock()
 	if !l.flying {
@@ -132,11 +134,8 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 			base = document.View{} // a refusal must not rest on old bytes
 			continue
 		}
-		next, err := document.Open(draft.Encode(l.writer))
-		if err != nil {
-			finish(ops, err)
-			return
-		}
+		next := draft.Encode(l.writer)
+		asked, _ := b.clock.now()
 		done, current, err := b.replace(ctx, l.key, base, next, l.writer)
 		switch {
 		case err != nil:
@@ -147,6 +146,7 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 			return
 		case done:
 			l.note(next)
+			l.keptFrom(asked)
 			unlock() // the time to live cannot be set in a lock, not even in one's own
 			unlock = func() {}
 			l.succeed(ops, next, b.stretch(ctx, l.key, next))
@@ -234,23 +234,27 @@ func (l *life) remove(ctx context.Context, doc []byte) error {
 				return nil
 			}
 			switch v, err := document.Open(doc); {
-			case err != nil:
+			case err != nil && !errors.Is(err, document.ErrNewer):
 				return err
 			case v.Token() != l.token:
 				return nil
 			}
 		}
-		gone, err := b.grid.RemoveIfSame(ctx, l.key, doc)
+		gone, err := b.grid.RemoveIfSame(b.attempt(ctx, n), l.key, doc)
 		if gone && err == nil {
+			if v, err := document.Open(doc); err == nil {
+				b.tell(ctx, v)
+			}
 			return nil
 		}
 		doc = nil
 		most := rivalPauseMost
 		if err != nil {
-			if failure == nil && final(err) {
+			if failure == nil && b.final(err) {
 				return b.describe(l.key, err)
 			}
 			failure, most = err, failurePauseMost
+			b.failed()
 		}
 		if n == patience {
 			var unlock func()
@@ -266,8 +270,11 @@ func (l *life) remove(ctx context.Context, doc []byte) error {
 }
 
 // final reports whether the call that failed with err had no effect and will have
-// none.
-func final(err error) bool { return rejected(err) || errors.Is(err, hzerrors.ErrClientNotActive) }
+// none, nor would the next one. (A client that was exchanged is not active, but its
+// successor is.)
+func (b *Backend) final(err error) bool {
+	return rejected(err) || errors.Is(err, hzerrors.ErrClientNotActive) && !b.running()
+}
 
 var errForgotten = errors.New("the reply was lost, and too many others have written since to tell")
 
@@ -278,9 +285,10 @@ var errForgotten = errors.New("the reply was lost, and too many others have writ
 func (b *Backend) replace(ctx context.Context, key string, base, next document.View, writer uint64) (done bool, current []byte, err error) {
 	lost := false
 	for n := 1; ; n++ {
-		done, err = b.grid.ReplaceIfSame(ctx, key, base.Bytes(), next.Bytes())
+		done, err = b.grid.ReplaceIfSame(b.attempt(ctx, n), key, base.Bytes(), next.Bytes())
 		switch {
 		case err == nil && done:
+			b.succeeded()
 			return true, nil, nil
 		case err == nil:
 			if current, err = b.read(ctx, key); err == nil && !bytes.Equal(current, base.Bytes()) {
@@ -290,10 +298,11 @@ func (b *Backend) replace(ctx context.Context, key string, base, next document.V
 				}
 				return done, current, nil
 			}
-		case !lost && final(err):
+		case !lost && b.final(err):
 			return false, nil, b.describe(key, err)
 		default:
 			lost = true
+			b.failed()
 		}
 		if b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
 			if err == nil {

@@ -3,6 +3,7 @@ package hazelcaststore
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/hazelcast/hazelcast-go-client"
@@ -39,30 +40,61 @@ func (b *Backend) begin() error {
 	return nil
 }
 
-// A limit is the context of all operations that begin within a while.
+// A limit is a context that all calls share which begin within a while. A timer for
+// each call would wake the thread that waits for the network, which takes as long as a
+// tenth of a round trip on loopback.
 type limit struct {
+	current atomic.Pointer[limited]
+}
+
+type limited struct {
 	ctx   context.Context
 	until time.Time // of the while
 }
 
-// limitShare is the part of the timeout for which a limit is shared, so that an
-// operation may take a little less than the timeout.
+// limitShare is the part of its length for which a limit is shared, so that a call may
+// be given a little less.
 const limitShare = 16
 
-// limited returns the context of one operation: it ends when the backend is
-// closed or has waited long enough. A timer for each operation would wake the
-// thread that waits for the network, which takes as long as a tenth of a round
-// trip on loopback.
-func (b *Backend) limited() context.Context {
+// context returns a context that ends with parent or after about d.
+func (l *limit) context(parent context.Context, d time.Duration) context.Context {
 	now := time.Now()
-	if l := b.limit.Load(); l != nil && now.Before(l.until) {
-		return l.ctx
+	if c := l.current.Load(); c != nil && now.Before(c.until) {
+		return c.ctx
 	}
-	ctx, cancel := context.WithDeadline(b.ctx, now.Add(b.timeout))
+	ctx, cancel := context.WithDeadline(parent, now.Add(d))
 	context.AfterFunc(ctx, cancel) // it ends by itself
-	b.limit.Store(&limit{ctx, now.Add(b.timeout / limitShare)})
+	l.current.Store(&limited{ctx, now.Add(d / limitShare)})
 	return ctx
 }
+
+// limited returns the context of one operation: it ends when the backend is closed or
+// has waited long enough.
+func (b *Backend) limited() context.Context { return b.limit.context(b.ctx, b.timeout) }
+
+// firstAttempt is how long the first attempt of an operation may take, and each further
+// one takes twice as long as the one before: the client loses track of requests when a
+// connection breaks, and waits for their answers until its context ends.
+const firstAttempt = 500 * time.Millisecond
+
+// attempt returns the context of attempt number n (from 1) at an operation whose
+// context is ctx. It ends no later than the backend's limit for the operation.
+func (b *Backend) attempt(ctx context.Context, n int) context.Context {
+	n = min(max(n, 1), len(b.attempts))
+	d := firstAttempt << (n - 1)
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
+		return ctx
+	}
+	return within{b.attempts[n-1].context(b.ctx, d), ctx}
+}
+
+// within is an attempt's context with the values of its operation's.
+type within struct {
+	context.Context
+	operation context.Context
+}
+
+func (w within) Value(key any) any { return w.operation.Value(key) }
 
 // await calls f and returns when it does or when ctx ends. The client sleeps
 // between its own retries without looking at the context, for up to a second or
@@ -103,20 +135,34 @@ func (b *Backend) read(ctx context.Context, key string) ([]byte, error) {
 	if !b.nearCache {
 		return b.load(ctx, key)
 	}
-	view, err := b.grid.GetEntryView(ctx, key) // never answered from a near cache
-	if err != nil || view == nil {
-		return nil, b.describe(key, err)
-	}
-	return bytesOf(view.Value)
+	return b.repeated(ctx, key, func(ctx context.Context) (any, error) {
+		view, err := b.grid.GetEntryView(ctx, key) // never answered from a near cache
+		if err != nil || view == nil {
+			return nil, err
+		}
+		return view.Value, nil
+	})
 }
 
 // load is read, except that a near cache may answer it.
 func (b *Backend) load(ctx context.Context, key string) ([]byte, error) {
-	v, err := b.grid.Get(ctx, key)
-	if err != nil {
-		return nil, b.describe(key, err)
+	return b.repeated(ctx, key, func(ctx context.Context) (any, error) { return b.grid.Get(ctx, key) })
+}
+
+// repeated reads, and again when an attempt was not answered in time or lost its
+// connection.
+func (b *Backend) repeated(ctx context.Context, key string, get func(context.Context) (any, error)) ([]byte, error) {
+	for n := 1; ; n++ {
+		v, err := get(b.attempt(ctx, n))
+		if err == nil {
+			b.succeeded()
+			return bytesOf(v)
+		}
+		b.failed()
+		if b.final(err) || b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
+			return nil, b.describe(key, err)
+		}
 	}
-	return bytesOf(v)
 }
 
 func bytesOf(v any) ([]byte, error) {
@@ -146,8 +192,9 @@ func pause(ctx context.Context, n int, first, most time.Duration) bool {
 const (
 	// patience is how often a writer loses against others before it locks the
 	// entry. Who writes all the time needs one round trip for each write; who
-	// has to read first needs two, and might never win.
-	patience = 2
+	// has to read first needs two, and might never win. A lock takes three round
+	// trips, during which nobody else gets on.
+	patience = 16
 
 	// lockLease bounds how long the others wait for a process that died with a
 	// lock, and how long one waits for a lock.
@@ -163,5 +210,5 @@ func (b *Backend) lock(ctx context.Context, key string) (inside context.Context,
 	if got, err := b.grid.TryLockWithLeaseAndTimeout(inside, key, lockLease, lockLease); err != nil || !got {
 		return ctx, func() {}
 	}
-	return inside, func() { b.grid.Unlock(inside, key) }
+	return inside, func() { b.grid.Unlock(b.attempt(inside, 1), key) }
 }

@@ -50,9 +50,9 @@ func (h *handle) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	values := make([][]byte, len(keys))
-	for i, key := range keys {
-		values[i] = detach(v.Get(key), v)
+	values := v.GetMany(keys)
+	for i := range values {
+		values[i] = detach(values[i], v)
 	}
 	return values, nil
 }
@@ -93,9 +93,27 @@ func (h *handle) Set(ctx context.Context, key string, value []byte) error {
 		if h.maxKeys > 0 && d.Len() >= h.maxKeys && d.Get(key) == nil {
 			return store.ErrTooManyKeys
 		}
+		if err := h.life.backend.fits(d, store.Entry{Key: key, Value: value}); err != nil {
+			return err
+		}
 		d.Put(key, value)
 		return nil
 	}})
+}
+
+// fits refuses to let the document grow beyond the limit.
+func (b *Backend) fits(d *document.Draft, write ...store.Entry) error {
+	if b.documentSize <= 0 {
+		return nil
+	}
+	growth := 0
+	for _, e := range write {
+		growth += d.Growth(e.Key, e.Value)
+	}
+	if growth > 0 && d.Size()+growth > b.documentSize {
+		return &sizeError{b.documentSize}
+	}
+	return nil
 }
 
 // copied returns a copy that is never nil. The flight that carries it may outlast
@@ -167,6 +185,9 @@ func (h *handle) commit(d *document.Draft, expect, write []store.Entry) (current
 	}
 	if h.maxKeys > 0 && overfull(d, write, h.maxKeys) {
 		return nil, store.ErrTooManyKeys
+	}
+	if err := h.life.backend.fits(d, write...); err != nil {
+		return nil, err
 	}
 	for _, e := range write {
 		if e.Value == nil {

@@ -2,6 +2,7 @@ package hazelcaststore
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,10 +33,16 @@ func (b *Backend) deadline(lease time.Duration) int64 {
 	return latest + int64((lease+time.Millisecond-1)/time.Millisecond)
 }
 
-// entryTTL returns how long the entry of a session with this deadline is to stay.
+// entryTTL returns how long the entry of a session with this deadline has to stay.
 func (b *Backend) entryTTL(deadline int64) time.Duration {
 	earliest, _ := b.clock.now()
 	return time.Duration(deadline-earliest)*time.Millisecond + entrySlack
+}
+
+// firstTTL returns the time to live of a new entry: as long as that of one that was
+// replaced, so that a member whose clock is ahead does not drop what moves to it.
+func (b *Backend) firstTTL(deadline int64) time.Duration {
+	return max(b.entryTTL(deadline), b.defaultTTL())
 }
 
 // stretch lets the entry under key stay as long as its session lives, after v was
@@ -46,16 +53,16 @@ func (b *Backend) entryTTL(deadline int64) time.Duration {
 func (b *Backend) stretch(ctx context.Context, key string, v document.View) error {
 	for n := 1; ; n++ {
 		ttl := b.entryTTL(v.Deadline())
-		if ttl <= b.defaultTTL {
+		if ttl <= b.defaultTTL() {
 			return nil
 		}
-		found, err := b.grid.SetTTLAffected(ctx, key, ttl)
+		found, err := b.grid.SetTTLAffected(b.attempt(ctx, n), key, ttl)
 		var doc []byte
 		if err == nil && found {
 			doc, err = b.read(ctx, key)
 		}
 		if err != nil {
-			if final(err) || b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
+			if b.final(err) || b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
 				return b.describe(key, err)
 			}
 			continue
@@ -75,7 +82,7 @@ func (b *Backend) keepStretching(key string, v document.View) {
 	if b.begin() != nil {
 		return
 	}
-	until := time.Now().Add(b.defaultTTL)
+	until := time.Now().Add(max(b.defaultTTL(), minDefaultTTL))
 	go func() {
 		defer b.calls.Done()
 		for n := 1; time.Now().Before(until) && !b.closed.Load() && b.running(); n++ {
@@ -86,42 +93,164 @@ func (b *Backend) keepStretching(key string, v document.View) {
 	}()
 }
 
-// Renew implements [store.Backend]. Each session takes one compare-and-swap, that
-// is one round trip when no other process has written to it since this one looked;
-// up to 64 of them are under way at once. With a lease of zero it takes one read
-// for each.
+// keptFrom remembers that the entry was replaced after the cluster's clock showed asked,
+// in milliseconds: it stays for the map's default time to live from then on.
+func (l *life) keptFrom(asked int64) {
+	stays := asked + (l.backend.defaultTTL() - entrySlack).Milliseconds()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stays = max(l.stays, stays)
+}
+
+// Renew implements [store.Backend]. The first renewal of a session takes one
+// compare-and-swap of its document, that is one round trip when no other process has
+// written to it since this one looked; up to 64 of them are under way at once. Further
+// ones take one for all sessions together, however many, and one of the document shortly
+// before the map's default time to live has passed since the last write. With a lease
+// beyond that time, each renewal is as the first. With a lease of zero it takes one read
+// for each session.
 func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
-	var mu sync.Mutex
-	var errs []error // made at the first failure: there is hardly ever one
-	fail := func(i int, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if errs == nil {
-			errs = make([]error, len(sessions))
-		}
-		errs[i] = err
+	if len(sessions) == 0 {
+		return nil
 	}
-	var next atomic.Int64
-	work := func() {
-		for i := int(next.Add(1)) - 1; i < len(sessions); i = int(next.Add(1)) - 1 {
-			if err := b.renew(ctx, sessions[i], lease); err != nil {
-				fail(i, err)
+	r := renewal{b: b, sessions: sessions, lease: lease}
+	if r.owner = b.owner(lease); r.owner == nil {
+		r.oneByOne(ctx, nil)
+		return r.errs
+	}
+	if err := b.keepTime(ctx); err != nil {
+		r.failAll(err)
+		return r.errs
+	}
+	r.owner.sweep()
+	wanted := b.deadline(lease)
+	rest, kept := r.split(ctx, wanted)
+	if len(kept) > 0 {
+		switch left, err := r.throughOwner(ctx, wanted, kept); {
+		case err == nil:
+			rest = append(rest, left...)
+		case errors.Is(err, errOwnerGone):
+			r.owner = b.owner(lease)
+			rest = append(rest, kept...)
+		default:
+			for _, i := range kept {
+				r.fail(i, err)
 			}
 		}
 	}
-	if len(sessions) <= 1 {
+	if len(rest) > 0 {
+		r.oneByOne(ctx, rest)
+	}
+	return r.errs
+}
+
+// A renewal is one call of Renew.
+type renewal struct {
+	b        *Backend
+	sessions []store.Store
+	lease    time.Duration
+	owner    *owner // nil when every session is renewed on its own
+
+	mu   sync.Mutex
+	errs []error // guarded by mu; made at the first failure: there is hardly ever one
+}
+
+func (r *renewal) fail(i int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.errs == nil {
+		r.errs = make([]error, len(r.sessions))
+	}
+	r.errs[i] = err
+}
+
+func (r *renewal) failAll(err error) {
+	for i := range r.sessions {
+		r.fail(i, err)
+	}
+}
+
+// split tells apart the sessions that the owner keeps alive already, and the rest.
+func (r *renewal) split(ctx context.Context, wanted int64) (rest, kept []int) {
+	stay := wanted + (r.lease + entrySlack).Milliseconds() // until the renewal after the next
+	kept = make([]int, 0, len(r.sessions))
+	earliest, _ := r.b.clock.now()
+	r.owner.mu.Lock()
+	defer r.owner.mu.Unlock()
+	for i, s := range r.sessions {
+		l, err := r.b.ours(s)
+		if err == nil {
+			err = l.check(ctx)
+		}
+		if err != nil {
+			r.fail(i, err)
+			continue
+		}
+		l.mu.Lock()
+		base, stays := l.base, l.stays
+		l.mu.Unlock()
+		if base.Bytes() != nil && base.Owner() == r.owner.id && stays > stay && r.owner.keeps(l, earliest) {
+			kept = append(kept, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	return rest, kept
+}
+
+// throughOwner renews the sessions that the owner keeps alive, and returns those that
+// it does not any more.
+func (r *renewal) throughOwner(ctx context.Context, wanted int64, kept []int) (left []int, err error) {
+	_, err = await(r.b, ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, r.owner.renew(ctx, wanted)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range kept {
+		l := r.sessions[i].(*handle).life
+		switch {
+		case l.ended.Load(): // as the record told
+			r.fail(i, store.ErrDestroyed)
+		case l.ownedBy() != r.owner.id || !r.owner.keepOn(l, wanted): // suspended, or swept, meanwhile
+			left = append(left, i)
+		}
+	}
+	return left, nil
+}
+
+// oneByOne renews the sessions with the given numbers, or all.
+func (r *renewal) oneByOne(ctx context.Context, numbers []int) {
+	n := len(numbers)
+	if numbers == nil {
+		n = len(r.sessions)
+	}
+	var next atomic.Int64
+	work := func() {
+		for k := int(next.Add(1)) - 1; k < n; k = int(next.Add(1)) - 1 {
+			i := k
+			if numbers != nil {
+				i = numbers[k]
+			}
+			if err := r.one(ctx, r.sessions[i]); err != nil {
+				r.fail(i, err)
+			}
+		}
+	}
+	if n == 1 {
 		work()
-		return errs
+		return
 	}
 	var wg sync.WaitGroup
-	for range min(renewers, len(sessions)) {
+	for range min(renewers, n) {
 		wg.Go(work)
 	}
 	wg.Wait()
-	return errs
 }
 
-func (b *Backend) renew(ctx context.Context, s store.Store, lease time.Duration) error {
+// one renews a session by its document.
+func (r *renewal) one(ctx context.Context, s store.Store) error {
+	b := r.b
 	l, err := b.ours(s)
 	if err != nil {
 		return err
@@ -129,14 +258,39 @@ func (b *Backend) renew(ctx context.Context, s store.Store, lease time.Duration)
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	if lease <= 0 {
+	if r.lease <= 0 {
 		_, err := l.view(ctx)
 		return err
 	}
-	return l.do(ctx, &op{apply: func(d *document.Draft) error {
-		d.SetDeadline(max(d.Deadline(), b.deadline(lease)))
+	var wanted int64
+	err = l.do(ctx, &op{apply: func(d *document.Draft) error {
+		wanted = b.deadline(r.lease)
+		lives := d.Deadline()
+		owner := d.Owner()
+		switch {
+		case owner == 0:
+		case r.owner != nil && owner == r.owner.id:
+		case !b.owners.own(owner): // another process's, which goes on with it
+			d.SetDeadline(max(lives, wanted))
+			return nil
+		default:
+			lives = max(lives, b.owners.until(owner))
+		}
+		if lives >= wanted {
+			return nil
+		}
+		d.SetDeadline(max(lives, wanted))
+		if r.owner != nil {
+			d.SetOwner(r.owner.id)
+		} else {
+			d.SetOwner(0)
+		}
 		return nil
 	}})
+	if err == nil && r.owner != nil && l.ownedBy() == r.owner.id {
+		r.owner.keep(l, wanted)
+	}
+	return err
 }
 
 // Suspend implements [store.Backend]. The grace period must be positive. One that is
@@ -153,6 +307,7 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 		return err
 	}
 	return l.do(ctx, &op{apply: func(d *document.Draft) error {
+		d.SetOwner(0)
 		d.SetDeadline(b.deadline(grace))
 		return nil
 	}})

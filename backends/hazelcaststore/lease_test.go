@@ -19,7 +19,7 @@ import (
 func TestEveryEntryHasAnEnd(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()
-	for _, lease := range []time.Duration{time.Minute, 3 * r.b.defaultTTL, math.MaxInt64} {
+	for _, lease := range []time.Duration{time.Minute, 3 * r.b.defaultTTL(), math.MaxInt64} {
 		t.Run(lease.String(), func(t *testing.T) {
 			id := store.NewID()
 			var over atomic.Bool

@@ -2,6 +2,7 @@ package hazelcaststore
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -25,6 +26,12 @@ type life struct {
 	base   document.View // guarded by mu; the newest document seen, against which to write
 	queue  []*op         // guarded by mu; waiting for the next flight
 	flying bool          // guarded by mu; fly runs
+	stays  int64         // guarded by mu; the cluster keeps the entry until then at least
+
+	// The list of the owner that keeps this life alive, guarded by its mu.
+	owner      *owner
+	until      int64 // until when the life was renewed
+	prev, next *life
 }
 
 // lives finds the lives that handles exist of. It does not keep them.
@@ -119,7 +126,9 @@ func (l *life) check(ctx context.Context, keys ...string) error {
 // view reads the document in one round trip.
 func (l *life) view(ctx context.Context) (document.View, error) {
 	b := l.backend
-	b.keepTime(ctx)
+	if err := b.keepTime(ctx); err != nil {
+		return document.View{}, err
+	}
 	return await(b, ctx, func(ctx context.Context) (document.View, error) {
 		if b.nearCache {
 			// What a near cache says is believed only if it is good news, and
@@ -167,19 +176,48 @@ func (l *life) own(ctx context.Context, doc []byte) (document.View, error) {
 // lives there. One that has outlived its deadline is removed before anybody is told
 // that it has ended, so that it has ended for everybody, whatever their clocks say.
 func (b *Backend) living(ctx context.Context, key string, doc []byte) (v document.View, alive bool, err error) {
-	for doc != nil {
-		if v, err = document.Open(doc); err != nil {
+	for n := 1; doc != nil; n++ {
+		v, err := document.Open(doc)
+		if err != nil && !errors.Is(err, document.ErrNewer) {
 			return document.View{}, false, err
 		}
 		if !b.expired(v) {
-			return v, true, nil
+			return v, err == nil, err
 		}
-		gone, err := b.grid.RemoveIfSame(ctx, key, doc)
-		if err != nil {
-			return document.View{}, false, b.describe(key, err)
+		var record []byte
+		if v.Owner() != 0 {
+			var err error
+			if _, record, err = b.ownerUntil(ctx, v.Owner()); err != nil {
+				return document.View{}, false, err
+			}
+			if !b.expired(v) {
+				continue
+			}
 		}
-		if gone {
+		// Nobody is told so on the word of an old clock, or of one that others doubt.
+		if err := b.judge(ctx); err != nil {
+			return document.View{}, false, err
+		}
+		if !b.expired(v) {
+			continue
+		}
+		if record != nil { // the owner must not go on
+			if err := b.removeRecord(ctx, v.Owner(), record); err != nil {
+				return document.View{}, false, err
+			}
+			if until, _, err := b.ownerUntil(ctx, v.Owner()); err != nil || until != 0 {
+				if err != nil {
+					return document.View{}, false, err
+				}
+				continue
+			}
+		}
+		gone, err := b.grid.RemoveIfSame(b.attempt(ctx, n), key, doc)
+		if gone && err == nil {
 			break
+		}
+		if err != nil && (b.final(err) || !pause(ctx, n, failurePause, failurePauseMost)) {
+			return document.View{}, false, b.describe(key, err)
 		}
 		if doc, err = b.read(ctx, key); err != nil {
 			return document.View{}, false, err
@@ -188,8 +226,9 @@ func (b *Backend) living(ctx context.Context, key string, doc []byte) (v documen
 	return document.View{}, false, nil
 }
 
-// expired reports whether the deadline of v has passed.
+// expired reports whether the deadline of v has passed, and that of its owner as far as
+// it is known here.
 func (b *Backend) expired(v document.View) bool {
 	earliest, _ := b.clock.now()
-	return v.Deadline() <= earliest
+	return v.Deadline() <= earliest && (v.Owner() == 0 || b.owners.until(v.Owner()) <= earliest)
 }

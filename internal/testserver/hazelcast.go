@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +25,8 @@ type hazelcastSettings struct {
 	maps      []mapConfig
 	jvmFlags  []string
 	heartbeat time.Duration
+	bare      map[int]bool // members without configured maps
+	clocks    map[int]time.Duration
 }
 
 type mapConfig struct {
@@ -50,6 +54,29 @@ func WithHeartbeat(limit time.Duration) HazelcastOption {
 func WithJVMFlags(flags ...string) HazelcastOption {
 	return func(s *hazelcastSettings) { s.jvmFlags = append(s.jvmFlags, flags...) }
 }
+
+// WithoutMaps leaves what [WithMap] says out of the configuration of one member.
+func WithoutMaps(member int) HazelcastOption {
+	return func(s *hazelcastSettings) {
+		if s.bare == nil {
+			s.bare = make(map[int]bool)
+		}
+		s.bare[member] = true
+	}
+}
+
+// WithClock sets the clock of one member ahead of the system's, or back: see [HazelcastCluster.SetClock].
+func WithClock(member int, ahead time.Duration) HazelcastOption {
+	return func(s *hazelcastSettings) {
+		if s.clocks == nil {
+			s.clocks = make(map[int]time.Duration)
+		}
+		s.clocks[member] = ahead
+	}
+}
+
+// clockFlag is the JVM flag by which a member adds to the time of the system whenever it asks for it.
+const clockFlag = "-Dcom.hazelcast.clock.offset="
 
 // wholeSeconds rounds up, so that a short time does not turn into none.
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
@@ -116,11 +143,16 @@ func startHazelcast(dir string, n int, opts []HazelcastOption) (*HazelcastCluste
 			c.Addrs = append(c.Addrs, loopback(port))
 		}
 		for i, port := range ports {
-			p, err := newMember(dir, java, jar, port, c, s)
+			own := s
+			if s.bare[i] {
+				own.maps = nil
+			}
+			p, err := newMember(dir, java, jar, port, c, own)
 			if err != nil {
 				return err
 			}
 			p.name = fmt.Sprintf("Hazelcast member %d on port %d", i, port)
+			p.args = setClock(p.args, s.clocks[i])
 			c.members = append(c.members, p)
 		}
 		if err := c.startAll(); err != nil {
@@ -299,6 +331,19 @@ func (c *HazelcastCluster) Restart(i int) {
 		c.t.Fatal(err)
 	}
 	c.AwaitSafe()
+}
+
+// SetClock sets the clock of member i ahead of the system's, or back, from its next start on. All that Hazelcast does by
+// the time goes by that clock, such as the expiry of entries.
+func (c *HazelcastCluster) SetClock(i int, ahead time.Duration) {
+	c.t.Helper()
+	c.disturb("set the clock of")
+	c.members[i].args = setClock(c.members[i].args, ahead)
+}
+
+func setClock(args []string, ahead time.Duration) []string {
+	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, clockFlag) })
+	return slices.Insert(args, 0, clockFlag+strconv.FormatInt(ahead.Milliseconds(), 10))
 }
 
 // AwaitSafe waits until all members that run and are not paused see each other and no others, and every entry has

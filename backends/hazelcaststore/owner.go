@@ -1,0 +1,409 @@
+package hazelcaststore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
+)
+
+// An owner keeps alive the sessions that this backend renews for one lease, by renewing
+// one small entry, its record, in their place.
+//
+//  1. The first renewal of a session writes the owner's ID into its document.
+//  2. Each further one makes sure that the record's deadline is a lease away, and puts
+//     the life at the end of the list. One compare-and-swap does that for all sessions
+//     of a call.
+//  3. A session lives while its document's deadline or its owner's record says so.
+//     Readers remember until when an owner's sessions live, and ask again then.
+//  4. Suspend and Resume take the owner out of the document, and Destroy removes that.
+//     Another process that does so leaves the life's token in the owner's record, where
+//     the owner finds it with its next renewal.
+//  5. A life that nobody has renewed for a lease comes to the head of the list and is
+//     taken from the owner: it must not live on because its neighbours do.
+//  6. Who finds that both deadlines have passed removes first the record, which ends the
+//     owner, and then the document. An owner without a record renews its sessions one by
+//     one, under a new ID; those that have outlived their deadlines have ended.
+//
+// Renewing 10⁵ documents of 263 bytes takes 1.8 s of CPU, and 3 s at 4 KB; the record
+// takes one write in half a second, whatever the documents.
+type owner struct {
+	backend *Backend
+	id      uint64
+	lease   time.Duration
+	turn    chan struct{} // holds a value while somebody renews the record
+	record  []byte        // as it was last seen; guarded by turn
+	until   atomic.Int64  // the record's deadline
+	gone    atomic.Bool   // the record is; guarded by turn for writing
+
+	mu      sync.Mutex
+	byToken map[document.Token]*life // guarded by mu
+	first   *life                    // guarded by mu; the one that was renewed longest ago
+	last    *life                    // guarded by mu
+}
+
+const (
+	// maxOwners is the most leases for which a backend keeps records. Sessions with
+	// further ones are renewed one by one.
+	maxOwners = 16
+
+	// tellAttempts is how often a process tries to tell an owner of an end.
+	tellAttempts = 4
+)
+
+// owners are those of this backend, and what it knows of others'.
+type owners struct {
+	mu      sync.Mutex
+	byLease map[time.Duration]*owner // guarded by mu
+	byID    map[uint64]*owner        // guarded by mu
+	others  map[uint64]int64         // guarded by mu; deadlines of records
+}
+
+func (os *owners) init() {
+	os.byLease = make(map[time.Duration]*owner)
+	os.byID = make(map[uint64]*owner)
+	os.others = make(map[uint64]int64)
+}
+
+func recordKey(id uint64) string { return ":owner:" + strconv.FormatUint(id, 36) }
+
+// owner returns the owner of the sessions that are renewed for lease, or nil when they
+// are renewed one by one.
+func (b *Backend) owner(lease time.Duration) *owner {
+	if lease <= 0 || lease+2*entrySlack > b.defaultTTL() {
+		return nil
+	}
+	os := &b.owners
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	o := os.byLease[lease]
+	if o != nil && !o.gone.Load() {
+		return o
+	}
+	if o == nil && len(os.byLease) == maxOwners {
+		return nil
+	}
+	o = &owner{
+		backend: b, id: rand.Uint64() | 1, lease: lease,
+		turn: make(chan struct{}, 1), byToken: make(map[document.Token]*life),
+	}
+	if before := os.byLease[lease]; before != nil {
+		delete(os.byID, before.id)
+	}
+	os.byLease[lease], os.byID[o.id] = o, o
+	return o
+}
+
+// until returns until when the owner's sessions live, as far as this backend knows.
+func (os *owners) until(id uint64) int64 {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	if o := os.byID[id]; o != nil {
+		return o.until.Load()
+	}
+	return os.others[id]
+}
+
+// own reports whether the owner is one of this backend.
+func (os *owners) own(id uint64) bool {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	return os.byID[id] != nil
+}
+
+// learn remembers what a record of another process says, and forgets those that have
+// passed when there are many.
+func (os *owners) learn(id uint64, until, now int64) {
+	const many = 1024
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	if len(os.others) >= many {
+		for id, until := range os.others {
+			if until <= now {
+				delete(os.others, id)
+			}
+		}
+	}
+	if until == 0 {
+		delete(os.others, id)
+	} else {
+		os.others[id] = until
+	}
+}
+
+// ownerUntil asks the cluster until when the owner's sessions live, 0 when its record is
+// gone, and returns the record as it stands there.
+func (b *Backend) ownerUntil(ctx context.Context, id uint64) (until int64, record []byte, err error) {
+	record, err = b.read(ctx, recordKey(id))
+	if err != nil {
+		return 0, nil, err
+	}
+	if record != nil {
+		r, err := document.OpenRecord(record)
+		if err != nil {
+			return 0, nil, err
+		}
+		until = r.Deadline
+	}
+	earliest, _ := b.clock.now()
+	b.owners.learn(id, until, earliest)
+	return until, record, nil
+}
+
+// errOwnerGone: the record is not there any more.
+var errOwnerGone = errors.New("the record of the owner is gone")
+
+// renew makes sure that the owner's sessions live until wanted at least.
+func (o *owner) renew(ctx context.Context, wanted int64) error {
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	switch earliest, _ := o.backend.clock.now(); {
+	case o.gone.Load():
+		return errOwnerGone
+	case o.until.Load() >= wanted:
+		return nil
+	case o.record != nil && o.until.Load() <= earliest:
+		return o.lapsed(ctx)
+	}
+	key := recordKey(o.id)
+	b := o.backend
+	for n := 1; ; n++ {
+		done, err := o.write(ctx, n, key, wanted)
+		if err == nil && done {
+			b.succeeded()
+			return nil
+		}
+		if err == nil { // somebody else has written, or removed it
+			var current []byte
+			if current, err = b.read(ctx, key); err == nil {
+				if current == nil {
+					o.gone.Store(true)
+					return errOwnerGone
+				}
+				if err := o.take(current); err != nil {
+					return err
+				}
+				if o.until.Load() >= wanted {
+					return nil // the reply to an attempt was lost
+				}
+				continue
+			}
+		}
+		b.failed()
+		if b.final(err) || b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
+			return b.describe(key, err)
+		}
+	}
+}
+
+// write makes the record say wanted, if it is as it was last seen.
+func (o *owner) write(ctx context.Context, n int, key string, wanted int64) (done bool, err error) {
+	b := o.backend
+	next := document.Record{Deadline: wanted, Revision: 1, Nonce: rand.Uint64()}
+	if o.record == nil {
+		bytes := next.Encode()
+		there, err := b.grid.PutIfAbsentWithTTL(b.attempt(ctx, n), key, bytes, b.firstTTL(wanted))
+		if err != nil {
+			return false, err
+		}
+		if there == nil {
+			o.record = bytes
+			o.until.Store(wanted)
+			return true, nil
+		}
+		current, err := bytesOf(there)
+		if err == nil {
+			err = o.take(current)
+		}
+		return o.until.Load() >= wanted, err
+	}
+	before, err := document.OpenRecord(o.record)
+	if err != nil {
+		return false, err
+	}
+	next.Revision = before.Revision + 1
+	next.Deadline = max(wanted, before.Deadline)
+	bytes := next.Encode()
+	done, err = b.grid.ReplaceIfSame(b.attempt(ctx, n), key, o.record, bytes)
+	if done && err == nil {
+		o.record = bytes
+		o.until.Store(next.Deadline)
+	}
+	return done && err == nil, err
+}
+
+// take takes over the record as the cluster has it, with what others have left there.
+func (o *owner) take(record []byte) error {
+	r, err := document.OpenRecord(record)
+	if err != nil {
+		return err
+	}
+	o.record = bytes.Clone(record)
+	o.until.Store(r.Deadline)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, token := range r.Ended {
+		if l := o.byToken[token]; l != nil {
+			l.end()
+		}
+	}
+	if r.Full { // whoever else has ended comes out one by one
+		for l := o.first; l != nil; l = l.next {
+			l.mu.Lock()
+			l.stays = 0
+			l.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// lapsed ends an owner that was not renewed in time, so that it is over for everybody.
+func (o *owner) lapsed(ctx context.Context) error {
+	b := o.backend
+	if err := b.judge(ctx); err != nil {
+		return err
+	}
+	if earliest, _ := b.clock.now(); o.until.Load() > earliest {
+		return nil // the clock was wrong
+	}
+	o.gone.Store(true)
+	if err := b.removeRecord(ctx, o.id, o.record); err != nil {
+		return err
+	}
+	return errOwnerGone
+}
+
+// removeRecord removes a record that has passed, if it stands there yet.
+func (b *Backend) removeRecord(ctx context.Context, id uint64, record []byte) error {
+	if _, err := b.grid.RemoveIfSame(b.attempt(ctx, 1), recordKey(id), record); err != nil {
+		return b.describe(recordKey(id), err)
+	}
+	return nil
+}
+
+// keep puts l at the end of the list: it was renewed just now.
+func (o *owner) keep(l *life, until int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.append(l, until)
+}
+
+// append puts l at the end of the list. Its caller holds mu.
+func (o *owner) append(l *life, until int64) {
+	o.remove(l)
+	l.owner, l.until = o, until
+	o.byToken[l.token] = l
+	l.prev = o.last
+	if o.last != nil {
+		o.last.next = l
+	} else {
+		o.first = l
+	}
+	o.last = l
+}
+
+// keeps reports whether l is on the list and has until yet. Its caller holds mu.
+func (o *owner) keeps(l *life, now int64) bool { return l.owner == o && l.until > now }
+
+// keepOn is keep, unless l is not on the list any more, which it reports.
+func (o *owner) keepOn(l *life, until int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l.owner != o {
+		return false
+	}
+	o.append(l, until)
+	return true
+}
+
+// remove takes l from the list if it is there. Its caller holds mu.
+func (o *owner) remove(l *life) {
+	if l.owner != o {
+		return
+	}
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		o.first = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	} else {
+		o.last = l.prev
+	}
+	l.owner, l.prev, l.next = nil, nil, nil
+	delete(o.byToken, l.token)
+}
+
+// sweep takes from the owner the lives that nobody has renewed for a lease.
+func (o *owner) sweep() {
+	earliest, _ := o.backend.clock.now()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for l := o.first; l != nil && l.until <= earliest; l = o.first {
+		until := l.until
+		o.remove(l)
+		if l.ended.Load() || l.ownedBy() != o.id || o.backend.begin() != nil {
+			continue
+		}
+		go func() {
+			defer o.backend.calls.Done()
+			err := l.do(o.backend.limited(), &op{apply: func(d *document.Draft) error {
+				if d.Owner() == o.id {
+					d.SetOwner(0)
+					d.SetDeadline(max(d.Deadline(), until))
+				}
+				return nil
+			}})
+			if err != nil && !l.ended.Load() && !o.backend.closed.Load() {
+				o.keep(l, until) // again with the next sweep
+			}
+		}()
+	}
+}
+
+// ownedBy returns the owner in the newest document that was seen, 0 for none.
+func (l *life) ownedBy() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.base.Bytes() == nil {
+		return 0
+	}
+	return l.base.Owner()
+}
+
+// tell leaves word for the owner of v, if that is in another process, that the life of v
+// has ended. It is a courtesy: every operation of the owner on the life is refused
+// anyway, and it looks at the document itself once in a while.
+func (b *Backend) tell(ctx context.Context, v document.View) {
+	id := v.Owner()
+	if id == 0 || b.owners.own(id) {
+		return
+	}
+	for n := range tellAttempts {
+		_, record, err := b.ownerUntil(ctx, id)
+		if err != nil || record == nil {
+			return
+		}
+		next, err := document.OpenRecord(record)
+		if err != nil {
+			return
+		}
+		next.Revision++
+		next.Nonce = rand.Uint64()
+		next.Tell(v.Token())
+		if done, err := b.grid.ReplaceIfSame(b.attempt(ctx, n+1), recordKey(id), record, next.Encode()); done || err != nil {
+			return
+		}
+	}
+}
