@@ -1,10 +1,10 @@
 # make test    installs the servers that are missing and runs all tests
-# make lint    gofmt, go vet, staticcheck
+# make lint    gofmt, go vet, staticcheck, and storevet on what uses the library
 # make bench   in-code benchmarks of all modules, in a form that benchstat reads
 # make fuzz    each fuzz target for FUZZTIME
 
 GO        ?= go
-MODULES   := . bench examples systemtest
+MODULES   := . bench cmd/storevet examples systemtest
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 6
@@ -29,6 +29,11 @@ lint:
 	done
 	@set -e; check=$$(cd tools && GOWORK=off $(GO) tool -n staticcheck); \
 	for m in $(MODULES); do (cd $$m && $$check ./...); done
+	@set -e; tool=$$(mktemp -d); trap 'rm -r "$$tool"' EXIT; $(GO) build -o $$tool/storevet ./cmd/storevet; \
+	for m in examples systemtest; do \
+		echo "== storevet in $$m"; \
+		(cd $$m && $(GO) vet -vettool=$$tool/storevet ./...); \
+	done
 
 # Benchmarks compare what runs side by side: do nothing else meanwhile.
 bench: servers

@@ -61,7 +61,7 @@ func run(ctx context.Context, url string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer sess.Destroy(ctx)
+	defer sess.Release(ctx) // keeps it for Options.Grace; there is none here, so it destroys
 
 	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
 		return err

@@ -1,0 +1,18 @@
+package analyzer_test
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/tools/go/analysis/analysistest"
+
+	"github.com/sessionkv/store/cmd/storevet/analyzer"
+)
+
+// The packages of testdata are a module of their own, over the package store of this
+// repository.
+func TestAnalyzer(t *testing.T) {
+	os.Setenv("GOWORK", "off")
+	defer os.Unsetenv("GOWORK")
+	analysistest.Run(t, analysistest.TestData()+"/src", analyzer.Analyzer, "./a", "./b", "./cleanup", "./other", "./suite", "./two", "./three")
+}

@@ -1,0 +1,169 @@
+package analyzer
+
+import (
+	"fmt"
+	"go/types"
+	"reflect"
+	"strings"
+)
+
+// storable returns why values of t cannot be stored or come back incomplete, or
+// nothing.
+func (c *checker) storable(t types.Type) string {
+	w := &walk{in: make(map[*types.Named]bool)}
+	return w.look(t, "")
+}
+
+// walk looks into a type and all that it is made of.
+type walk struct {
+	in map[*types.Named]bool // the types that it is within
+}
+
+// hooks are methods by which a type encodes itself.
+var hooks = []string{
+	"MarshalMsg", "EncodeMsgpack", "MarshalMsgpack", "MarshalJSON", "MarshalBinary", "MarshalText",
+	"AppendBinary", "AppendText",
+}
+
+// look returns what is wrong with t, which is at path in the type of the key.
+func (w *walk) look(t types.Type, path string) string {
+	if encodesItself(t) {
+		return ""
+	}
+	where := ""
+	if path != "" {
+		where = fmt.Sprintf(" (at %s)", path)
+	}
+	t = types.Unalias(t)
+	if n, ok := t.(*types.Named); ok {
+		if w.in[n] {
+			return fmt.Sprintf("type %s contains itself%s: a value that does cannot be stored", n.Obj().Name(), where)
+		}
+		w.in[n] = true
+		defer delete(w.in, n)
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Chan:
+		return "a chan cannot be stored" + where
+	case *types.Signature:
+		return "a func cannot be stored" + where
+	case *types.Basic:
+		switch u.Kind() {
+		case types.Uintptr, types.UnsafePointer:
+			return fmt.Sprintf("a %s cannot be stored%s", u.Name(), where)
+		case types.Complex64, types.Complex128:
+			return fmt.Sprintf("a %s cannot be stored%s", u.Name(), where)
+		}
+	case *types.Interface:
+		if u.NumMethods() > 0 {
+			return fmt.Sprintf("a value of the interface %s%s cannot be read back: its type is not stored", types.TypeString(t, types.RelativeTo(nil)), where)
+		}
+	case *types.Pointer:
+		return w.look(u.Elem(), path)
+	case *types.Slice:
+		return w.look(u.Elem(), path+"[]")
+	case *types.Array:
+		return w.look(u.Elem(), path+"[]")
+	case *types.Map:
+		if why := w.look(u.Key(), path+"[key]"); why != "" {
+			return why
+		}
+		return w.look(u.Elem(), path+"[]")
+	case *types.Struct:
+		return w.fields(t, u, path, where)
+	}
+	return ""
+}
+
+// fields looks at a struct.
+func (w *walk) fields(t types.Type, s *types.Struct, path, where string) string {
+	exported, lost := 0, ""
+	for i := range s.NumFields() {
+		f := s.Field(i)
+		if f.Name() == "_" || left(s.Tag(i)) {
+			continue
+		}
+		if !f.Exported() && !(f.Embedded() && hasStruct(f.Type())) {
+			lost = f.Name()
+			continue
+		}
+		exported++
+		next := f.Name()
+		if path != "" {
+			next = path + "." + f.Name()
+		}
+		if why := w.look(f.Type(), next); why != "" {
+			return why
+		}
+	}
+	name := "a struct"
+	if n, ok := t.(*types.Named); ok {
+		name = "type " + n.Obj().Name()
+	}
+	switch {
+	case lost == "":
+		return ""
+	case exported == 0:
+		return fmt.Sprintf("%s%s has no exported fields: nothing of it would be stored", name, where)
+	}
+	return fmt.Sprintf("field %s of %s%s is not exported: it would not be stored; export it, or say `msgpack:\"-\"` if that is meant", lost, name, where)
+}
+
+// left reports whether a field's tag says that it is not to be stored.
+func left(tag string) bool {
+	for _, codec := range []string{"msgpack", "json"} {
+		if name, _, _ := strings.Cut(reflect.StructTag(tag).Get(codec), ","); name == "-" {
+			return true
+		}
+	}
+	return false
+}
+
+// hasStruct reports whether t is a struct or a pointer to one.
+func hasStruct(t types.Type) bool {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	_, ok := t.Underlying().(*types.Struct)
+	return ok
+}
+
+// encodesItself reports whether t or a pointer to it has a method of hooks.
+func encodesItself(t types.Type) bool {
+	if _, ok := t.Underlying().(*types.Interface); ok {
+		return false
+	}
+	methods := types.NewMethodSet(t)
+	if _, ok := t.(*types.Pointer); !ok {
+		methods = types.NewMethodSet(types.NewPointer(t))
+	}
+	for _, name := range hooks {
+		if methods.Lookup(nil, name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// typeParam reports whether t depends on a type parameter.
+func typeParam(t types.Type) bool {
+	switch t := types.Unalias(t).(type) {
+	case *types.TypeParam:
+		return true
+	case *types.Pointer:
+		return typeParam(t.Elem())
+	case *types.Slice:
+		return typeParam(t.Elem())
+	case *types.Array:
+		return typeParam(t.Elem())
+	case *types.Map:
+		return typeParam(t.Key()) || typeParam(t.Elem())
+	case *types.Named:
+		for i := range t.TypeArgs().Len() {
+			if typeParam(t.TypeArgs().At(i)) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,2 @@
+// Package cleanup has tests that destroy what they began.
+package cleanup
