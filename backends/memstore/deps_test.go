@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// Users of typed keys in memory link no client of any server: package store and
-// this one need the standard library and msgpack with what that needs.
+// Users of typed keys in memory link no client of any server: these packages
+// need the standard library and msgpack with what that needs.
 func TestDependencies(t *testing.T) {
 	const module = "github.com/sessionkv/store"
-	for _, pkg := range []string{module, module + "/backends/memstore"} {
+	for _, pkg := range []string{module, module + "/codec", module + "/backends/memstore", module + "/live"} {
 		// Not .Standard only: a package of this module may link something else
 		// only by importing it, so the flat list is enough.
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps",
