@@ -14,7 +14,7 @@ type Target interface {
 
 	// decode returns the function that puts the value of raw in its place. raw
 	// is nil when there is no value.
-	decode(s *Session, raw []byte) (put func(), err error)
+	decode(ctx context.Context, s *Session, raw []byte) (put func(), err error)
 }
 
 // A Change is one write of a [Save] or a [Sessions.Create]; see [Key.To] and
@@ -49,7 +49,7 @@ func Load(ctx context.Context, s *Session, targets ...Target) error {
 	var few [8]func() // spares an allocation
 	puts := few[:0]
 	for i, t := range targets {
-		put, err := t.decode(s, raws[i])
+		put, err := t.decode(ctx, s, raws[i])
 		if err != nil {
 			return wrap("load", t.name(), err)
 		}
@@ -131,18 +131,20 @@ type into[T any] struct {
 
 func (i *into[T]) name() string { return i.key.name }
 
-func (i *into[T]) decode(s *Session, raw []byte) (put func(), err error) {
-	if raw == nil {
-		if i.optional {
-			return func() { i.put(i.fallback) }, nil
+func (i *into[T]) decode(ctx context.Context, s *Session, raw []byte) (put func(), err error) {
+	if raw != nil {
+		v, ok, err := i.key.read(ctx, s, raw)
+		if err != nil {
+			return nil, err
 		}
+		if ok {
+			return func() { i.put(v) }, nil
+		}
+	}
+	if !i.optional {
 		return nil, ErrNotFound
 	}
-	v, err := decode[T](s, i.key.name, i.key.codec, raw)
-	if err != nil {
-		return nil, err
-	}
-	return func() { i.put(v) }, nil
+	return func() { i.put(i.fallback) }, nil
 }
 
 func (i *into[T]) put(v T) {

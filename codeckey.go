@@ -7,32 +7,68 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// A CodecKey is a [Key] with a codec of its own; [Key.With] makes it. Its
-// methods are those of Key.
+// A CodecKey is a [Key] with a codec or a policy of its own; [Key.With] and
+// [Key.IfUndecodable] make it. Its methods are those of Key.
 type CodecKey[T any] struct {
-	name  string
-	codec codec.Codec // nil: the codec of the session
+	name   string
+	codec  codec.Codec // nil: the codec of the session
+	policy policy
+}
+
+// With is [Key.With].
+func (k CodecKey[T]) With(c codec.Codec) CodecKey[T] {
+	k.codec = c
+	return k
+}
+
+// IfUndecodable is [Key.IfUndecodable].
+func (k CodecKey[T]) IfUndecodable(do Undecodable) CodecKey[T] {
+	k.policy = policyOf(do)
+	return k
+}
+
+// read turns the bytes stored under the key into a value, and reports whether
+// they count as one.
+func (k CodecKey[T]) read(ctx context.Context, s *Session, raw []byte) (v T, ok bool, err error) {
+	if v, err = decode[T](s, k.name, k.codec, raw); err == nil {
+		return v, true, nil
+	}
+	var zero T
+	return zero, false, s.settle(ctx, k.name, k.policy, raw, err)
+}
+
+// undecoded is the outcome of a Get that found raw, which does not decode because
+// of err.
+func (k CodecKey[T]) undecoded(ctx context.Context, s *Session, raw []byte, err error) (T, error) {
+	if err = s.settle(ctx, k.name, k.policy, raw, err); err == nil {
+		err = ErrNotFound
+	}
+	var zero T
+	return zero, wrap("get", k.name, err)
 }
 
 // Get is [Key.Get].
 func (k CodecKey[T]) Get(ctx context.Context, s *Session) (T, error) {
-	v, err := get[T](ctx, s, k.name, k.codec)
-	if err != nil {
-		return v, wrap("get", k.name, err)
+	v, ok, err := k.Lookup(ctx, s)
+	if err == nil && !ok {
+		err = wrap("get", k.name, ErrNotFound)
 	}
-	return v, nil
+	return v, err
 }
 
 // Lookup is [Key.Lookup].
 func (k CodecKey[T]) Lookup(ctx context.Context, s *Session) (value T, ok bool, err error) {
-	v, err := get[T](ctx, s, k.name, k.codec)
+	raw, err := s.getRaw(ctx, k.name)
 	switch {
 	case err == nil:
-		return v, true, nil
+		value, ok, err = k.read(ctx, s, raw)
 	case errors.Is(err, ErrNotFound):
-		return v, false, nil
+		return value, false, nil
 	}
-	return v, false, wrap("get", k.name, err)
+	if err != nil {
+		return value, false, wrap("get", k.name, err)
+	}
+	return value, ok, nil
 }
 
 // GetOr is [Key.GetOr].
@@ -87,14 +123,33 @@ func (k CodecKey[T]) SetIfAbsent(ctx context.Context, s *Session, value T) (stor
 	if err != nil {
 		return false, wrap("set if absent", k.name, err)
 	}
-	_, err = Commit(ctx, s.raw, []Entry{{Key: k.name}}, []Entry{{Key: k.name, Value: data}})
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.Is(err, ErrConflict):
-		return false, nil
+	var (
+		there []byte // what counts as absent: nothing, or bytes that do not decode
+		retry backoff
+	)
+	for {
+		current, err := Commit(ctx, s.raw, []Entry{{k.name, there}}, []Entry{{k.name, data}})
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return false, wrap("set if absent", k.name, s.noticed(err))
+		}
+		there = current[0]
+		if there != nil {
+			if k.policy.in(s.sessions) == Fail {
+				return false, nil
+			}
+			if _, err := decode[T](s, k.name, k.codec, there); err == nil {
+				return false, nil
+			} else if _, err = s.judge(k.name, k.policy, err); err != nil {
+				return false, wrap("set if absent", k.name, err)
+			}
+		}
+		if err := retry.wait(ctx); err != nil {
+			return false, wrap("set if absent", k.name, err)
+		}
 	}
-	return false, wrap("set if absent", k.name, s.noticed(err))
 }
 
 // Take is [Key.Take].
@@ -110,7 +165,10 @@ func (k CodecKey[T]) Take(ctx context.Context, s *Session) (T, error) {
 			return zero, wrap("take", k.name, s.noticed(err))
 		}
 		// Decoding first: what cannot be read must not be lost.
-		v, err := decode[T](s, k.name, k.codec, raw)
+		v, ok, err := k.read(ctx, s, raw)
+		if err == nil && !ok {
+			err = ErrNotFound
+		}
 		if err != nil {
 			return zero, wrap("take", k.name, err)
 		}
@@ -154,13 +212,15 @@ func (k CodecKey[T]) update(ctx context.Context, s *Session, change func(old T, 
 	defer buf.release()
 	var retry backoff
 	for {
-		var old T
+		old, ok := zero, false
 		if raw != nil {
-			if old, err = decode[T](s, k.name, k.codec, raw); err != nil {
+			if v, err := decode[T](s, k.name, k.codec, raw); err == nil {
+				old, ok = v, true
+			} else if _, err = s.judge(k.name, k.policy, err); err != nil {
 				return zero, err
-			}
+			} // what is written takes the place of raw
 		}
-		v, err := change(old, raw != nil)
+		v, err := change(old, ok)
 		var data []byte // nil removes
 		switch {
 		case err == nil:

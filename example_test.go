@@ -531,3 +531,37 @@ func ExampleStableReads() {
 	fmt.Println(store.StableReads(newSession(context.Background()).Store()))
 	// Output: true
 }
+
+func ExampleKey_IfUndecodable() {
+	ctx := context.Background()
+	sess := newSession(ctx)
+	const limits = store.Key[int]("limits")
+	// An earlier program kept a text under this name.
+	if err := store.Key[string]("limits").Set(ctx, sess, "none"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err := limits.Get(ctx, sess)
+	fmt.Println(errors.Is(err, store.ErrDecode))
+	n, err := limits.IfUndecodable(store.Drop).GetOr(ctx, sess, 10)
+	fmt.Println(n, err)
+	has, err := limits.Has(ctx, sess)
+	fmt.Println(has, err)
+	// Output:
+	// true
+	// 10 <nil>
+	// false <nil>
+}
+
+func ExampleUndecodable() {
+	backend := memstore.New(nil)
+	defer backend.Close()
+	_, err := store.New(backend, &store.Options{
+		Undecodable: store.Absent,
+		OnUndecodable: func(v store.UndecodableValue) {
+			log.Printf("the value of %q counts as absent: %v", v.Key, v.Err)
+		},
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}

@@ -48,6 +48,15 @@ type Options struct {
 	// are stored as the codec encodes them. See [NewKeyRing].
 	Sealer Sealer
 
+	// Undecodable says what becomes of stored values that do not decode: Fail, by
+	// default, Absent or Drop. [Key.IfUndecodable] decides for one key.
+	Undecodable Undecodable
+
+	// OnUndecodable is called for each value that does not decode, whenever an
+	// operation meets it, before that operation returns and on its goroutine. It must
+	// be safe for concurrent use, and should not use the key that it is told of.
+	OnUndecodable func(UndecodableValue)
+
 	// OnRenewError is called when renewals of leases failed for another reason
 	// than the end of a session: once for each round of half a lease in which
 	// some failed, never concurrently, with an error around a [*RenewError]
@@ -118,6 +127,9 @@ func (o *Options) check() error {
 	if o.Sealer != nil && isNil(o.Sealer) {
 		return fmt.Errorf("option Sealer holds a nil %T; values would not be sealed", o.Sealer)
 	}
+	if o.Undecodable > Drop {
+		return fmt.Errorf("Options.Undecodable is %v; use Fail, Absent or Drop", o.Undecodable)
+	}
 	if n := o.Limits.KeyLength; n > MaxKeyLength {
 		return fmt.Errorf("option Limits.KeyLength is %d; no backend takes more than %d", n, MaxKeyLength)
 	}
@@ -158,22 +170,24 @@ func (l Limits) withDefaults() Limits {
 // Every method is safe for concurrent use. A nil *Sessions, or one that New did
 // not make, is refused with an error.
 type Sessions struct {
-	backend      Backend
-	codec        codec.Codec
-	scalars      codec.Codec  // codec, where the stored bytes are its own; nil with a sealer
-	shortStrings bool         // scalars is codec.Msgpack
-	over         atomic.Bool  // Close has let go of everything
-	keyLength    atomic.Int64 // limits.KeyLength, until nothing is ready any more
-	lease        time.Duration
-	grace        time.Duration
-	shortest     time.Duration // that CreateFor and Extend take
-	limits       Limits
-	sealer       Sealer
-	registry     registry
-	renewals     renewals
-	calls        calls
-	closing      closing
-	knownType    atomic.Pointer[reflect.Type] // of Stores that the backend can renew
+	backend       Backend
+	codec         codec.Codec
+	scalars       codec.Codec  // codec, where the stored bytes are its own; nil with a sealer
+	shortStrings  bool         // scalars is codec.Msgpack
+	over          atomic.Bool  // Close has let go of everything
+	keyLength     atomic.Int64 // limits.KeyLength, until nothing is ready any more
+	lease         time.Duration
+	grace         time.Duration
+	shortest      time.Duration // that CreateFor and Extend take
+	limits        Limits
+	sealer        Sealer
+	undecodable   Undecodable
+	onUndecodable func(UndecodableValue)
+	registry      registry
+	renewals      renewals
+	calls         calls
+	closing       closing
+	knownType     atomic.Pointer[reflect.Type] // of Stores that the backend can renew
 }
 
 // New returns the Sessions of backend, which the caller keeps and closes after
@@ -197,14 +211,16 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		o.Lease = DefaultLease
 	}
 	ss := &Sessions{
-		backend:  backend,
-		codec:    o.Codec,
-		lease:    o.Lease,
-		grace:    o.Grace,
-		shortest: o.shortest(),
-		limits:   o.Limits.withDefaults(),
-		sealer:   o.Sealer,
-		renewals: renewals{backend: backend, lease: o.Lease, onError: o.OnRenewError},
+		backend:       backend,
+		codec:         o.Codec,
+		lease:         o.Lease,
+		grace:         o.Grace,
+		shortest:      o.shortest(),
+		limits:        o.Limits.withDefaults(),
+		sealer:        o.Sealer,
+		renewals:      renewals{backend: backend, lease: o.Lease, onError: o.OnRenewError},
+		undecodable:   o.Undecodable,
+		onUndecodable: o.OnUndecodable,
 	}
 	if o.Sealer == nil {
 		ss.scalars = o.Codec

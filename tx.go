@@ -140,11 +140,18 @@ func (v TxValue[T]) Lookup() (value T, ok bool, err error) {
 	if raw == nil {
 		return value, false, nil
 	}
-	value, err = decode[T](v.tx.session, v.key.name, v.key.codec, raw)
-	if err != nil {
-		return value, false, wrap("get", v.key.name, err)
+	if value, err = decode[T](v.tx.session, v.key.name, v.key.codec, raw); err == nil {
+		return value, true, nil
 	}
-	return value, true, nil
+	var zero T
+	do, err := v.tx.session.judge(v.key.name, v.key.policy, err)
+	if err != nil {
+		return zero, false, wrap("get", v.key.name, err)
+	}
+	if do == Drop {
+		v.tx.written.put(v.key.name, nil)
+	}
+	return zero, false, nil
 }
 
 // GetOr returns the value, or fallback when there is none.
@@ -156,8 +163,13 @@ func (v TxValue[T]) GetOr(fallback T) (T, error) {
 	return value, err
 }
 
-// Has reports whether there is a value. It counts as a read.
+// Has reports whether there is a value. It counts as a read, and follows
+// [Undecodable].
 func (v TxValue[T]) Has() (bool, error) {
+	if v.key.policy.in(v.tx.session.sessions) != Fail {
+		_, ok, err := v.Lookup()
+		return ok, err
+	}
 	raw, err := v.tx.get(v.key.name)
 	if err != nil {
 		return false, wrap("has", v.key.name, err)

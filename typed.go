@@ -24,6 +24,10 @@ type Key[T any] string
 // With returns the same key with a codec of its own.
 func (k Key[T]) With(c codec.Codec) CodecKey[T] { return CodecKey[T]{name: string(k), codec: c} }
 
+// IfUndecodable returns the same key with a policy of its own for stored values that
+// do not decode.
+func (k Key[T]) IfUndecodable(do Undecodable) CodecKey[T] { return k.bound().IfUndecodable(do) }
+
 func (k Key[T]) bound() CodecKey[T] { return CodecKey[T]{name: string(k)} }
 
 // Get returns the value, or an error that satisfies errors.Is(err, [ErrNotFound]).
@@ -52,14 +56,14 @@ func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
 	if codec.DecodeScalar(s.sessions.scalars, raw, &v) {
 		return v, nil
 	}
-	return k.decodeAnew(s, raw)
+	return k.decodeAnew(ctx, s, raw)
 }
 
 //go:noinline
-func (k Key[T]) decodeAnew(s *Session, raw []byte) (T, error) {
+func (k Key[T]) decodeAnew(ctx context.Context, s *Session, raw []byte) (T, error) {
 	v, err := decodeAnew[T](s, string(k), s.sessions.codec, raw)
 	if err != nil {
-		return v, wrap("get", string(k), err)
+		return k.bound().undecoded(ctx, s, raw, err)
 	}
 	return v, nil
 }
@@ -96,7 +100,8 @@ func (k Key[T]) Delete(ctx context.Context, s *Session) error {
 }
 
 // SetIfAbsent stores value unless there is one already, and reports whether it
-// did. Of many concurrent callers on all nodes exactly one stores.
+// did. Of many concurrent callers on all nodes exactly one stores. A value that
+// does not decode is one too, unless [Undecodable] says otherwise.
 func (k Key[T]) SetIfAbsent(ctx context.Context, s *Session, value T) (stored bool, err error) {
 	return k.bound().SetIfAbsent(ctx, s, value)
 }

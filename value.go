@@ -9,23 +9,6 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// get reads and decodes the value under key. Its errors are not wrapped yet.
-func get[T any](ctx context.Context, s *Session, key string, c codec.Codec) (T, error) {
-	raw, err := s.getRaw(ctx, key)
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	if c == nil {
-		c = s.sessions.codec
-	}
-	var v T
-	if remembered(s, c, raw, &v) {
-		return v, nil
-	}
-	return decodeAnew[T](s, key, c, raw)
-}
-
 // getRaw reads the bytes under key.
 func (s *Session) getRaw(ctx context.Context, key string) ([]byte, error) {
 	if err := s.usableKey(key); err != nil {

@@ -53,15 +53,15 @@ func newChange(step string, old, new Codec, writeNew bool) Codec {
 	c := change{old: old, new: new, writeNew: writeNew}
 	for _, side := range []Codec{old, new} {
 		if err := wrappable(step, side); err != nil {
-			c.err = err
+			c.err = &misuseError{err}
 			return &c
 		}
 	}
 	c.name = new.Name()
 	if _, ok := new.(*change); ok {
-		c.err = fmt.Errorf("codec: %s to a codec that is itself one of a change; name the codec that comes after", step)
+		c.err = &misuseError{fmt.Errorf("codec: %s to a codec that is itself one of a change; name the codec that comes after", step)}
 	} else if n := len(c.name); n == 0 || n > 255 {
-		c.err = fmt.Errorf("codec: %s to a codec whose name has %d bytes; it needs 1 to 255", step, n)
+		c.err = &misuseError{fmt.Errorf("codec: %s to a codec whose name has %d bytes; it needs 1 to 255", step, n)}
 	}
 	return &c
 }

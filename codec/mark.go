@@ -62,3 +62,11 @@ func cutName(data []byte) (name, encoding []byte, err error) {
 	n := 1 + int(rest[0])
 	return rest[1:n], rest[n:], nil
 }
+
+// A misuseError says that the program uses a codec wrongly, whatever is stored. The store
+// looks for the method, lest it takes the value for one that does not decode.
+type misuseError struct{ err error }
+
+func (e *misuseError) Error() string { return e.err.Error() }
+func (e *misuseError) Unwrap() error { return e.err }
+func (e *misuseError) Misuse() bool  { return true }

@@ -60,6 +60,9 @@ func decodeRaw(data []byte, v any) bool {
 
 type rawError struct{ t reflect.Type }
 
+// Misuse is what the store looks for: the program is wrong, not the stored value.
+func (e *rawError) Misuse() bool { return true }
+
 func (e *rawError) Error() string {
 	return fmt.Sprintf("codec: raw stores []byte and string only, not %v; use msgpack or json for it", e.t)
 }

@@ -76,7 +76,9 @@ func conversion[A, B any](from, to int, f func(A) (B, error)) Upgrade {
 // mistake in the arguments is an error of every use.
 func Versioned(inner Codec, version int, upgrades ...Upgrade) Codec {
 	c := &versioned{inner: inner, version: version}
-	c.err = c.init(upgrades)
+	if err := c.init(upgrades); err != nil {
+		c.err = &misuseError{err}
+	}
 	return c
 }
 
@@ -152,7 +154,7 @@ func (c *versioned) check(v any) error {
 		return err
 	}
 	if t := c.own(); t != nil && t != p.Type().Elem() {
-		return fmt.Errorf("codec: version %d is %v for Versioned, not %v; give each type a codec of its own", c.version, t, p.Type().Elem())
+		return &misuseError{fmt.Errorf("codec: version %d is %v for Versioned, not %v; give each type a codec of its own", c.version, t, p.Type().Elem())}
 	}
 	return nil
 }
