@@ -565,3 +565,43 @@ func ExampleUndecodable() {
 	fmt.Println(err)
 	// Output: <nil>
 }
+
+func ExampleKeyRing_BeforeSealing() {
+	ctx := context.Background()
+	backend := memstore.New(nil)
+	defer backend.Close()
+	ring, err := store.NewKeyRing(store.SealingKey{ID: 1, Secret: bytes.Repeat([]byte{7}, 32)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// A value of before the change is read in the first two deploys of it.
+	plain, err := store.New(backend, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	sess, err := plain.Create(ctx, store.NewID(), UserID.To("u-42"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, sealer := range []store.Sealer{ring.BeforeSealing(), ring.DuringSealing(), ring} {
+		sessions, err := store.New(backend, &store.Options{Sealer: sealer})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		s, err := sessions.Attach(ctx, sess.ID())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		id, err := UserID.Get(ctx, s)
+		fmt.Println(id, errors.Is(err, store.ErrSealed))
+	}
+	// Output:
+	// u-42 false
+	// u-42 false
+	//  true
+}

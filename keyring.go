@@ -34,8 +34,9 @@ type KeyRing struct {
 }
 
 const (
-	sealFormat = 1
-	sealHeader = 1 + 4
+	sealFormat   = 1
+	sealHeader   = 1 + 4
+	sealOverhead = sealHeader + 12 + 16
 )
 
 // NewKeyRing returns a KeyRing that seals with the first key and opens with all

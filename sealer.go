@@ -10,6 +10,14 @@ import (
 // additional is authenticated but not stored: it ties a sealed value to its
 // namespace, session ID and key, so that a copy elsewhere does not open.
 //
+// It does not name the life of the session: a Resume begins a new life with all
+// values as they are, without sealing them anew. So whoever can write to the
+// server can put back an earlier value of the same session ID and key, from this life
+// or one before, and it opens. Two things follow. Give each session an ID of its
+// own ([NewID]), then no later life can be fed from an earlier one. And put into the value
+// what must not come back, such as an expiry or a number that only grows, and
+// check it there.
+//
 // Seal and Open append to dst and return the extended slice. They neither retain
 // nor modify the other slices, and are safe for concurrent use. Open fails with
 // an error that satisfies errors.Is(err, [ErrSealed]) for anything that was not

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/codec"
 )
 
 func sealingKey(id uint32) store.SealingKey {
@@ -141,5 +142,83 @@ func TestNewKeyRingRefusesBadKeys(t *testing.T) {
 		if err == nil || bytes.Contains([]byte(err.Error()), secret[:4]) {
 			t.Errorf("%s: NewKeyRing() = %v, want an error without the secret", name, err)
 		}
+	}
+}
+
+// Neighbouring steps from plain to sealed values read each other's.
+func TestChangeToSealing(t *testing.T) {
+	ctx := t.Context()
+	backend := memstore.New(nil)
+	defer backend.Close()
+	ring := keyRing(t, sealingKey(1))
+	var nodes []*store.Sessions
+	for _, sealer := range []store.Sealer{nil, ring.BeforeSealing(), ring.DuringSealing(), ring} {
+		sessions := newSessions(t, backend, &store.Options{Sealer: sealer})
+		defer sessions.Close(ctx)
+		nodes = append(nodes, sessions)
+	}
+	const text = store.Key[string]("text")
+	for i, writer := range nodes {
+		for _, value := range []string{"", "x", "\x01", strings.Repeat("\x01", 40), strings.Repeat("secret", 10)} {
+			s := create(t, writer, text.To(value), claims.To(sampleClaims), logins.To(1))
+			for j, reader := range nodes {
+				h, err := reader.Attach(ctx, s.ID())
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := text.Get(ctx, h)
+				c, errClaims := claims.Get(ctx, h)
+				_, errLogins := logins.Get(ctx, h)
+				switch reads := j == 1 || j == 2 || i <= 1 && j == 0 || i >= 2 && j == 3; {
+				case reads && (got != value || c != sampleClaims || err != nil || errClaims != nil || errLogins != nil):
+					t.Errorf("step %d of step %d: Get() = %q, %v, %v, %v, %v, want %q, %v", j, i, got, err, c, errClaims, errLogins, value, sampleClaims)
+				case !reads && (err == nil || errClaims == nil):
+					t.Errorf("step %d of step %d: Get() = %q, %v, want an error", j, i, got, err)
+				}
+			}
+		}
+	}
+	// What is sealed stays so: changed bytes are refused, whatever is accepted beside them.
+	s := create(t, nodes[2], userID.To("secret"))
+	sealed, err := s.Store().Get(ctx, "userId")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed = bytes.Clone(sealed)
+	sealed[len(sealed)-1] ^= 1
+	if err := s.Store().Set(ctx, "userId", sealed); err != nil {
+		t.Fatal(err)
+	}
+	_, err = userID.Get(ctx, s)
+	wantErr(t, "Get() of a changed value", err, store.ErrSealed)
+	// A plain value that looks sealed is refused by whoever would write it.
+	raw := text.With(codec.Raw)
+	wantErr(t, "Set()", raw.Set(ctx, create(t, nodes[1]), "\x01"+strings.Repeat("x", 32)), store.ErrEncode)
+	if err := raw.Set(ctx, create(t, nodes[1]), "\x01"+strings.Repeat("x", 31)); err != nil {
+		t.Errorf("Set() of a shorter one = %v, want nil", err)
+	}
+}
+
+// A sealed value is tied to its place, not to a life: see Sealer.
+func TestSealedValueOfAnEarlierLifeOpens(t *testing.T) {
+	ctx := t.Context()
+	sessions := open(t, &store.Options{Sealer: keyRing(t, sealingKey(1))})
+	s := create(t, sessions, userID.To("before"))
+	sealed, err := s.Store().Get(ctx, "userId")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
+	again, err := sessions.Create(ctx, s.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Store().Set(ctx, "userId", sealed); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := userID.Get(ctx, again); got != "before" || err != nil {
+		t.Errorf("Get() of a value from an earlier life = %q, %v, want %q", got, err, "before")
 	}
 }

@@ -81,6 +81,6 @@ method may quote data, so it is not repeated; errors.As and errors.Is reach it.
 Implement [Codec] on a comparable type without state, such as an empty struct.
 Its comment says who owns which slice. [Append] and [Decode] work with it like with the
 built-in ones, at the price of three allocations: the value, the encoding, and a copy of the stored
-bytes. They pass a nil dst and a copy as data, so that a codec with a fault cannot spoil other values.
+bytes. They pass a nil dst and a copy as data, so that a codec with a fault cannot spoil other values. Package codectest finds such faults.
 */
 package codec
