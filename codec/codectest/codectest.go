@@ -190,7 +190,7 @@ func (s *suite) leavesValue() error {
 			return err
 		}
 		if got := own.Elem().Interface(); !reflect.DeepEqual(got, v) {
-			return fmt.Errorf("Append changed the %T that it was given", v)
+			return fmt.Errorf("method Append changed the %T that it was given", v)
 		}
 	}
 	return nil
@@ -225,7 +225,7 @@ func (s *suite) leavesData() error {
 			saved := bytes.Clone(in)
 			_ = s.codec.Decode(in, reflect.New(reflect.TypeOf(v)).Interface())
 			if !bytes.Equal(in, saved) {
-				return fmt.Errorf("Decode into a %T changed data", v)
+				return fmt.Errorf("method Decode into a %T changed data", v)
 			}
 		}
 	}
@@ -316,7 +316,7 @@ func (s *suite) hostile() error {
 		for _, in := range [][]byte{nil, {}} {
 			into := reflect.New(reflect.TypeOf(v)).Interface()
 			if err := guarded(func() error { _ = s.codec.Decode(in, into); return nil }); err != nil {
-				return fmt.Errorf("Decode of no bytes into a %T: %w", v, err)
+				return fmt.Errorf("method Decode of no bytes into a %T: %w", v, err)
 			}
 		}
 		runtime.ReadMemStats(&after)
