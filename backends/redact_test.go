@@ -27,7 +27,7 @@ import (
 // in them a caller has put there to be read, or they are interfaces and functions.
 var plain = map[string]bool{
 	"store.Entry": true, "store.Key": true, "store.CodecKey": true, "store.TxValue": true, "store.Limits": true,
-	"store.Stats": true, "store.Terms": true, "store.Error": true, "store.RenewError": true,
+	"store.Stats": true, "store.Undecodable": true, "store.Terms": true, "store.Error": true, "store.RenewError": true,
 	"memstore.Options": true, "redisstore.Options": true, "backends.Options": true, "hazelcaststore.Options": true,
 }
 
@@ -70,7 +70,8 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 		if _, err := userID.Get(ctx, sess); err != nil { // into the caches
 			t.Fatal(err)
 		}
-		values = append(values, backend, sessions, sess, sess.Store())
+		values = append(values, backend, sessions, sess, sess.Store(),
+			store.UndecodableValue{Session: sess, Key: "userId", Err: store.ErrDecode})
 		if err := sess.Update(ctx, func(tx *store.Tx) error { values = append(values, tx); return nil }); err != nil {
 			t.Fatal(err)
 		}
