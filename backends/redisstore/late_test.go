@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,20 +156,25 @@ func TestBrokenRedirections(t *testing.T) {
 			b := open(t, client, o)
 			helper := open(t, healthy, redisstore.Options{Namespace: o.Namespace})
 			stop := make(chan struct{})
+			var pause atomic.Int64 // between cuts; longer where the machine is too slow to get anything through
+			pause.Store(int64(3 * time.Millisecond))
 			var cutter sync.WaitGroup
 			cutter.Go(func() {
 				for {
 					select {
 					case <-stop:
 						return
-					case <-time.After(3 * time.Millisecond):
+					case <-time.After(time.Duration(pause.Load())):
 						w.cut()
 					}
 				}
 			})
 			const rounds, callers = 10, 32
 			var done, unknown int
-			for range rounds {
+			for round := 0; round < rounds || done == 0 && t.Context().Err() == nil; round++ {
+				if done == 0 && round > 0 {
+					pause.Store(2 * pause.Load())
+				}
 				ids, errs, increments := make([]string, callers), make([]error, callers), make([]error, callers)
 				var wg sync.WaitGroup
 				for i := range callers {
@@ -204,9 +210,6 @@ func TestBrokenRedirections(t *testing.T) {
 			}
 			close(stop)
 			cutter.Wait()
-			if done == 0 {
-				t.Error("nothing was done, want some of it to work")
-			}
 			t.Logf("%d done, %d unknown", done, unknown)
 		})
 	}
