@@ -29,21 +29,43 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	if err := b.misconfiguration.Load(); err != nil {
 		return nil, *err
 	}
-	return b.begun(ctx, t, func(ctx context.Context, wrote *atomic.Bool) (*life, error) {
-		return b.create(ctx, entryKey(id), values, t, wrote)
+	return b.begun(ctx, t, func(ctx context.Context, writes *gate) (*life, error) {
+		return b.create(ctx, entryKey(id), values, t, writes)
 	})
 }
 
-// begun wraps the life that begin finds or begins. wrote says whether a write was
+// A gate stands between a call that may be left by its caller and its writes.
+// Either a write passes first, and then its outcome is unknown to a caller who
+// leaves, or the caller leaves first, and then no write is sent. A flag that says
+// "written" is not enough: the write could follow the moment when the caller
+// looked at it.
+type gate struct{ state atomic.Int32 }
+
+const (
+	gatePassed = 1 + iota
+	gateShut
+)
+
+// pass reports whether a write may be sent.
+func (g *gate) pass() bool {
+	return g.state.CompareAndSwap(0, gatePassed) || g.state.Load() == gatePassed
+}
+
+// shut reports whether no write was sent. None will be.
+func (g *gate) shut() bool {
+	return g.state.CompareAndSwap(0, gateShut) || g.state.Load() == gateShut
+}
+
+// begun wraps the life that begin finds or begins. writes tells whether one was
 // sent, so that its outcome is unknown when begin is not waited for.
-func (b *Backend) begun(ctx context.Context, t store.Terms, begin func(ctx context.Context, wrote *atomic.Bool) (*life, error)) (store.Store, error) {
+func (b *Backend) begun(ctx context.Context, t store.Terms, begin func(ctx context.Context, writes *gate) (*life, error)) (store.Store, error) {
 	if err := b.keepTime(ctx); err != nil {
 		return nil, err
 	}
-	var wrote atomic.Bool
-	l, err := await(b, ctx, func(ctx context.Context) (*life, error) { return begin(ctx, &wrote) })
+	var writes gate
+	l, err := await(b, ctx, func(ctx context.Context) (*life, error) { return begin(ctx, &writes) })
 	if err != nil {
-		if err == ctx.Err() && wrote.Load() {
+		if err == ctx.Err() && !writes.shut() {
 			err = unknown(err)
 		}
 		return nil, err
@@ -59,7 +81,7 @@ func newToken() (t document.Token) {
 	return t
 }
 
-func (b *Backend) create(ctx context.Context, key string, initial []store.Entry, t store.Terms, wrote *atomic.Bool) (*life, error) {
+func (b *Backend) create(ctx context.Context, key string, initial []store.Entry, t store.Terms, writes *gate) (*life, error) {
 	writer := rand.Uint64()
 	var tried []document.Token // each attempt begins a life of its own
 	var failure error          // of the attempt before
@@ -79,7 +101,9 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 			return nil, &sizeError{b.documentSize}
 		}
 		fresh := draft.Encode(writer)
-		wrote.Store(true)
+		if !writes.pass() {
+			return nil, context.Canceled // nobody waits
+		}
 		there, err := b.grid.PutIfAbsentWithTTL(b.attempt(ctx, n), key, fresh.Bytes(), b.firstTTL(deadline))
 		if err != nil {
 			if failure == nil && b.final(err) {
@@ -127,7 +151,7 @@ func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.S
 	if err := b.check(ctx, id); err != nil {
 		return nil, err
 	}
-	return b.begun(ctx, t, func(ctx context.Context, _ *atomic.Bool) (*life, error) {
+	return b.begun(ctx, t, func(ctx context.Context, _ *gate) (*life, error) {
 		key := entryKey(id)
 		doc, err := b.read(ctx, key)
 		if err != nil {
@@ -152,14 +176,14 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 	if t.Lease <= 0 {
 		return nil, errLease
 	}
-	return b.begun(ctx, t, func(ctx context.Context, wrote *atomic.Bool) (*life, error) {
-		return b.resume(ctx, entryKey(id), t, wrote)
+	return b.begun(ctx, t, func(ctx context.Context, writes *gate) (*life, error) {
+		return b.resume(ctx, entryKey(id), t, writes)
 	})
 }
 
-func (b *Backend) resume(ctx context.Context, key string, t store.Terms, wrote *atomic.Bool) (*life, error) {
+func (b *Backend) resume(ctx context.Context, key string, t store.Terms, writes *gate) (*life, error) {
 	writer := rand.Uint64()
-	next, err := b.takeOver(ctx, key, t, writer, wrote)
+	next, err := b.takeOver(ctx, key, t, writer, writes)
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +195,7 @@ func (b *Backend) resume(ctx context.Context, key string, t store.Terms, wrote *
 
 // takeOver gives the session under key a new life, and ends the one before if it
 // is known here.
-func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, writer uint64, wrote *atomic.Bool) (document.View, error) {
+func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, writer uint64, writes *gate) (document.View, error) {
 	none := document.View{}
 	token := newToken()
 	doc, err := b.read(ctx, key)
@@ -191,7 +215,9 @@ func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, write
 		draft.SetOwner(0)
 		draft.SetDeadline(b.deadline(t.Lease))
 		next := draft.Encode(writer)
-		wrote.Store(true)
+		if !writes.pass() {
+			return none, context.Canceled // nobody waits
+		}
 		done, current, err := b.replace(ctx, key, before, next, writer)
 		if err != nil {
 			return none, err
