@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -251,8 +252,11 @@ func (j *job) do(k task) (value string, n int, err error) {
 	case "hammer": // writes all the time, until refused
 		j.hammers.Go(func() {
 			for j.hammered == nil {
-				if j.hammered = key.Set(ctx, s, k.Value); j.hammered == nil {
+				switch err := key.Set(ctx, s, k.Value); {
+				case err == nil:
 					j.written++
+				case !errors.Is(err, store.ErrUnknownOutcome): // that of a write that was on its way is
+					j.hammered = err
 				}
 			}
 		})
