@@ -71,6 +71,16 @@ func do(t *testing.T, ctx context.Context, what string, actions ...chromedp.Acti
 	}
 }
 
+// clickInRow clicks the button in the row of the table with that name. The page
+// may draw the table anew at any moment, so that it is found and clicked in one step.
+func clickInRow(name string) chromedp.Action {
+	return holds(fmt.Sprintf(`(() => {
+		const row = [...document.querySelectorAll("tr")].find(tr => [...tr.cells].some(td => td.textContent === %q));
+		row?.querySelector("button")?.click();
+		return row !== undefined;
+	})()`, name))
+}
+
 // holds waits until the JavaScript expression is true.
 func holds(expression string) chromedp.Action {
 	return chromedp.Poll("Boolean("+expression+")", nil, chromedp.WithPollingInterval(20*time.Millisecond), chromedp.WithPollingTimeout(0))
@@ -179,7 +189,7 @@ func TestBrowser(t *testing.T) {
 		chromedp.Click("#remote-form button", chromedp.ByQuery),
 		textHas("remote-result", "Nickname Bobby"),
 	)
-	do(t, ctx, "kick bob", chromedp.Click(`//tr[td[text()="Bobby"]]//button`, chromedp.BySearch))
+	do(t, ctx, "kick bob", clickInRow("Bobby"))
 	if got := bob.closed(); got.Code != closeKicked {
 		t.Errorf("bob was closed with %d %q, want %d", got.Code, got.Reason, closeKicked)
 	}

@@ -147,7 +147,7 @@ func TestReloadWithinGraceKeepsState(t *testing.T) {
 }
 
 func TestReloadAfterGraceBeginsAnew(t *testing.T) {
-	n, _ := startNode(t, "-grace", "50ms")
+	n, _ := startNode(t, "-grace", "1s")
 	p := n.connect(t, dialer{})
 	p.ask(`{"type":"nickname","name":"Annie"}`)
 	p.conn.CloseNow()

@@ -52,8 +52,8 @@ func TestRunRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"-store", "nosuch://u:hunter2@h"}, "nosuch"},
-		{[]string{"-store", "memory:?nope=1"}, "nope"},
+		{[]string{"-store", "nosuch://u:hunter2@h"}, "unknown scheme"},
+		{[]string{"-store", "memory:?nope=1"}, "just memory:"},
 		{[]string{"-addr", strings.TrimPrefix(n.url, "http://")}, "in use"},
 	} {
 		err := run(t.Context(), tt.args, testEnv, io.Discard)
