@@ -24,6 +24,8 @@ type Backend struct {
 	namespace keyspace.Namespace
 	executors [once + 1]executor // by kind of command
 	batcher   *batch.Batcher     // nil when batching is off
+	replies   *replies           // nil when batching is off
+	nodes     *batch.Nodes       // nil for one server
 	merger    *merger            // nil where scripts have one key each
 	cache     *Cache             // nil without client-side caching
 	waits     bool               // writes wait for replicas

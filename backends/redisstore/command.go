@@ -21,6 +21,7 @@ type command struct {
 	lists       int     // the length of a list as the reply
 	state       atomic.Int32
 	fuse        fuse
+	class       class  // of its reply, when batching is on
 	retryable   bool   // go-redis may repeat it, and may answer it from its cache
 	few         [9]any // room for the arguments of most commands
 }

@@ -89,9 +89,14 @@ func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([
 // the server may have executed the command without our knowing. Without an error
 // the reply was read and is one that the command can have.
 func (b *Backend) run(ctx context.Context, k kind, r *request) (*command, error) {
+	class := noClass
+	if b.replies != nil {
+		class = b.replies.classOf(r)
+	}
 	maybe := false // an earlier attempt may have been executed
 	for attempt := 1; ; attempt++ {
 		cmd := r.command(ctx)
+		cmd.class = class
 		err := b.executors[k].Process(ctx, cmd)
 		if err == nil {
 			err = cmd.check()
@@ -157,10 +162,11 @@ func (b *Backend) lookAround() {
 	}
 }
 
-// nodeOf returns the client of the node that serves the session called name.
-func nodeOf(ctx context.Context, client redis.UniversalClient, name any) (*redis.Client, error) {
-	if cluster, ok := client.(*redis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, name.(string))
+// nodeOf returns the client of the node that serves the session called name. nodes
+// is nil for a client of one server.
+func nodeOf(ctx context.Context, client redis.UniversalClient, nodes *batch.Nodes, name any) (*redis.Client, error) {
+	if nodes != nil {
+		return nodes.Master(ctx, name.(string))
 	}
 	return client.(*redis.Client), nil
 }

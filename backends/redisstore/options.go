@@ -86,6 +86,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 			return nil, errors.New("redis: this cluster client reads from replicas, which lag behind; create it without ReadOnly, RouteByLatency and RouteRandomly")
 		}
 		readTimeout = c.Options().ReadTimeout
+		b.nodes = batch.NewNodes(c)
 	case nil:
 		return nil, errNoClient
 	default:
@@ -97,7 +98,8 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 
 	var plain executor = direct{client}
 	if !o.DisableBatching {
-		var o batch.Options
+		b.replies = newReplies()
+		o := batch.Options{Replies: b.replies, Nodes: b.nodes}
 		if c, ok := client.(*redis.Client); ok {
 			b.merger = newMerger(c)
 			o.Merger = b.merger
@@ -110,7 +112,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		b.executors[look] = cachedReader{direct{client}}
 	}
 	if o.WaitReplicas > 0 {
-		w := &waiter{client: client, replicas: o.WaitReplicas, timeout: o.WaitTimeout}
+		w := &waiter{client: client, nodes: b.nodes, replicas: o.WaitReplicas, timeout: o.WaitTimeout}
 		b.executors[again], b.executors[once] = w, w
 		b.waits = true
 	}

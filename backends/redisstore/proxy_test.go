@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -12,6 +13,8 @@ import (
 type proxy struct {
 	addr   string
 	server string
+
+	patience atomic.Int64 // bytes of replies to one request, after which its connection breaks; zero: any number
 
 	mu       sync.Mutex
 	marker   []byte // the request that is next to lose what trap says
@@ -100,10 +103,11 @@ func (p *proxy) count(marker string) int {
 func (p *proxy) serve(client, upstream net.Conn) {
 	defer client.Close()
 	defer upstream.Close()
-	var lost sync.Mutex // held from the request whose reply is lost
+	var carried atomic.Int64 // bytes of replies since the last request
+	var lost sync.Mutex      // held from the request whose reply is lost
 	go func() {
 		defer client.Close()
-		b := make([]byte, 1<<20)
+		b := make([]byte, 64<<10)
 		for {
 			n, err := upstream.Read(b)
 			if err != nil {
@@ -119,6 +123,9 @@ func (p *proxy) serve(client, upstream net.Conn) {
 				return
 			}
 			lost.Unlock()
+			if most := p.patience.Load(); carried.Add(int64(n)) > most && most > 0 {
+				return
+			}
 			if _, err := client.Write(b[:n]); err != nil {
 				return
 			}
@@ -138,6 +145,7 @@ func (p *proxy) serve(client, upstream net.Conn) {
 		case swallow:
 			continue
 		}
+		carried.Store(0)
 		if _, err := upstream.Write(b[:n]); err != nil {
 			return
 		}

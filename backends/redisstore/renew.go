@@ -171,10 +171,13 @@ func (r *renewal) execute(chunk []target) []error {
 	cmds := make([]*command, len(chunk))
 	nodes := make(map[*redis.Client][]redis.Cmder, 1)
 	for i, t := range chunk {
-		node, err := nodeOf(r.ctx, r.b.client, t.s.name)
+		node, err := nodeOf(r.ctx, r.b.client, r.b.nodes, t.s.name)
 		if err != nil {
-			errs[i] = err
-			continue
+			// Nobody knows the nodes, so that asking for each session would take long.
+			for j := range chunk[i:] {
+				errs[i+j] = err
+			}
+			break
 		}
 		cmds[i] = r.request(t.s).command(r.ctx)
 		nodes[node] = append(nodes[node], cmds[i])

@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/sessionkv/store/backends/redisstore/internal/batch"
 )
 
 // refusals are the texts for what servers answer, by the word that their errors
@@ -71,6 +73,8 @@ func describe(err error, secrets ...string) string {
 	}
 	var op *net.OpError
 	switch {
+	case errors.Is(err, batch.ErrQueueFull):
+		return "too many operations wait for the server already; it hangs, or is too slow for so many callers"
 	case errors.Is(err, redis.ErrClosed):
 		return "the client was closed; close the backend before its client"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):

@@ -14,6 +14,7 @@ import (
 // connection of the primary that serves the session.
 type waiter struct {
 	client   redis.UniversalClient
+	nodes    *batch.Nodes // of a cluster
 	replicas int
 	timeout  time.Duration
 }
@@ -22,7 +23,7 @@ func (w *waiter) Process(ctx context.Context, cmd redis.Cmder) error {
 	c := cmd.(*command)
 	return await(ctx, func() error {
 		// On the session's own node: a cluster's client would send WAIT to any.
-		node, err := nodeOf(ctx, w.client, c.Args()[3])
+		node, err := nodeOf(ctx, w.client, w.nodes, c.Args()[3])
 		if err != nil {
 			return err
 		}

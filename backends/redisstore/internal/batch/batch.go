@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -23,6 +24,22 @@ type Options struct {
 	// commands do not wait behind large values. A command that exceeds it by
 	// itself is sent alone. Zero means 64 KiB.
 	MaxBytes int
+
+	// MaxReplyBytes bounds the bytes of replies that are expected for one
+	// pipeline. Zero means 512 KiB.
+	MaxReplyBytes int
+
+	// MaxQueue and MaxQueueBytes bound what waits for one server, in commands and
+	// in bytes of their arguments. More is refused with [ErrQueueFull]. Zero means
+	// 65536 and 256 MiB.
+	MaxQueue      int
+	MaxQueueBytes int
+
+	// Nodes finds the nodes of a cluster. Nil means that the Batcher makes its own.
+	Nodes *Nodes
+
+	// Replies, if not nil, foretells the sizes of replies.
+	Replies Foreteller
 
 	// Merger, if not nil, executes several commands of a pipeline as one. Not
 	// for a cluster, where a command has keys of one node only.
@@ -63,6 +80,15 @@ func (o Options) withDefaults(pool, pipelinePool int) Options {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 64 << 10
 	}
+	if o.MaxReplyBytes <= 0 {
+		o.MaxReplyBytes = 512 << 10
+	}
+	if o.MaxQueue <= 0 {
+		o.MaxQueue = 1 << 16
+	}
+	if o.MaxQueueBytes <= 0 {
+		o.MaxQueueBytes = 256 << 20
+	}
 	return o
 }
 
@@ -71,8 +97,10 @@ func (o Options) withDefaults(pool, pipelinePool int) Options {
 type Batcher struct {
 	client    redis.UniversalClient
 	cluster   *redis.ClusterClient // client, if it is one
+	nodes     *Nodes               // of cluster
 	opts      Options
 	deadlines bool // the client keeps to the deadlines of contexts
+	bounded   bool // the client gives up a server that does not answer
 
 	// only is the single lane of a client that is not a cluster. A pipeline
 	// over several nodes is as slow as the slowest of them, so every node of
@@ -94,12 +122,14 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 		o := c.Options()
 		b.opts = opts.withDefaults(o.PoolSize, o.PipelinePoolSize)
 		b.deadlines = o.ContextTimeoutEnabled
+		b.bounded = o.ReadTimeout > 0 && o.WriteTimeout > 0
 		b.only = newLane(b, c)
 	case *redis.ClusterClient:
 		o := c.Options()
 		b.opts = opts.withDefaults(o.PoolSize, o.PipelinePoolSize)
 		b.deadlines = o.ContextTimeoutEnabled
-		b.cluster = c
+		b.bounded = o.ReadTimeout > 0 && o.WriteTimeout > 0
+		b.cluster, b.nodes = c, cmp.Or(opts.Nodes, NewNodes(c))
 	default:
 		b.only = newLane(b, nil)
 	}
@@ -141,13 +171,16 @@ func (b *Batcher) Process(ctx context.Context, cmd redis.Cmder) error {
 	return l.process(ctx, cmd)
 }
 
-// returnsInTime reports whether single keeps to the deadline of ctx.
+// returnsInTime reports whether single keeps to the deadline of ctx, and ends after
+// a while if ctx is only cancelled.
 func (b *Batcher) returnsInTime(ctx context.Context) bool {
-	if b.deadlines {
+	if ctx.Done() == nil {
 		return true
 	}
-	_, ok := ctx.Deadline()
-	return !ok
+	if _, ok := ctx.Deadline(); ok {
+		return b.deadlines
+	}
+	return b.bounded
 }
 
 // Close refuses new commands, and waits until those accepted before have

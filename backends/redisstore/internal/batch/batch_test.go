@@ -38,8 +38,8 @@ func oneBatchIn(t *testing.T, l *lane, cmds ...redis.Cmder) []error {
 	l.inFlight++
 	for i, cmd := range cmds {
 		c := newCall(t.Context(), cmd)
-		l.queue = append(l.queue, c)
-		wg.Go(func() { errs[i] = c.wait(t.Context()) })
+		l.queue.push(c)
+		wg.Go(func() { errs[i] = c.wait(t.Context(), l) })
 	}
 	l.mu.Unlock()
 	l.run(gathering)
@@ -218,13 +218,10 @@ func TestEndOfContext(t *testing.T) {
 	go func() { sent <- b.Process(ctx1, once("incr", "sent")) }()
 	direct := newClient(t, redis.Options{Addr: addr})
 	until(t, "the first is executed", func() bool { return direct.Exists(t.Context(), "sent").Val() == 1 })
-	queueIs := func(n int) func() bool {
-		return func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return len(b.only.queue) == n }
-	}
 	go func() { waiting <- b.Process(ctx2, once("incr", "waiting")) }()
-	until(t, "the second is queued", queueIs(1))
+	until(t, "the second is queued", queueIs(b, 1))
 	go func() { stays <- b.Process(context.Background(), once("incr", "stays")) }()
-	until(t, "the third is queued", queueIs(2))
+	until(t, "the third is queued", queueIs(b, 2))
 
 	cancel2(cause)
 	if err := <-waiting; !errors.Is(err, ErrNotSent) || !errors.Is(err, cause) || Unknown(err) {
@@ -368,19 +365,19 @@ func TestTake(t *testing.T) {
 		{"by number", Options{MaxBatch: 2, MaxBytes: 1000}, []int{1, 1, 1, 1, 1}, []int{2, 2, 1}},
 		{"by bytes", Options{MaxBatch: 10, MaxBytes: 100}, []int{40, 40, 40}, []int{2, 1}},
 		{"large alone", Options{MaxBatch: 10, MaxBytes: 100}, []int{1, 5000, 1, 1}, []int{1, 1, 2}},
-		{"without withdrawn", Options{MaxBatch: 2, MaxBytes: 100}, []int{-1, 1, -1, 1, -1}, []int{2, 0}},
+		{"without withdrawn", Options{MaxBatch: 2, MaxBytes: 100}, []int{-1, 1, -1, 1, -1}, []int{2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			l := newLane(&Batcher{opts: tc.opts}, nil)
+			l := newLane(&Batcher{opts: tc.opts.withDefaults(10, 10)}, nil)
 			for _, n := range tc.size {
 				c := newCall(t.Context(), again(strings.Repeat("x", max(0, n))))
-				if n < 0 {
-					c.state.Store(withdrawn)
+				l.queue.push(c)
+				if n < 0 && !l.withdraw(c) {
+					t.Fatal("withdraw() of a queued call = false")
 				}
-				l.queue = append(l.queue, c)
 			}
 			var got []int
-			for len(l.queue) > 0 {
+			for l.queue.len() > 0 {
 				var bt batch
 				l.take(&bt)
 				got = append(got, len(bt.calls))

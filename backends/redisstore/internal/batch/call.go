@@ -23,7 +23,8 @@ type call struct {
 	entry
 	ctx   context.Context
 	err   error
-	bytes int
+	bytes int // of the arguments
+	reply int // bytes of the reply, as expected when the batch was made
 
 	merged bool // executed as part of a group
 
@@ -42,13 +43,13 @@ func newCall(ctx context.Context, cmd redis.Cmder) *call {
 
 // free returns c for reuse. Only the last one who knows c may call it.
 func (c *call) free() {
-	c.entry, c.ctx, c.err, c.merged = entry{}, nil, nil, false
+	c.entry, c.ctx, c.err, c.reply, c.merged = entry{}, nil, nil, 0, false
 	c.state.Store(queued)
 	calls.Put(c)
 }
 
 // wait returns the outcome, or an error as soon as ctx ends.
-func (c *call) wait(ctx context.Context) error {
+func (c *call) wait(ctx context.Context, l *lane) error {
 	if stop := ctx.Done(); stop == nil {
 		<-c.ready
 	} else {
@@ -56,7 +57,7 @@ func (c *call) wait(ctx context.Context) error {
 		case <-c.ready:
 		case <-stop:
 			// From here on c belongs to the batch, unless that has finished.
-			if c.state.CompareAndSwap(queued, withdrawn) {
+			if l.withdraw(c) {
 				return notSent(context.Cause(ctx))
 			}
 			if c.state.CompareAndSwap(taken, left) {

@@ -75,8 +75,8 @@ func TestCluster(t *testing.T) {
 	for l := range b.all {
 		lanes++
 		l.mu.Lock()
-		if len(l.queue) != 0 {
-			t.Errorf("%d calls are left in a queue", len(l.queue))
+		if n := l.queue.len(); n != 0 {
+			t.Errorf("%d calls are left in a queue", n)
 		}
 		l.mu.Unlock()
 	}

@@ -12,6 +12,10 @@ import (
 // their context ended while they were queued, or the Batcher is closed.
 var ErrNotSent = errors.New("redis command was not sent")
 
+// ErrQueueFull is wrapped, beside [ErrNotSent], by the errors of commands for which
+// too many others wait already: the server hangs, or is too slow for its callers.
+var ErrQueueFull = errors.New("too many commands wait for the server")
+
 var errClosed = errors.New("batcher is closed")
 
 func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause) }

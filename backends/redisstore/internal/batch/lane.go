@@ -20,8 +20,9 @@ type lane struct {
 	server atomic.Pointer[redis.Client]
 
 	mu       sync.Mutex
-	queue    []*call
+	queue    queue
 	inFlight int  // batches, and commands that run on their caller's goroutine
+	aside    int  // commands with large replies, which take no part in batches
 	asking   bool // a run is finding out whether the process is idle
 	closed   bool
 	idle     chan struct{} // closed once the lane is closed and empty
@@ -42,26 +43,74 @@ func (l *lane) node() redis.UniversalClient {
 }
 
 func (l *lane) process(ctx context.Context, cmd redis.Cmder) error {
+	_, large := l.b.opts.expect(cmd)
 	l.mu.Lock()
-	if l.closed {
+	switch {
+	case l.closed:
 		l.mu.Unlock()
 		return notSent(errClosed)
-	}
-	if l.plain || l.inFlight == 0 && l.b.returnsInTime(ctx) {
+	case large && !l.plain:
+		l.aside++
+		l.mu.Unlock()
+		return l.processAside(ctx, cmd)
+	case l.plain || l.inFlight == 0 && l.b.returnsInTime(ctx):
 		l.inFlight++
 		l.mu.Unlock()
 		err := l.single(ctx, cmd)
 		l.leave()
 		return err
+	case l.queue.len() >= l.b.opts.MaxQueue:
+		l.mu.Unlock()
+		return notSent(ErrQueueFull)
 	}
 	c := newCall(ctx, cmd)
-	l.queue = append(l.queue, c)
+	if l.queue.bytes+c.bytes > l.b.opts.MaxQueueBytes && l.queue.len() > 0 {
+		l.mu.Unlock()
+		c.free()
+		return notSent(ErrQueueFull)
+	}
+	l.queue.push(c)
 	how, start := l.startRun()
 	l.mu.Unlock()
 	if start {
 		go l.run(how)
 	}
-	return c.wait(ctx)
+	return c.wait(ctx, l)
+}
+
+// processAside executes a command whose reply is large as if nobody else had one,
+// on a connection of the client's pool.
+func (l *lane) processAside(ctx context.Context, cmd redis.Cmder) error {
+	if l.b.returnsInTime(ctx) {
+		defer l.leaveAside()
+		return l.single(ctx, cmd)
+	}
+	c := newCall(ctx, cmd)
+	c.state.Store(taken)
+	go func() {
+		defer l.leaveAside()
+		c.finish(l.single(ctx, cmd))
+	}()
+	return c.wait(ctx, l)
+}
+
+func (l *lane) leaveAside() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.aside--
+	l.closeIfIdle()
+}
+
+// withdraw takes c out of the queue. It reports false if a batch has taken it
+// before.
+func (l *lane) withdraw(c *call) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !c.state.CompareAndSwap(queued, withdrawn) {
+		return false
+	}
+	l.queue.withdraw(c)
+	return true
 }
 
 // How a run begins.
@@ -76,8 +125,9 @@ const (
 // startRun decides whether a new call starts another batch, and counts it if
 // so. Those that return will fetch the queue in any case, and the fewer they
 // are, the more each of them carries. More than a few are worth their system
-// calls only when everybody waits for the network; as only one at a time may
-// find that out, it costs little to ask. l.mu is held.
+// calls when more waits than one batch can carry, and otherwise only when everybody
+// waits for the network; as only one at a time may find that out, it costs little
+// to ask. l.mu is held.
 func (l *lane) startRun() (manner, bool) {
 	how := gathering
 	switch {
@@ -85,7 +135,7 @@ func (l *lane) startRun() (manner, bool) {
 		how = atOnce
 	case l.inFlight >= l.b.opts.MaxInFlight:
 		return how, false
-	case l.inFlight >= few:
+	case l.inFlight >= few && !l.overflows():
 		if l.asking {
 			return how, false
 		}
@@ -94,6 +144,11 @@ func (l *lane) startRun() (manner, bool) {
 	}
 	l.inFlight++
 	return how, true
+}
+
+// overflows reports whether more is queued than one batch can carry. l.mu is held.
+func (l *lane) overflows() bool {
+	return l.queue.len() > l.b.opts.MaxBatch || l.queue.bytes > l.b.opts.MaxBytes && l.queue.len() > 1
 }
 
 // few batches in flight keep a server busy that answers at once: one that it
@@ -108,7 +163,7 @@ const idleYield = 3 * time.Microsecond
 func (l *lane) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.queue) > 0 {
+	if l.queue.len() > 0 {
 		go l.run(gathering)
 		return
 	}
@@ -118,7 +173,12 @@ func (l *lane) leave() {
 // rest ends one of those in flight. l.mu is held.
 func (l *lane) rest() {
 	l.inFlight--
-	if l.closed && l.inFlight == 0 {
+	l.closeIfIdle()
+}
+
+// closeIfIdle tells Close when a closed lane has nothing left to do. l.mu is held.
+func (l *lane) closeIfIdle() {
+	if l.closed && l.inFlight == 0 && l.aside == 0 {
 		close(l.idle)
 	}
 }
@@ -129,9 +189,7 @@ func (l *lane) close() {
 	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
-		if l.inFlight == 0 {
-			close(l.idle)
-		}
+		l.closeIfIdle()
 	}
 }
 
@@ -185,27 +243,31 @@ func (l *lane) gather(how manner, bt *batch) bool {
 		l.rest()
 		return false
 	}
+	// Those that wait for a server that stalls may be all that there are: nobody
+	// else starts a batch for what is left.
+	if l.overflows() {
+		if how, start := l.startRun(); start {
+			go l.run(how)
+		}
+	}
 	return true
 }
 
 // take moves the next batch from the queue to bt. l.mu is held.
 func (l *lane) take(bt *batch) {
-	n, bytes := 0, 0
-	for _, c := range l.queue {
-		if k := len(bt.calls); k == l.b.opts.MaxBatch || k > 0 && bytes+c.bytes > l.b.opts.MaxBytes {
+	o := &l.b.opts
+	bytes, replies := 0, 0
+	for c := l.queue.first(); c != nil; c = l.queue.first() {
+		c.reply, _ = o.expect(c.Cmder)
+		if k := len(bt.calls); k == o.MaxBatch || k > 0 && (bytes+c.bytes > o.MaxBytes || replies+c.reply > o.MaxReplyBytes) {
 			break
 		}
-		n++
-		if !c.state.CompareAndSwap(queued, taken) {
-			c.free() // withdrawn
-			continue
-		}
+		l.queue.pop(c)
+		c.state.Store(taken) // its caller withdraws it under the lock
 		bt.calls = append(bt.calls, c)
 		bytes += c.bytes
+		replies += c.reply
 	}
-	rest := copy(l.queue, l.queue[n:])
-	clear(l.queue[rest:])
-	l.queue = l.queue[:rest]
 }
 
 // execute sends the calls of bt, and hands every one its outcome.
@@ -229,8 +291,15 @@ func (l *lane) executeMany(bt *batch) {
 		bt.pipe = l.node().Pipeline()
 	}
 	l.merge(bt)
+	// Large replies come last, so that the others are read when the connection
+	// breaks while they are under way.
 	for _, c := range bt.calls {
-		if !c.merged {
+		if !c.merged && c.reply <= smallReply {
+			bt.cmds = append(bt.cmds, c)
+		}
+	}
+	for _, c := range bt.calls {
+		if !c.merged && c.reply > smallReply {
 			bt.cmds = append(bt.cmds, c)
 		}
 	}
@@ -241,7 +310,9 @@ func (l *lane) executeMany(bt *batch) {
 		if l.b.redirected(c.Cmder.Err()) {
 			moved = append(moved, c)
 		} else {
-			c.finish(c.Cmder.Err())
+			err := c.Cmder.Err()
+			l.b.opts.learn(c.Cmder, err)
+			c.finish(err)
 		}
 	}
 	l.b.followAll(moved)

@@ -17,6 +17,7 @@ func (l *lane) single(ctx context.Context, cmd redis.Cmder) error {
 	if l.b.redirected(err) {
 		err = l.b.follow(ctx, cmd, err)
 	}
+	l.b.opts.learn(cmd, err)
 	return inTime(ctx, err)
 }
 
@@ -112,7 +113,7 @@ func (b *Batcher) followAll(calls []*call) {
 // laneFor returns the lane of the cluster node that serves cmd's key.
 func (b *Batcher) laneFor(ctx context.Context, cmd redis.Cmder) (*lane, error) {
 	key, _ := keyOf(cmd)
-	node, err := b.cluster.MasterForKey(ctx, key)
+	node, err := b.nodes.Master(ctx, key)
 	if err != nil {
 		return nil, notSent(err)
 	}
