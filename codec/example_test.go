@@ -228,3 +228,33 @@ func ExampleCheckType() {
 	// codec: msgpack cannot encode codec_test.connection: connection.Done: chan struct {} cannot be stored
 	// <nil>
 }
+
+func Example_strict() {
+	type claims struct{ Subject string }
+	data := []byte(`{"Subject":"u-1","Tenant":"acme"}`)
+	for _, c := range []codec.Codec{codec.JSON, codec.JSONStrict} {
+		v, err := codec.Decode[claims](c, data)
+		fmt.Printf("%q %v\n", v.Subject, err != nil)
+	}
+	// Output:
+	// "u-1" false
+	// "" true
+}
+
+func Example_jsonTags() {
+	type claims struct {
+		Subject string `json:"sub"`
+		Secret  string `json:"-"`
+	}
+	for _, c := range []codec.Codec{codec.Msgpack, codec.MsgpackJSONTags} {
+		b, err := codec.Append(c, nil, &claims{"u-1", "s"})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%q\n", b)
+	}
+	// Output:
+	// "\x82\xa7Subject\xa3u-1\xa6Secret\xa1s"
+	// "\x81\xa3sub\xa3u-1"
+}

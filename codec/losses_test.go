@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
 )
 
 // Each test here is about values that the libraries lose or change without a word, with both codecs.
@@ -240,5 +242,131 @@ func TestTimesOfGeneratedMethods(t *testing.T) {
 	}
 	if v, err := Decode[map[string]any](Msgpack, generated); err != nil || !v["At"].(time.Time).Equal(at) {
 		t.Errorf("Decode[map[string]any](%q) = %v, %v, want %v", generated, v, err, at)
+	}
+}
+
+// lossyKey is a key whose text says too little.
+type lossyKey struct{ N int }
+
+func (lossyKey) MarshalText() ([]byte, error)  { return []byte("same"), nil }
+func (*lossyKey) UnmarshalText(b []byte) error { return nil }
+
+// prefixedKey is a string that its methods change.
+type prefixedKey string
+
+func (k prefixedKey) MarshalText() ([]byte, error) { return []byte("x" + string(k)), nil }
+
+func (k *prefixedKey) UnmarshalText(b []byte) error {
+	*k = prefixedKey(b[1:])
+	return nil
+}
+
+// plainKey is a string whose methods check it.
+type plainKey string
+
+func (k plainKey) MarshalText() ([]byte, error) { return []byte(k), nil }
+
+func (k *plainKey) UnmarshalText(b []byte) error {
+	*k = plainKey(b)
+	return nil
+}
+
+// writtenOnly is a number that cannot be read from its text.
+type writtenOnly int
+
+func (writtenOnly) MarshalText() ([]byte, error) { return []byte("one"), nil }
+
+func TestKeysThatWouldMeet(t *testing.T) {
+	refusedValue(t, map[lossyKey]int{{1}: 1, {2}: 2}, "two keys")
+	refusedValue(t, struct{ M map[lossyKey]int }{map[lossyKey]int{{1}: 1, {2}: 2}}, ".M", "two keys")
+	for name, err := range map[string]error{
+		"numbers of two types": appendTo(Msgpack, map[any]string{int8(1): "a", 1: "b"}),
+		"in an interface":      appendTo(Msgpack, []any{map[any]any{int8(1): "a", 1: "b"}}),
+		"two zones":            appendTo(Msgpack, map[time.Time]int{time.Unix(5, 0).UTC(): 1, time.Unix(5, 0).In(time.FixedZone("", 60)): 2}),
+		"unexported fields":    appendTo(Msgpack, map[withPrivate]int{{1, 1}: 1, {1, 2}: 2}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "two keys") {
+			t.Errorf("%s: %v, want an error that speaks of two keys", name, err)
+		}
+	}
+	if err := appendTo(JSON, map[prefixedKey]int{"a": 1}); err == nil || !strings.Contains(err.Error(), "UnmarshalText") {
+		t.Errorf("a key that UnmarshalText changes: %v, want an error that speaks of it", err)
+	}
+	if err := appendTo(JSON, map[writtenOnly]int{1: 1}); err == nil || !strings.Contains(err.Error(), "UnmarshalText") {
+		t.Errorf("a key without UnmarshalText: %v, want an error that speaks of it", err)
+	}
+	kept(t, map[plainKey]int{"a": 1, "b": 2})
+	kept(t, map[netip.Addr]int{netip.MustParseAddr("192.0.2.1"): 1, netip.MustParseAddr("192.0.2.2"): 2})
+}
+
+func TestClashesOfJSON(t *testing.T) {
+	type N1 struct{ N int }
+	type N2 struct{ N int }
+	type tag1 struct {
+		A int `json:"n"`
+	}
+	type middle struct{ N1 }
+	refused := func(err error, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("Append = %v, want an error with %q in it", err, part)
+			}
+		}
+	}
+	refused(appendTo(JSON, struct {
+		N1
+		N2
+	}{}), ".N1.N", "N2.N")
+	// Types that go vet would refuse are made at run time.
+	twoTags := reflect.StructOf([]reflect.StructField{
+		{Name: "A", Type: reflect.TypeFor[int](), Tag: `json:"n"`},
+		{Name: "B", Type: reflect.TypeFor[int](), Tag: `json:"n,omitempty"`},
+	})
+	refused(CheckType(JSON, reflect.SliceOf(twoTags)), "[].A", "JSON, n,", "of B")
+	refused(CheckType(JSON, reflect.StructOf([]reflect.StructField{
+		{Name: "Tag1", Type: reflect.TypeFor[tag1](), Anonymous: true},
+		{Name: "X", Type: reflect.PointerTo(twoTags)},
+	})), ".X.A")
+	for _, err := range []error{
+		appendTo(JSON, struct { // the tag comes first
+			N1
+			Tagged struct{ N int }
+			tag1
+		}{}),
+		appendTo(JSON, struct { // the outer field comes first
+			N1
+			N2
+			N int
+		}{}),
+		appendTo(JSON, struct { // the field at a lesser depth comes first
+			middle
+			N2
+		}{}),
+		appendTo(JSON, struct { // embedded twice, but once under a name
+			N1
+			N2 `json:"other"`
+		}{}),
+	} {
+		if err != nil {
+			t.Errorf("Append = %v, want no error: one field is stored", err)
+		}
+	}
+}
+
+func TestWhatMethodsReturnIsOneValue(t *testing.T) {
+	for _, raw := range []string{"\x92\x01", "\x01\x02", "", "\xc1"} {
+		v := struct{ M msgpack.RawMessage }{msgpack.RawMessage(raw)}
+		if b, err := Append(Msgpack, nil, &v); err == nil || !strings.Contains(err.Error(), ".M") {
+			t.Errorf("Append of the RawMessage %q = %q, %v, want an error that names the field", raw, b, err)
+		}
+	}
+	v := struct{ M, N msgpack.RawMessage }{M: msgpack.RawMessage("\x92\x01\x02")}
+	b, err := Append(Msgpack, nil, &v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Decode[struct{ M, N msgpack.RawMessage }](Msgpack, b); err != nil || string(got.M) != string(v.M) {
+		t.Errorf("Decode(%q) = %q, %v, want %q", b, got, err, v)
 	}
 }

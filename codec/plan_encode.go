@@ -487,6 +487,10 @@ func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, err
 	kv.iter.Reset(v)
 	key, value := kv.key.Addr().UnsafePointer(), kv.value.Addr().UnsafePointer()
 	var err error
+	var written map[string]bool // the keys, if two may be encoded alike
+	if v.Len() > 1 && keysMayMeet(n.key) {
+		written = make(map[string]bool, v.Len())
+	}
 	for kv.iter.Next() {
 		kv.key.SetIterKey(&kv.iter)
 		kv.value.SetIterValue(&kv.iter)
@@ -496,6 +500,16 @@ func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, err
 		}
 		if (a.untyped || n.key.op == opAny) && len(dst) > start && !hashable(dst[start]) {
 			return dst, &fault{why: fmt.Sprintf("a key of the %v would be decoded into something that cannot be a key", shortType(n.typ))}
+		}
+		if written != nil {
+			key := dst[start:]
+			if len(key) == 2 && key[0] == codeInt8 && (key[1] <= posFixHigh || key[1] >= negFixLow) {
+				key = key[1:] // the same number in its short form, which is decoded into an int8 as well
+			}
+			if written[string(key)] {
+				return dst, &fault{why: fmt.Sprintf("two keys of the %v are encoded alike, so that one would be lost", shortType(n.typ))}
+			}
+			written[string(key)] = true
 		}
 		if dst, err = a.append(dst, n.elem, value); err != nil {
 			return dst, within(err, "[]")
@@ -508,6 +522,18 @@ func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, err
 	n.pairs.Put(kv)
 	a.leave()
 	return dst, nil
+}
+
+// keysMayMeet reports whether two keys of a map may have one encoding, so that one of them would be lost: numbers of
+// two types in an interface, times in two zones, values with methods, structs with fields that are not stored.
+func keysMayMeet(key *node) bool {
+	switch key.op {
+	case opAny, opInterface, opError, opTime, opMarshaler, opLibrary, opStruct:
+		return true
+	case opArray:
+		return keysMayMeet(key.elem)
+	}
+	return false
 }
 
 // hashable reports whether what begins with code can be the key of a map when it is decoded without
@@ -655,5 +681,12 @@ func appendByLibrary(dst []byte, n *node, p unsafe.Pointer, jsonTags bool) ([]by
 	}
 	e.enc.Reset(nil)
 	encoders.Put(e)
+	// A custom encoder may write several values for its decoder, but these methods are read back as one.
+	if n.typ == rawMessageType || reflect.PointerTo(n.typ).Implements(marshalerType) && !reflect.PointerTo(n.typ).Implements(customEncoderType) {
+		d := taker{data: out, pos: len(dst)}
+		if err := d.skip(); err != nil || d.pos != len(out) {
+			return dst, &fault{why: "what " + shortType(n.typ) + " returned is not one msgpack value"}
+		}
+	}
 	return out, nil
 }

@@ -83,6 +83,7 @@ var (
 	errorType  = reflect.TypeFor[error]()
 	isZeroType = reflect.TypeFor[isZeroer]()
 
+	rawMessageType        = reflect.TypeFor[msgpack.RawMessage]()
 	customEncoderType     = reflect.TypeFor[msgpack.CustomEncoder]()
 	customDecoderType     = reflect.TypeFor[msgpack.CustomDecoder]()
 	marshalerType         = reflect.TypeFor[msgpack.Marshaler]()

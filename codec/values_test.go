@@ -1,9 +1,11 @@
 package codec
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math"
+	"net"
 	"os"
 	"reflect"
 	"strings"
@@ -70,7 +72,12 @@ type (
 		leftPart
 		rightPart
 	}
-	textError string
+	hiding struct {
+		leftPart
+		Name string
+	}
+	pointsToPart struct{ *leftPart }
+	textError    string
 )
 
 func (e textError) Error() string { return string(e) }
@@ -110,7 +117,14 @@ var keptRows = []keptRow{
 	{"field with a json tag", storing(tagged{1}), "", ""},
 	{"field with `json:\"-\"`", storing(hiddenInJSON{1, "x"}), "", "zero: it is not stored"},
 	{"two fields under one msgpack tag", storing(twice{1, 2}), "", ""},
-	{"embedded structs with a field of one name", storing(conflict{leftPart{"x"}, rightPart{"y"}}), "", "zero: encoding/json stores neither"},
+	{"embedded structs with a field of one name", storing(conflict{leftPart{"x"}, rightPart{"y"}}), "", ""},
+	{"embedded struct with a field that one of the outer struct hides", storing(hiding{leftPart{"x"}, "y"}), "", "zero: it is not stored"},
+	{"embedded pointer to a struct type that is not exported", storing(pointsToPart{&leftPart{"x"}}), "", ""},
+	{"keys of a map that are encoded alike", storing(map[lossyKey]int{{1}: 1, {2}: 2}), "", ""},
+	{"json.RawMessage", storing(json.RawMessage(`{"a": 1}`)), "", "spaces are removed; nil becomes null"},
+	{"net.IP of four bytes", storing(net.IP{192, 0, 2, 1}), "sixteen bytes", "sixteen bytes"},
+	{"uint64 beyond 2⁵³ in an interface", storing([]any{uint64(1)<<63 + 1}), "", "float64, which rounds it"},
+	{"nil pointer, slice or map in an interface", storing([]any{(*int)(nil)}), "nil", "nil"},
 	{"string that is not UTF-8", storing("caf\xe9"), "", ""},
 	{"NaN", storing(math.NaN()), "", ""},
 	{"value that contains itself, or is nested deeper than 1000", storing(func() any {
