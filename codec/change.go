@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// BeforeChange, DuringChange and AfterChange return the codecs of a change from
+// BeforeChange, DuringChange, EndChange and AfterChange return the codecs of a change from
 // one codec to another while programs run and sessions live, in this
 // order:
 //
@@ -13,9 +13,13 @@ import (
 //  2. When every process has it, deploy DuringChange(old, new). It writes with new,
 //     behind a mark, and reads what both wrote.
 //  3. When every process has it, and all sessions with values from before have ended or
-//     were written anew, deploy AfterChange(new). It writes as new without the mark and
+//     were written anew, deploy EndChange(new). It writes with the mark as well, and reads with new
+//     what has a mark and what has none.
+//  4. When every process has it, deploy AfterChange(new). It writes as new without the mark and
 //     reads both.
-//  4. When the values with a mark have gone as well, new alone will do.
+//  5. When the values with a mark have gone as well, new alone will do.
+//
+// Without the third step, a process of the second would read by old what one of the fourth wrote without a mark.
 //
 // A step back from any of them to the one before is a deploy like the others. The mark
 // tells the values of old and new apart, which plain bytes cannot: 57 by
@@ -32,6 +36,11 @@ func BeforeChange(old, new Codec) Codec {
 // DuringChange is the second step; see [BeforeChange].
 func DuringChange(old, new Codec) Codec {
 	return newChange("DuringChange", old, new, true)
+}
+
+// EndChange is the third step; see [BeforeChange].
+func EndChange(new Codec) Codec {
+	return newChange("EndChange", new, new, true)
 }
 
 // AfterChange is the last step; see [BeforeChange].

@@ -34,6 +34,8 @@ const (
 	workerURL   = "STORE_INTEGRATIONS_WORKER_URL"
 	workerLease = "STORE_INTEGRATIONS_WORKER_LEASE"
 	workerGrace = "STORE_INTEGRATIONS_WORKER_GRACE"
+
+	workerVersion = "STORE_INTEGRATIONS_WORKER_VERSION"
 )
 
 // A task is one line to a worker. Handles have names, so that a worker can hold
@@ -56,12 +58,18 @@ type reply struct {
 // start starts a worker on the store at url.
 func start(t *testing.T, url string, lease, grace time.Duration) *worker {
 	t.Helper()
+	return startVersion(t, url, "", lease, grace)
+}
+
+// startVersion starts a worker of the named version of the program; see [versions].
+func startVersion(t *testing.T, url, version string, lease, grace time.Duration) *worker {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), workerURL+"="+url, workerLease+"="+lease.String(), workerGrace+"="+grace.String())
+	cmd.Env = append(os.Environ(), workerURL+"="+url, workerLease+"="+lease.String(), workerGrace+"="+grace.String(), workerVersion+"="+version)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -177,7 +185,13 @@ func work(url string) int {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		return 1
 	}
-	ss, err := store.New(b, &store.Options{Lease: lease, Grace: grace})
+	o, err := optionsOf(os.Getenv(workerVersion))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		return 1
+	}
+	o.Lease, o.Grace = lease, grace
+	ss, err := store.New(b, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		return 1
