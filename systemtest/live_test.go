@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	liveUser   = store.Key[string]("user")
-	liveVisits = store.Key[int]("visits")
+	liveUser   = store.Key[string]("live.user")
+	liveVisits = store.Key[int]("live.visits")
 )
 
 // A liveNode is one server of WebSockets.
