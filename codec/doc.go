@@ -53,7 +53,7 @@ the library instead, since methods promoted from one field would lose the others
 # Values that outlive a deploy
 
 [Versioned] reads the values of earlier versions of a type through functions that upgrade them, and
-[BeforeChange], [DuringChange] and [AfterChange] lead from one codec to another while sessions live.
+[BeforeChange], [DuringChange], [EndChange] and [AfterChange] lead from one codec to another while sessions live.
 Both put a mark before the encoding, which no plain msgpack or JSON begins with; their comments tell other languages how
 to read it.
 

@@ -10,7 +10,7 @@ import (
 // it, and it does not occur in UTF-8. Every reader of plain msgpack or JSON fails on it.
 //
 //	C1 01 version encoding    a value of Versioned; version is a uvarint (LEB128), not 0
-//	C1 02 n name encoding     a value of DuringChange; name has n bytes, 1 to 255
+//	C1 02 n name encoding     a value of DuringChange or EndChange; name has n bytes, 1 to 255
 const (
 	markByte    = 0xc1
 	markVersion = 1
