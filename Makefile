@@ -1,22 +1,27 @@
-# make test    installs the servers that are missing and runs all tests
-# make lint    gofmt, go vet, staticcheck, and storevet on what uses the library
+# make servers installs the servers that the tests start and that are missing; on Debian and Ubuntu with apt, as root
+# make test    runs all tests; those whose server is missing skip, and fail where CI is set
+# make lint    gofmt, go vet, staticcheck, storevet on what uses the library, and deadcode
+# make check   tidy modules; go vet of each without the workspace, for other systems and 32 bits; the core tests on 386
 # make bench   in-code benchmarks of all modules, in a form that benchstat reads
 # make fuzz    each fuzz target for FUZZTIME
 
 GO        ?= go
-MODULES   := . bench cmd/storevet examples systemtest
+MODULES   := . bench cmd/storevet examples integrations/socketio systemtest
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 6
 BENCH     ?= .
 
-.PHONY: test servers lint bench bench-smoke fuzz
+.PHONY: test servers lint check bench bench-smoke fuzz
 
-test: servers
+test:
 	@set -e; for m in $(MODULES); do \
 		echo "== go test -race ./... in $$m"; \
-		(cd $$m && $(GO) test -race -timeout 20m ./...); \
+		(cd $$m && $(GO) test -race -timeout 40m ./...); \
 	done
+	@echo "== go test over polling in integrations/socketio and examples/socketio"
+	@cd integrations/socketio && $(GO) test -timeout 40m ./...
+	@cd examples && $(GO) test -timeout 40m ./socketio
 
 servers:
 	@scripts/install-servers.sh --browser
@@ -30,19 +35,37 @@ lint:
 	@set -e; check=$$(cd tools && GOWORK=off $(GO) tool -n staticcheck); \
 	for m in $(MODULES); do (cd $$m && $$check ./...); done
 	@set -e; tool=$$(mktemp -d); trap 'rm -r "$$tool"' EXIT; $(GO) build -o $$tool/storevet ./cmd/storevet; \
-	for m in examples systemtest; do \
+	for m in examples integrations/socketio systemtest; do \
 		echo "== storevet in $$m"; \
 		(cd $$m && $(GO) vet -vettool=$$tool/storevet ./...); \
 	done
+	@echo "== deadcode"
+	@dead=$$($$(cd tools && GOWORK=off $(GO) tool -n deadcode) -test $(MODULES:%=./%/...) | grep -v ': unreachable func: Example'; true); \
+	if [ -n "$$dead" ]; then echo "nothing reaches these, not even a test:"; echo "$$dead"; exit 1; fi
+
+# Modules are tidy and complete without the workspace, on every system and word size.
+check:
+	@set -e; for m in $(MODULES) tools; do \
+		echo "== go mod tidy -diff and go vet in $$m"; \
+		(cd $$m && GOWORK=off $(GO) mod tidy -diff); \
+	done
+	@set -e; for m in $(MODULES); do \
+		for o in linux/amd64 windows/amd64 darwin/arm64 linux/386; do \
+			echo "== go vet for $$o in $$m"; \
+			(cd $$m && GOWORK=off CGO_ENABLED=0 GOOS=$${o%/*} GOARCH=$${o#*/} $(GO) vet ./...); \
+		done; \
+	done
+	@echo "== tests of the core on 386"
+	@GOWORK=off CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./codec/... ./backends/memstore ./live ./httpsession
 
 # Benchmarks compare what runs side by side: do nothing else meanwhile.
-bench: servers
+bench:
 	@set -e; for m in $(MODULES); do \
 		(cd $$m && $(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -count $(COUNT) -benchmem -timeout 3h ./...); \
 	done
 
 # Each benchmark for a moment, so that none can rot.
-bench-smoke: servers
+bench-smoke:
 	@set -e; for m in $(MODULES); do \
 		echo "== benchmarks in $$m"; \
 		(cd $$m && $(GO) test -run '^$$' -short -bench . -benchtime 1x -timeout 10m ./...); \

@@ -20,13 +20,13 @@ flock 9
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -r "$keyring" ] || { echo "get-server.sh: install debian-archive-keyring, which holds Debian's signing keys" >&2; exit 1; }
 
-# The host's mirror serves every suite, if the host is a Debian; any other gets Debian's own.
-mirror=http://deb.debian.org/debian
-if grep -q '^ID=debian$' /etc/os-release; then
-	found=$(sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-	[ -n "$found" ] || found=$(sed -n 's/^deb[[:space:]]\(\[[^]]*\][[:space:]]*\)\{0,1\}\([^[:space:]]*\)[[:space:]].*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
-	mirror=${found:-$mirror}
+# A Debian's own mirror serves every suite. Elsewhere the address of one has to be given.
+mirror=${STORE_TEST_DEBIAN_MIRROR:-}
+if [ -z "$mirror" ] && grep -q '^ID=debian$' /etc/os-release; then
+	mirror=$(sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
+	[ -n "$mirror" ] || mirror=$(sed -n 's/^deb[[:space:]]\(\[[^]]*\][[:space:]]*\)\{0,1\}\([^[:space:]]*\)[[:space:]].*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
 fi
+[ -n "$mirror" ] || { echo "get-server.sh: set STORE_TEST_DEBIAN_MIRROR to the URL of a Debian mirror: the host's apt names none" >&2; exit 1; }
 
 work=$(mktemp -d "$parent/.$(basename "$dest").XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -1,10 +1,10 @@
 #!/bin/sh
 # usage: install-servers.sh [--browser]
 #
-# Fetches the servers that the tests start: redis-server from the system's packages, and Redis 8, Valkey and the
+# Fetches the servers that the tests start: redis-server from the system's packages, and Redis 8, Valkey 8 and 9, and the
 # Hazelcast member into a cache folder outside the repository (STORE_TEST_CACHE, else sessionkv-store/servers in the
-# user's cache folder). With --browser also Chromium, for the examples' browser tests. What is there already is left
-# alone; what cannot be had is reported in one line, and fails the script only where CI is set.
+# user's cache folder); and Node.js with npm, in which the tests' Socket.IO client runs. With --browser also Chromium. What is
+# there already is left alone; what cannot be had is reported in one line, and fails the script only where CI is set.
 #
 # No service is enabled or left running: the tests start their servers themselves.
 set -eu
@@ -31,7 +31,7 @@ fi
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd -P)
 
-# One run at a time, where there is flock; elsewhere only the jar is fetched, and that is moved into place whole.
+# One run at a time, where there is flock; elsewhere only the jar is fetched, and that is moved into place as a whole.
 if command -v flock >/dev/null; then
 	exec 8>"$cache/install.lock"
 	flock 8
@@ -97,14 +97,11 @@ sha256_of() {
 	if has sha256sum; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d ' ' -f 1
 }
 
-# fetch_jar FOLDER fetches the member's jar into FOLDER, with Maven, which knows the user's mirrors, else with curl.
+# fetch_jar FOLDER fetches the member's jar into FOLDER with Maven, which has the user's mirrors.
 fetch_jar() {
-	if has mvn && mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
-		-Dartifact="com.hazelcast:hazelcast:$hazelcast_version" -DoutputDirectory="$1" -Dmdep.useBaseVersion=true >/dev/null 2>&1; then
-		return 0
-	fi
-	has curl && curl -fsSL --retry 3 --max-time 300 -o "$1/hazelcast-$hazelcast_version.jar" \
-		"https://repo1.maven.org/maven2/com/hazelcast/hazelcast/$hazelcast_version/hazelcast-$hazelcast_version.jar" 2>/dev/null
+	has mvn || { is_debian && apt_install maven; } || return 1
+	mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+		-Dartifact="com.hazelcast:hazelcast:$hazelcast_version" -DoutputDirectory="$1" -Dmdep.useBaseVersion=true >/dev/null 2>&1
 }
 
 get_hazelcast() {
@@ -113,7 +110,7 @@ get_hazelcast() {
 	[ -f "$jar" ] && return 0
 	work=$(mktemp -d "$cache/.hazelcast.XXXXXX")
 	if ! fetch_jar "$work"; then
-		lacks "com.hazelcast:hazelcast:$hazelcast_version could not be fetched from Maven Central with mvn or curl"
+		lacks "com.hazelcast:hazelcast:$hazelcast_version could not be fetched from Maven Central: install Maven (mvn) and see that it reaches a repository"
 	elif [ "$(sha256_of "$work/hazelcast-$hazelcast_version.jar")" != "$hazelcast_sha256" ]; then
 		lacks "com.hazelcast:hazelcast:$hazelcast_version has an unexpected checksum and was thrown away"
 	else
@@ -133,10 +130,22 @@ get_browser() {
 	fi
 }
 
+# The client of the Socket.IO tests runs in Node.js and is fetched with npm.
+get_node() {
+	has node && has npm && return 0
+	if ! is_debian; then
+		lacks 'install Node.js with npm by hand'
+	elif ! apt_install nodejs npm; then
+		lacks "Node.js could not be installed: run 'apt-get install nodejs npm' as root"
+	fi
+}
+
 get_redis
 get_suite redis8 trixie redis-server redis-sentinel
 get_suite valkey trixie valkey-server valkey-sentinel
+get_suite valkey9 sid valkey-server valkey-sentinel
 get_hazelcast
+get_node
 if [ "$browser" = yes ]; then get_browser; fi
 
 if [ "$failed" = yes ] && [ -n "${CI:-}" ]; then exit 1; fi
