@@ -48,6 +48,37 @@ func (n Namespace) Session(id string) string {
 	return string(n) + ":" + Escape(id)
 }
 
+// MaxMember is the longest member of a list of an index in bytes.
+const MaxMember = 1024
+
+// List returns the name of a list of an index: the namespace, two colons around
+// the letter i, and the list's name as it is given, which [IsList] must accept. No session
+// has a name with two colons:
+//
+//	Namespace("chat").List("gh0F") is "chat:i:gh0F"
+func (n Namespace) List(list string) string {
+	return string(n) + ":i:" + list
+}
+
+// IsList reports whether list can be the name of a list: 1 to 64 of the characters A-Z a-z 0-9 _ . -
+func IsList(list string) bool {
+	if len(list) == 0 || len(list) > 64 {
+		return false
+	}
+	for i := range len(list) {
+		if !plain(list[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Ends returns the name of the channel on which processes tell each other which
+// sessions may have ended. It is the name of no session:
+//
+//	Namespace("chat").Ends() is "chat:/ends"
+func (n Namespace) Ends() string { return string(n) + ":/ends" }
+
 // Escape writes every byte of id other than A-Z a-z 0-9 _ . - as %XX with
 // upper-case hexadecimal digits, as a URL path segment does. It is injective,
 // and its result is printable ASCII without colon, brace, space or NUL, safe

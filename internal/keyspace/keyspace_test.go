@@ -32,6 +32,9 @@ func TestGoldenNames(t *testing.T) {
 		if got := ns.Session(tt.id); got != tt.want {
 			t.Errorf("Namespace(%q).Session(%q) = %q, want %q", tt.namespace, tt.id, got, tt.want)
 		}
+		if got, want := ns.Ends(), tt.namespace+":/ends"; got != want {
+			t.Errorf("Namespace(%q).Ends() = %q, want %q", tt.namespace, got, want)
+		}
 	}
 }
 

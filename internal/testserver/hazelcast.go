@@ -295,14 +295,6 @@ func (c *HazelcastCluster) PID(i int) int {
 	return c.members[i].pid()
 }
 
-// Log returns what member i has logged so far, "" if it is external.
-func (c *HazelcastCluster) Log(i int) string {
-	if c.External {
-		return ""
-	}
-	return c.members[i].log()
-}
-
 // Kill ends member i at once (SIGKILL) and returns when it is gone, which is before the others have noticed:
 // [HazelcastCluster.AwaitSafe] waits for that.
 func (c *HazelcastCluster) Kill(i int) {

@@ -121,7 +121,24 @@ func (p *process) stop() {
 	p.kill()
 }
 
-func (p *process) pause() error { return p.hold(pauseSignal, true) }
+// pause freezes the process, and returns when each of its threads has stopped: the signal alone says nothing of
+// when they do, and one of many may answer meanwhile.
+func (p *process) pause() error {
+	if err := p.hold(pauseSignal, true); err != nil {
+		return err
+	}
+	return poll(stopTimeout, func() (error, bool) {
+		pid := p.pid()
+		if pid == 0 {
+			return fmt.Errorf("%s has ended", p.name), true
+		}
+		ok, err := stopped(pid)
+		if err == nil && !ok {
+			err = fmt.Errorf("%s still runs", p.name)
+		}
+		return err, ok
+	})
+}
 
 func (p *process) resume() error { return p.hold(resumeSignal, false) }
 

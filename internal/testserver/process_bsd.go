@@ -5,6 +5,7 @@ package testserver
 import (
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -27,4 +28,10 @@ func watch(pid int) (disarm func(), err error) {
 		_ = leash.Close()
 		_ = dog.Wait()
 	}, nil
+}
+
+// stopped reports whether a process has stopped.
+func stopped(pid int) (bool, error) {
+	state, err := exec.Command("ps", "-o", "state=", "-p", strconv.Itoa(pid)).Output()
+	return strings.HasPrefix(strings.TrimSpace(string(state)), "T"), err
 }

@@ -1,7 +1,11 @@
 package testserver
 
 import (
+	"bytes"
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 )
 
@@ -12,3 +16,23 @@ func dieWithParent(cmd *exec.Cmd) {
 
 // watch has nothing to do: the kernel does it.
 func watch(int) (disarm func(), err error) { return func() {}, nil }
+
+// stopped reports whether every thread of a process has stopped.
+func stopped(pid int) (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false, fmt.Errorf("process %d shows no threads: %w", pid, err)
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if err != nil {
+			return false, err // it has just ended
+		}
+		// "PID (name) STATE …", where the name may have any bytes in it.
+		_, state, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+		if len(state) == 0 || state[0] != 'T' {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -2,8 +2,13 @@
 
 package testserver
 
-import "os/exec"
+import (
+	"errors"
+	"os/exec"
+)
 
 func dieWithParent(*exec.Cmd) {}
 
 func watch(int) (disarm func(), err error) { return func() {}, nil }
+
+func stopped(int) (bool, error) { return false, errors.ErrUnsupported }

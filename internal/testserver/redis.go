@@ -21,11 +21,12 @@ const (
 	FlavourRedis     Flavour = "redis"     // redis-server on PATH, else the cached Redis 8
 	FlavourRedis8    Flavour = "redis8"    // Redis 8 from the cache folder
 	FlavourValkey    Flavour = "valkey"    // Valkey from the cache folder, else on PATH
+	FlavourValkey9   Flavour = "valkey9"   // Valkey 9 from the cache folder
 	FlavourDragonfly Flavour = "dragonfly" // only the server that STORE_TEST_DRAGONFLY_URL names
 )
 
 // Flavours are the flavours that a suite meant for every server should run against.
-var Flavours = []Flavour{FlavourRedis, FlavourRedis8, FlavourValkey, FlavourDragonfly}
+var Flavours = []Flavour{FlavourRedis, FlavourRedis8, FlavourValkey, FlavourValkey9, FlavourDragonfly}
 
 // variable is the environment variable that points at a running server of this flavour, or "".
 func (f Flavour) variable() string {
@@ -62,6 +63,13 @@ func (f Flavour) binary() (string, error) {
 	var candidates []string
 	switch f {
 	case FlavourRedis:
+		if program := os.Getenv("STORE_TEST_REDIS_SERVER"); program != "" {
+			path, err := exec.LookPath(program)
+			if err != nil {
+				return "", fmt.Errorf("STORE_TEST_REDIS_SERVER: %w", err)
+			}
+			return path, nil
+		}
 		candidates = []string{onPath("redis-server"), cached(FlavourRedis8)}
 	case FlavourValkey:
 		candidates = []string{cached(f), onPath("valkey-server")}
@@ -291,14 +299,6 @@ func (s *Server) PID() int {
 	return s.process.pid()
 }
 
-// Log returns what the server has logged so far, "" if it is external.
-func (s *Server) Log() string {
-	if s.process == nil {
-		return ""
-	}
-	return s.process.log()
-}
-
 // Kill ends the server at once (SIGKILL), with all its data, and returns when it is gone.
 func (s *Server) Kill() {
 	s.t.Helper()
@@ -330,8 +330,8 @@ func (s *Server) Restart() {
 	}
 }
 
-// Pause freezes the server (SIGSTOP): it accepts connections, but does not answer. Where the system cannot do that,
-// the test skips.
+// Pause freezes the server (SIGSTOP), and returns when all of its threads have stopped: the system accepts
+// connections, but nothing answers. Where the system cannot do that, the test skips.
 func (s *Server) Pause() {
 	s.t.Helper()
 	s.disturb("pause")

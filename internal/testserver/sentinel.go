@@ -139,7 +139,7 @@ sentinel parallel-syncs %[3]s 1
 	}, nil
 }
 
-// AwaitReady waits until every sentinel knows the other sentinels and all three servers, and believes that their
+// AwaitReady waits until every sentinel knows the other sentinels and all three servers, and shows that their
 // present primary is up and can be replaced by a vote. After [Sentinel.KillPrimary] this means the failover is over,
 // but not that the killed server is back.
 func (s *Sentinel) AwaitReady() {

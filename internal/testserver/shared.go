@@ -109,7 +109,7 @@ func startSharedRedis(f Flavour) (*Server, error) {
 const (
 	// MapsWithTTL are maps whose entries live for an hour unless they are told otherwise.
 	MapsWithTTL = "ttl-*"
-	// MapsWithoutTTL are maps whose entries live for ever unless they are told otherwise, as do those of all others.
+	// MapsWithoutTTL are maps whose entries live permanently unless they are told otherwise, as do those of all others.
 	MapsWithoutTTL = "forever-*"
 )
 

@@ -19,6 +19,9 @@
 //	STORE_TEST_HAZELCAST_ADDRS    127.0.0.1:5701,127.0.0.1:5702
 //	STORE_TEST_HAZELCAST_CLUSTER  the name of that cluster, "dev" unless set
 //
+// STORE_TEST_REDIS_SERVER names the program that tests start as their own Redis server, a path or a name on PATH, in
+// place of redis-server: another version, or one that takes the same arguments, such as Valkey's or KeyDB's.
+//
 // STORE_TEST_CACHE overrides the folder, outside the repository, in which scripts/install-servers.sh keeps the
 // servers that it fetched.
 package testserver
