@@ -12,7 +12,7 @@ func init() {
 
 // endCrashed is the ending of handles of a process that is dead: unlike endClosed
 // it lets no Destroy reach the backend.
-var endCrashed = &ending{err: ErrClosed, phase: over}
+var endCrashed = &ending{err: ErrClosed, phase: over, tally: tallyLost}
 
 // crash stops ss as the end of its process would: without a word to the backend.
 // Package storetest calls it. Handles end with ErrClosed, so that nothing that is

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"log/slog"
+	"runtime/debug"
 	"slices"
 )
 
@@ -10,6 +12,7 @@ import (
 type watch struct {
 	done  chan struct{} // nil until somebody asks for Done
 	hooks []*hook
+	stop  func() // ends the watching on the backend; nil without
 }
 
 // A hook is called once with the reason of the end. It must not block.
@@ -25,6 +28,9 @@ func (w *watch) wake(why error) {
 	if w == nil {
 		return
 	}
+	if w.stop != nil {
+		w.stop()
+	}
 	if w.done != nil {
 		close(w.done)
 	}
@@ -35,7 +41,8 @@ func (w *watch) wake(why error) {
 
 // Done returns a channel that is closed once this process has learned that the
 // handle is not usable any more: after a Suspend, Destroy or Release of the handle
-// has run, and otherwise at an operation that was refused or at the next renewal
+// has run, at an operation that was refused, when the backend hints at an end elsewhere
+// (see [Watcher]; the memory backend does so at once), and otherwise at the next renewal
 // of leases, which come twice per lease. Asking for Done makes a handle from
 // [Sessions.Attach] part of those rounds, without renewing the lease.
 // Done of a nil *Session is closed.
@@ -54,13 +61,24 @@ func (s *Session) Done() <-chan struct{} {
 // handle has ended, with what [Session.Err] says then: at once when that has
 // happened already. Until then it costs no goroutine. Calling stop keeps f from
 // being called and reports whether it did; false means that f has been called
-// or stopped before. As Done does, AfterEnd lets a handle from
+// or stopped before. A panic in f is logged with slog.Error and goes no further. As
+// Done does, AfterEnd lets a handle from
 // [Sessions.Attach] take part in the rounds that find out about ends.
 func (s *Session) AfterEnd(f func(error)) (stop func() bool) {
 	if f == nil {
 		return func() bool { return false }
 	}
-	return s.onEnd(func(err error) { go f(err) })
+	return s.onEnd(func(err error) { go tell(f, err) })
+}
+
+// tell calls f, a function of the program for which nobody waits.
+func tell(f func(error), why error) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.Error("store: a function given to AfterEnd panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
+	f(why)
 }
 
 // onEnd calls f, which must not block, when the handle has ended.
@@ -107,13 +125,20 @@ func (s *Session) wait(f func(*watch)) {
 		listed = sh.add(s)
 		refused = !listed
 	}
+	var first *watch
 	if s.watch == nil {
 		s.watch = new(watch)
+		if !refused {
+			first = s.watch
+		}
 	}
 	f(s.watch)
 	sh.mu.Unlock()
 	if listed {
 		s.sessions.renewals.start()
+	}
+	if first != nil {
+		s.notify(first)
 	}
 	if refused { // Close has its list already, and this handle is not on it
 		s.end(endClosed)
