@@ -3,7 +3,10 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -31,6 +34,7 @@ type SealingKey struct {
 type KeyRing struct {
 	primary uint32
 	aeads   map[uint32]cipher.AEAD
+	blind   [][]byte // keys for BlindIndex, derived from the secrets; the primary's first
 }
 
 const (
@@ -57,12 +61,44 @@ func NewKeyRing(primary SealingKey, older ...SealingKey) (*KeyRing, error) {
 		if r.aeads[k.ID], err = cipher.NewGCMWithRandomNonce(block); err != nil {
 			return nil, fmt.Errorf("store: sealing key %d: %w", k.ID, err)
 		}
+		r.blind = append(r.blind, hmacSHA256(k.Secret, []byte(blindLabel)))
 	}
 	return r, nil
 }
 
+// errNoRing is the error of a KeyRing that seals nothing.
+var errNoRing = errors.New("the KeyRing is nil or was not made by NewKeyRing")
+
+// made reports whether r was made by NewKeyRing.
+func (r *KeyRing) made() bool { return r != nil && r.aeads != nil }
+
+// blindLabel separates the keys of indexes from those that seal.
+const blindLabel = "github.com/sessionkv/store: blind index"
+
+func hmacSHA256(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write(data)
+	return h.Sum(nil)
+}
+
+// BlindIndex implements [BlindIndexer]: HMAC-SHA-256 (RFC 2104) under keys that are derived from the
+// secrets in the same way.
+func (r *KeyRing) BlindIndex(data []byte) [][]byte {
+	if !r.made() {
+		return nil
+	}
+	all := make([][]byte, len(r.blind))
+	for i, key := range r.blind {
+		all[i] = hmacSHA256(key, data)
+	}
+	return all
+}
+
 // Seal implements [Sealer].
 func (r *KeyRing) Seal(dst, plaintext, additional []byte) ([]byte, error) {
+	if !r.made() {
+		return nil, errNoRing
+	}
 	dst = append(dst, sealFormat)
 	dst = binary.BigEndian.AppendUint32(dst, r.primary)
 	return r.aeads[r.primary].Seal(dst, nil, plaintext, additional), nil
@@ -70,6 +106,9 @@ func (r *KeyRing) Seal(dst, plaintext, additional []byte) ([]byte, error) {
 
 // Open implements [Sealer].
 func (r *KeyRing) Open(dst, sealed, additional []byte) ([]byte, error) {
+	if !r.made() {
+		return nil, fmt.Errorf("%w: %w", ErrSealed, errNoRing)
+	}
 	if len(sealed) < sealHeader || sealed[0] != sealFormat {
 		return nil, fmt.Errorf("%w: it is not a sealed value; was it written without a Sealer?", ErrSealed)
 	}

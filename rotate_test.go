@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/storetest"
 )
 
 func TestUpdateKeepsAndRemoves(t *testing.T) {
@@ -223,45 +224,31 @@ func TestRotateLosesNoWrite(t *testing.T) {
 
 func TestRotateThatFailsLeavesTheSession(t *testing.T) {
 	boom := errors.New("boom")
-	for _, step := range []string{"create", "destroy"} {
+	for _, step := range []string{"create", "destroyif"} {
 		t.Run(step, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx := t.Context()
-				backend := newStaged(t, healthy)
-				sessions := newSessions(t, backend, nil)
-				defer sessions.Close(ctx)
-				s := create(t, sessions, userID.To("u"))
-				backend.let(func(_ context.Context, op string) error {
-					if op == step {
-						return boom
-					}
-					return nil
-				})
-				id := store.NewID()
-				_, err := sessions.Rotate(ctx, s, id)
-				wantErr(t, "Rotate()", err, boom)
-				lives, gone := s.ID(), id
-				if step == "destroy" {
-					wantErr(t, "Rotate()", err, store.ErrUnknownOutcome)
-					lives, gone = id, ""
+			ctx := t.Context()
+			backend := newStaged(t, healthy)
+			sessions := newSessions(t, backend, nil)
+			defer sessions.Close(ctx)
+			s := create(t, sessions, userID.To("u"))
+			backend.let(func(_ context.Context, op string) error {
+				if op == step {
+					return boom
 				}
-				backend.let(healthy)
-				time.Sleep(store.DefaultLease - 2*time.Second)
-				n, err := sessions.Resume(ctx, lives)
-				if err != nil {
-					t.Fatalf("Resume() after Rotate failed = %v, want nil", err)
-				}
-				if got, err := userID.Get(ctx, n); got != "u" || err != nil {
-					t.Errorf("Get() = %q, %v, want %q", got, err, "u")
-				}
-				if gone != "" {
-					wantErr(t, "Attach(new ID)", second(sessions.Attach(ctx, gone)), store.ErrNoSession)
-				}
-				time.Sleep(10 * time.Second)
-				if step == "destroy" {
-					wantErr(t, "Attach(old ID) after its lease", second(sessions.Attach(ctx, s.ID())), store.ErrNoSession)
-				}
+				return nil
 			})
+			id := store.NewID()
+			wantErr(t, "Rotate()", second(sessions.Rotate(ctx, s, id)), boom)
+			wantErr(t, "Set() after a Rotate that failed", userID.Set(ctx, s, "v"), nil)
+			wantErr(t, "Attach(new ID)", second(sessions.Attach(ctx, id)), store.ErrNoSession)
+			backend.let(healthy)
+			n, err := sessions.Rotate(ctx, s, id)
+			if err != nil {
+				t.Fatalf("Rotate() again = %v, want nil", err)
+			}
+			if got, err := userID.Get(ctx, n); got != "v" || err != nil {
+				t.Errorf("Get() = %q, %v, want %q", got, err, "v")
+			}
 		})
 	}
 	t.Run("unsupported", func(t *testing.T) {
@@ -300,6 +287,166 @@ func TestRotateThatFailsLeavesTheSession(t *testing.T) {
 			t.Errorf("Get() of the session that was resumed = %q, %v", got, err)
 		}
 		wantErr(t, "Attach(new ID)", second(sessions.Attach(ctx, id)), store.ErrNoSession)
+	})
+}
+
+// TestRotateWithLostReplies: what became of the last step cannot be known, or only by
+// asking.
+func TestRotateWithLostReplies(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		lose       func(*storetest.FaultyBackend)
+		want       error
+		lives, old bool // under the new ID, and for a lease under the old one
+	}{
+		{"it was not done", func(b *storetest.FaultyBackend) { b.FailOnce(storetest.OpDestroyIf, store.ErrUnknownOutcome) }, nil, true, false},
+		{"it was done", func(b *storetest.FaultyBackend) { b.LoseReply(storetest.OpDestroyIf) }, store.ErrUnknownOutcome, true, false},
+		{"again and again", func(b *storetest.FaultyBackend) { b.Fail(storetest.OpDestroyIf, store.ErrUnknownOutcome) }, store.ErrUnknownOutcome, true, true},
+		{"and the server is gone", func(b *storetest.FaultyBackend) {
+			b.Fail(storetest.OpDestroyIf, store.ErrUnknownOutcome)
+			b.Fail(storetest.OpResume, nil)
+		}, store.ErrUnknownOutcome, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				memory := memstore.New(nil)
+				defer memory.Close()
+				backend := storetest.Faulty(memory)
+				sessions := newSessions(t, backend, nil)
+				defer sessions.Close(ctx)
+				s := create(t, sessions, userID.To("u"))
+				tt.lose(backend)
+				id := store.NewID()
+				wantErr(t, "Rotate()", second(sessions.Rotate(ctx, s, id)), tt.want)
+				backend.Heal()
+				wantErr(t, "Err() of the old handle", s.Err(), store.ErrResumed)
+				old := store.ErrNoSession
+				if tt.old {
+					old = nil
+				}
+				wantErr(t, "Attach(old ID)", second(sessions.Attach(ctx, s.ID())), old)
+				time.Sleep(store.DefaultLease - 2*time.Second)
+				n, err := sessions.Resume(ctx, id)
+				if err != nil {
+					t.Fatalf("Resume(new ID) = %v, want nil", err)
+				}
+				if got, err := userID.Get(ctx, n); got != "u" || err != nil {
+					t.Errorf("Get() = %q, %v, want %q", got, err, "u")
+				}
+				time.Sleep(10 * time.Second)
+				wantErr(t, "Attach(old ID) after its lease", second(sessions.Attach(ctx, s.ID())), store.ErrNoSession)
+			})
+		})
+	}
+}
+
+// TestRotateCarriesWhatComesInBetween: a handle that somebody attaches while Rotate
+// has read the values writes, or ends the session.
+func TestRotateCarriesWhatComesInBetween(t *testing.T) {
+	for name, tt := range map[string]struct {
+		meanwhile func(ctx context.Context, h *store.Session) error
+		want      map[string]any // nil: the session has ended
+	}{
+		"another value": {func(ctx context.Context, h *store.Session) error { return userID.Set(ctx, h, "v") }, map[string]any{"userId": "v", "tokenClaims": tokenClaims{Subject: "s"}}},
+		"a new key":     {func(ctx context.Context, h *store.Session) error { return logins.Set(ctx, h, 7) }, map[string]any{"userId": "u", "logins": int64(7), "tokenClaims": tokenClaims{Subject: "s"}}},
+		"no value":      {func(ctx context.Context, h *store.Session) error { return claims.Delete(ctx, h) }, map[string]any{"userId": "u"}},
+		"the end":       {func(ctx context.Context, h *store.Session) error { return h.Destroy(ctx) }, nil},
+	} {
+		for _, times := range []int{1, 5} { // five times is more than Rotate puts up with before it fences
+			t.Run(fmt.Sprint(name, " ", times), func(t *testing.T) {
+				ctx := t.Context()
+				backend := newStaged(t, healthy)
+				sessions, other := newSessions(t, backend, nil), newSessions(t, backend, nil)
+				defer sessions.Close(ctx)
+				defer other.Close(ctx)
+				s := create(t, sessions, userID.To("u"), claims.To(tokenClaims{Subject: "s"}))
+				noise := store.Key[int]("noise")
+				round := 0
+				backend.let(func(ctx context.Context, op string) error {
+					if op != "destroyif" {
+						return nil
+					}
+					round++
+					h, err := other.Attach(ctx, s.ID())
+					if err != nil {
+						t.Errorf("Attach(old ID) before Rotate has ended it = %v, want nil", err)
+						return nil
+					}
+					switch {
+					case round < times:
+						err = noise.Set(ctx, h, round)
+					case round == times:
+						err = errors.Join(noise.Delete(ctx, h), tt.meanwhile(ctx, h))
+					}
+					if err != nil {
+						t.Errorf("round %d: %v, want no error", round, err)
+					}
+					return nil
+				})
+				id := store.NewID()
+				n, err := sessions.Rotate(ctx, s, id)
+				if tt.want == nil {
+					wantErr(t, "Rotate() of a session that is destroyed meanwhile", err, store.ErrDestroyed)
+					wantErr(t, "Attach(new ID)", second(sessions.Attach(ctx, id)), store.ErrNoSession)
+					return
+				}
+				if err != nil {
+					t.Fatalf("Rotate() = %v, want nil", err)
+				}
+				if diff := cmp.Diff(tt.want, contents(t, n)); diff != "" {
+					t.Errorf("values after Rotate (-want +got):\n%s", diff)
+				}
+				wantErr(t, "Attach(old ID)", second(sessions.Attach(ctx, s.ID())), store.ErrNoSession)
+			})
+		}
+	}
+}
+
+// TestRotateOfAnEarlierLife: a handle whose session goes on elsewhere, which this
+// process has not learned yet, takes nothing from its owner.
+func TestRotateOfAnEarlierLife(t *testing.T) {
+	ctx := t.Context()
+	backend := memstore.New(nil)
+	defer backend.Close()
+	sessions, other := newSessions(t, backend, nil), newSessions(t, backend, nil)
+	defer sessions.Close(ctx)
+	defer other.Close(ctx)
+	s := create(t, sessions, userID.To("u"))
+	owner, err := other.Resume(ctx, s.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "Rotate() through the earlier life", second(sessions.Rotate(ctx, s, store.NewID())), store.ErrResumed)
+	wantErr(t, "Set() of the owner", userID.Set(ctx, owner, "v"), nil)
+}
+
+// TestRotateRacingClose: the session that Close finds between two IDs keeps its new
+// one, which the caller is told.
+func TestRotateRacingClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		backend := newStaged(t, healthy)
+		sessions := newSessions(t, backend, &store.Options{Grace: time.Hour})
+		s := create(t, sessions, userID.To("u"))
+		closed := make(chan error, 1)
+		backend.let(func(ctx context.Context, op string) error {
+			if op == "destroyif" {
+				go func() { closed <- sessions.Close(ctx) }()
+				synctest.Wait()
+			}
+			return nil
+		})
+		n, err := sessions.Rotate(ctx, s, store.NewID())
+		if err != nil {
+			t.Fatalf("Rotate() = %v, want nil", err)
+		}
+		wantErr(t, "Close()", <-closed, nil)
+		wantErr(t, "Err() of the rotated session", n.Err(), store.ErrSuspended)
+		time.Sleep(time.Hour - time.Second)
+		if n := alive(t, backend, []string{n.ID()}); n != 1 {
+			t.Error("the session is gone within its grace")
+		}
 	})
 }
 

@@ -27,6 +27,15 @@ type Sealer interface {
 	Open(dst, sealed, additional []byte) ([]byte, error)
 }
 
+// A BlindIndexer is a [Sealer] with which indexes can be kept: their entries carry a keyed hash of the
+// value in place of the value. See [Options].Indexes.
+type BlindIndexer interface {
+	// BlindIndex returns keyed hashes of data, of 16 bytes or more: first the one under the key with
+	// which Seal seals, then those under each other key that Open knows. The same data always has the
+	// same hash under a key, on every node. It returns nil when it cannot.
+	BlindIndex(data []byte) [][]byte
+}
+
 // seal appends data, sealed, to buf and returns that part. A Sealer of somebody else
 // works on slices of its own: one that ignores dst, keeps what it was given or
 // returns what it goes on using would otherwise change other values.

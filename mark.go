@@ -1,0 +1,149 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// reserved is what the names of keys begin with that this package keeps for itself: a noncharacter,
+// which CheckKey accepts and no text has.
+const reserved = "\ufdd0"
+
+// markKey is the key under which a session's record says under which entries it is listed.
+const markKey = reserved + "index"
+
+// A mark says under which entries a session is listed. It is stored in the session's record, and changes in the same
+// step as the values do. It has the form
+//
+//	1 byte      1, the format
+//	then for each indexed key that has a value, in the order of the keys:
+//	uvarint     length of the key
+//	…           the key
+//	16 bytes    hash of the value, the name of the list
+//	8 bytes     nonce, random for each write
+type mark []marked
+
+type marked struct {
+	key   string
+	hash  indexHash
+	nonce indexNonce
+}
+
+type indexNonce [8]byte
+
+func newNonce() (n indexNonce) {
+	rand.Read(n[:]) // never fails
+	return n
+}
+
+const markFormat = 1
+
+// encode returns nil for a mark of nothing.
+func (m mark) encode() []byte {
+	if len(m) == 0 {
+		return nil
+	}
+	b := []byte{markFormat}
+	for _, e := range m {
+		b = binary.AppendUvarint(b, uint64(len(e.key)))
+		b = append(b, e.key...)
+		b = append(b, e.hash[:]...)
+		b = append(b, e.nonce[:]...)
+	}
+	return b
+}
+
+// parseMark reads a mark. One that is malformed marks nothing.
+func parseMark(b []byte) mark {
+	if len(b) == 0 || b[0] != markFormat {
+		return nil
+	}
+	b = b[1:]
+	var m mark
+	for len(b) > 0 {
+		n, w := binary.Uvarint(b)
+		if w <= 0 || n > MaxKeyLength || len(b)-w < int(n)+len(indexHash{})+len(indexNonce{}) {
+			return nil
+		}
+		b = b[w:]
+		e := marked{key: string(b[:n])}
+		b = b[n:]
+		b = b[copy(e.hash[:], b):]
+		b = b[copy(e.nonce[:], b):]
+		m = append(m, e)
+	}
+	return m
+}
+
+// find returns the place of key in m, or where it belongs.
+func (m mark) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(m, key, func(e marked, key string) int { return strings.Compare(e.key, key) })
+}
+
+// with returns m with e in place of what it has under the key.
+func (m mark) with(e marked) mark {
+	i, ok := m.find(e.key)
+	m = slices.Clone(m)
+	if ok {
+		m[i] = e
+		return m
+	}
+	return slices.Insert(m, i, e)
+}
+
+// without returns m without the key.
+func (m mark) without(key string) mark {
+	i, ok := m.find(key)
+	if !ok {
+		return m
+	}
+	return slices.Delete(slices.Clone(m), i, i+1)
+}
+
+// entries returns the entries of the session id that m names.
+func (m mark) entries(id string) []IndexEntry {
+	if len(m) == 0 {
+		return nil
+	}
+	all := make([]IndexEntry, len(m))
+	for i := range m {
+		all[i] = m[i].entry(id)
+	}
+	return all
+}
+
+// entry returns the entry of the session id. A member is the nonce and the ID: whoever looks sessions up must attach
+// to them, so the ID stands there as it does in the name of the session's own record.
+func (e *marked) entry(id string) IndexEntry {
+	return IndexEntry{Index: e.hash.list(), Member: string(e.nonce[:]) + id}
+}
+
+// idOf returns the session ID in a member of a list.
+func idOf(member string) (id string, ok bool) {
+	if len(member) <= len(indexNonce{}) {
+		return "", false
+	}
+	id = member[len(indexNonce{}):]
+	return id, CheckID(id) == nil
+}
+
+// gone returns the entries of the session id that before names and after does not.
+func gone(before, after mark, id string) []IndexEntry {
+	var all []IndexEntry
+	for i := range before {
+		if j, ok := after.find(before[i].key); !ok || after[j] != before[i] {
+			all = append(all, before[i].entry(id))
+		}
+	}
+	return all
+}
+
+// isMark reports whether a key is the mark's.
+func isMark(key string) bool { return key == markKey }
+
+// isReserved reports whether a key belongs to this package.
+func isReserved(key string) bool {
+	return len(key) >= len(reserved) && key[0] == reserved[0] && key[:len(reserved)] == reserved
+}
