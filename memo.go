@@ -2,6 +2,7 @@ package store
 
 import (
 	"reflect"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/sessionkv/store/codec"
@@ -13,16 +14,23 @@ const memoSize = 8
 // A memo remembers decoded values of a session, each with the stored slice that
 // it came from. As long as the raw store returns that very slice, the value is
 // still right: slices from Get never change, and the memo keeps the slice
-// reachable, so its address cannot be used for another. A memo is immutable; a
-// new one takes its place.
-type memo struct{ entries []memoEntry }
+// reachable, so its address cannot be used for another. An entry is immutable; a
+// new one takes its place. A memo has as many slots as are needed; a longer one takes its place.
+type memo []atomic.Pointer[memoEntry]
 
 type memoEntry struct {
+	raw    *byte
+	size   int // of the slice at raw
 	key    string
-	raw    []byte
 	codec  codec.Codec
 	value  any     // a *T
 	copier *copier // nil if a T shares nothing when it is copied
+}
+
+// A memoOf is an entry with its value in one piece of memory.
+type memoOf[T any] struct {
+	memoEntry
+	kept T
 }
 
 // remembered stores in *v what c decoded from raw earlier, in a copy of its own, and reports
@@ -32,9 +40,10 @@ func remembered[T any](s *Session, c codec.Codec, raw []byte, v *T) bool {
 	if m == nil {
 		return false
 	}
-	for i := range m.entries {
-		e := &m.entries[i]
-		if unsafe.SliceData(e.raw) == unsafe.SliceData(raw) && len(e.raw) == len(raw) {
+	slots := *m
+	for i := range slots {
+		e := slots[i].Load()
+		if e != nil && e.raw == unsafe.SliceData(raw) && e.size == len(raw) {
 			if kept, ok := e.value.(*T); ok && e.codec == c {
 				*v = *kept
 				if e.copier != nil {
@@ -47,36 +56,87 @@ func remembered[T any](s *Session, c codec.Codec, raw []byte, v *T) bool {
 	return false
 }
 
-// remember keeps v for as long as raw is what the store returns under key, if this is not the first
-// time lately that raw was decoded.
+// remember keeps v for as long as raw, which is not empty, is what the store returns under key.
 //
 //go:noinline
 func remember[T any](s *Session, key string, c codec.Codec, raw []byte, v T) {
-	// An empty slice has no address of its own.
-	if len(raw) == 0 || !s.again(raw) || !reflect.TypeOf(c).Comparable() {
+	if !reflect.ValueOf(c).Comparable() {
 		return
 	}
 	cp := copierOf(reflect.TypeFor[T]())
 	if cp == nil {
 		return
 	}
-	own := &v
-	if len(cp.steps) == 0 {
-		cp = nil
-	} else {
-		cp.separate(unsafe.Pointer(own)) // the caller has the other
+	e := &memoOf[T]{memoEntry{raw: unsafe.SliceData(raw), size: len(raw), key: key, codec: c}, v}
+	e.value = &e.kept
+	if len(cp.steps) > 0 {
+		e.copier = cp
+		cp.separate(unsafe.Pointer(&e.kept)) // the caller has the other
 	}
-	entry := memoEntry{key: key, raw: raw, codec: c, value: own, copier: cp}
+	s.keep(&e.memoEntry)
+}
+
+// keep puts e into the memo: in the place of what is outdated, into a free slot, into another one, or,
+// when there are memoSize already, in the place of any other.
+func (s *Session) keep(e *memoEntry) {
 	for {
-		old := s.memo.Load()
-		if !s.swapMemo(old, old.without(key, &entry)) {
-			continue
+		m := s.memo.Load()
+		var slots memo
+		if m != nil {
+			slots = *m
 		}
-		return
+		var place *atomic.Pointer[memoEntry]
+		for i := range slots {
+			old := slots[i].Load()
+			switch {
+			case old == nil:
+				if place == nil {
+					place = &slots[i]
+				}
+			case old.key == e.key && old.sameUse(e):
+				if place == nil || place.Load() == nil {
+					place = &slots[i]
+				} else {
+					slots[i].CompareAndSwap(old, nil)
+				}
+			}
+		}
+		if place == nil && len(slots) == memoSize {
+			place = &slots[markOf(uintptr(unsafe.Pointer(e.raw)))%memoSize]
+		}
+		if place != nil {
+			// In a memo that is not that of s any more, this is lost, and decoding comes again.
+			place.Store(e)
+			return
+		}
+		if s.growMemo(m, e) {
+			return
+		}
 	}
 }
 
-// swapMemo puts a memo in the place of old, except in an ended session, which keeps none.
+// sameUse reports whether e takes the place of old, of the same key: that is of another stored slice,
+// or was decoded into the same type by the same codec.
+func (old *memoEntry) sameUse(e *memoEntry) bool {
+	return old.raw != e.raw || old.size != e.size || old.codec == e.codec && reflect.TypeOf(old.value) == reflect.TypeOf(e.value)
+}
+
+// growMemo puts a memo with e as well in the place of old, unless another came first.
+func (s *Session) growMemo(old *memo, e *memoEntry) bool {
+	var before memo
+	if old != nil {
+		before = *old
+	}
+	next := make(memo, len(before)+1)
+	for i := range before {
+		next[i].Store(before[i].Load())
+	}
+	next[len(before)].Store(e)
+	return s.swapMemo(old, &next)
+}
+
+// swapMemo puts a memo in the place of old, except in an ended session, which keeps none. It reports
+// false when another came first.
 func (s *Session) swapMemo(old, next *memo) bool {
 	if s.ended.Load() != nil {
 		return true
@@ -90,43 +150,37 @@ func (s *Session) swapMemo(old, next *memo) bool {
 	return true
 }
 
-// without returns a memo with first, if it is not nil, and then the values of m other than that under
-// key, as far as there is room. It is nil when that is nothing.
-func (m *memo) without(key string, first *memoEntry) *memo {
-	n := 0
-	if first != nil {
-		n++
-	}
-	if m != nil {
-		for i := range m.entries {
-			if m.entries[i].key != key && n < memoSize {
-				n++
-			}
-		}
-	}
-	if n == 0 {
-		return nil
-	}
-	next := &memo{entries: make([]memoEntry, 0, n)}
-	if first != nil {
-		next.entries = append(next.entries, *first)
-	}
-	if m != nil {
-		for i := range m.entries {
-			if m.entries[i].key != key && len(next.entries) < n {
-				next.entries = append(next.entries, m.entries[i])
-			}
-		}
-	}
-	return next
-}
-
 // forget drops what is remembered under key, which keeps the stored slice and the decoded value in
-// memory.
+// memory. Another memo takes the place of that with the key, so that none that grows meanwhile has it.
 func (s *Session) forget(key string) {
 	for {
 		m := s.memo.Load()
-		if m == nil || !m.has(key) || s.swapMemo(m, m.without(key, nil)) {
+		if m == nil {
+			return
+		}
+		var others []*memoEntry
+		found := false
+		for i := range *m {
+			switch e := (*m)[i].Load(); {
+			case e == nil:
+			case e.key == key:
+				found = true
+			default:
+				others = append(others, e)
+			}
+		}
+		if !found {
+			return
+		}
+		var next *memo
+		if len(others) > 0 {
+			list := make(memo, len(others))
+			for i, e := range others {
+				list[i].Store(e)
+			}
+			next = &list
+		}
+		if s.swapMemo(m, next) {
 			return
 		}
 	}
@@ -140,8 +194,8 @@ func (s *Session) forgetLarge(key string) {
 	if m == nil {
 		return
 	}
-	for i := range m.entries {
-		if e := &m.entries[i]; e.key == key && len(e.raw) >= large {
+	for i := range *m {
+		if e := (*m)[i].Load(); e != nil && e.size >= large && e.key == key {
 			s.forget(key)
 			return
 		}
@@ -162,21 +216,11 @@ func (s *Session) forgetWritten(entries []Entry) {
 	}
 }
 
-func (m *memo) has(key string) bool {
-	for i := range m.entries {
-		if m.entries[i].key == key {
-			return true
-		}
-	}
-	return false
-}
-
 // again reports whether raw is among the last eight slices that were decoded. It notes it otherwise, as one
 // byte of its address: a value that is read once is not worth remembering, and of more
 // values in turn than the memo holds, none is.
 func (s *Session) again(raw []byte) bool {
-	address := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(raw))))
-	mark := address*0x9e3779b97f4a7c15>>56 | 1 // never 0, which is no slice
+	mark := markOf(uintptr(unsafe.Pointer(unsafe.SliceData(raw))))
 	seen := s.decoded.Load()
 	for rest := seen; rest != 0; rest >>= 8 {
 		if rest&0xff == mark {
@@ -185,4 +229,16 @@ func (s *Session) again(raw []byte) bool {
 	}
 	s.decoded.Store(seen<<8 | mark) // of two at once one may be lost, which costs one decoding
 	return false
+}
+
+// markOf returns a byte, which is not 0, for an address. Those of slices of one size, which lie at even
+// distances, must have different ones, so every bit of the address has to matter: multiplying alone
+// gives neighbours 144 bytes apart the same.
+func markOf(address uintptr) uint64 {
+	h := uint64(address)
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h>>32*255>>32 + 1
 }

@@ -55,6 +55,13 @@ func (v *memoShared) spoil() {
 // handle returns a session handle without a backend, for what needs none.
 func handle() *Session { return new(Session) }
 
+// rememberAgain does what follows the decoding of a value.
+func rememberAgain[T any](s *Session, key string, raw []byte, v T) {
+	if s.again(raw) {
+		remember(s, key, codec.Msgpack, raw, v)
+	}
+}
+
 func TestNobodySeesTheChangesOfAnother(t *testing.T) {
 	want := newMemoShared()
 	raw, err := codec.Append(codec.Msgpack, nil, &want)
@@ -64,7 +71,7 @@ func TestNobodySeesTheChangesOfAnother(t *testing.T) {
 	s := handle()
 	for range 2 {
 		v := newMemoShared()
-		remember(s, "k", codec.Msgpack, raw, v)
+		rememberAgain(s, "k", raw, v)
 		v.spoil()
 	}
 	var wg sync.WaitGroup
@@ -93,23 +100,23 @@ func TestTheMemoIsSizedToNeed(t *testing.T) {
 	for i := range raws {
 		raws[i] = []byte(fmt.Sprint("raw ", i))
 	}
-	remember(s, "0", codec.Msgpack, raws[0], [1]int{0})
+	rememberAgain(s, "0", raws[0], [1]int{0})
 	if m := s.memo.Load(); m != nil {
-		t.Errorf("after one read the memo holds %d values, want none", len(m.entries))
+		t.Errorf("after one read the memo holds %d values, want none", len(*m))
 	}
 	for i, raw := range raws {
 		for range 2 {
-			remember(s, fmt.Sprint(i), codec.Msgpack, raw, [1]int{i})
+			rememberAgain(s, fmt.Sprint(i), raw, [1]int{i})
 		}
-		if m := s.memo.Load(); len(m.entries) != min(i+1, memoSize) || cap(m.entries) != len(m.entries) {
-			t.Fatalf("after %d values the memo has %d of %d, want as many as needed", i+1, len(m.entries), cap(m.entries))
+		if m := *s.memo.Load(); len(m) != min(i+1, memoSize) || cap(m) != len(m) {
+			t.Fatalf("after %d values the memo has %d of %d, want as many as needed", i+1, len(m), cap(m))
 		}
 	}
 	for i := range raws {
 		s.forget(fmt.Sprint(i))
 	}
 	if m := s.memo.Load(); m != nil {
-		t.Errorf("after all values were forgotten the memo holds %d, want no memo", len(m.entries))
+		t.Errorf("after all values were forgotten the memo holds %d, want no memo", len(*m))
 	}
 }
 
@@ -133,6 +140,66 @@ func TestCopiersKnowWhatTheyCannotCopy(t *testing.T) {
 	} {
 		if got := copierOf(typ) != nil; got != want {
 			t.Errorf("copierOf(%v) finds a way: %t, want %t", typ, got, want)
+		}
+	}
+}
+
+func TestTheMemoKeepsTypesApart(t *testing.T) {
+	s := handle()
+	raw, later := []byte("raw"), []byte("later")
+	remember(s, "k", codec.Msgpack, raw, [1]int{1})
+	remember(s, "k", codec.Msgpack, raw, [1]string{"1"})
+	remember(s, "k", codec.JSON, raw, [1]int{2})
+	var number, other [1]int
+	var text [1]string
+	if !remembered(s, codec.Msgpack, raw, &number) || !remembered(s, codec.Msgpack, raw, &text) || !remembered(s, codec.JSON, raw, &other) {
+		t.Fatal("of two types and two codecs under one key not all are remembered")
+	}
+	if number[0] != 1 || text[0] != "1" || other[0] != 2 {
+		t.Errorf("remembered %v, %v and %v, want 1, 1 and 2", number, text, other)
+	}
+	remember(s, "k", codec.Msgpack, later, [1]int{3})
+	if n := Remembered(s); n != 1 {
+		t.Errorf("after the key was written and read the memo holds %d values, want that one", n)
+	}
+}
+
+func TestMarksOfNeighboursDiffer(t *testing.T) {
+	const start, count = 0xc0100000, 256
+	for size := uintptr(8); size <= 2048; size += 8 {
+		same := 0
+		for i := range uintptr(count) {
+			for back := uintptr(1); back <= memoSize; back++ {
+				if markOf(start+i*size) == markOf(start+(i+back)*size) {
+					same++
+				}
+			}
+		}
+		// One in 255 is to be expected.
+		if same > count*memoSize/32 {
+			t.Errorf("of slices %d bytes apart %d of %d neighbours have the same mark", size, same, count*memoSize)
+		}
+	}
+}
+
+// TestForgottenWhileTheMemoGrows: what Delete dropped does not come back in the longer memo that takes the place of the
+// one it was dropped from.
+func TestForgottenWhileTheMemoGrows(t *testing.T) {
+	for range 2000 {
+		s := handle()
+		remember(s, "k", codec.Msgpack, []byte("raw"), [1]int{1})
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() { remember(s, fmt.Sprint(i), codec.Msgpack, fmt.Append(nil, i), [1]int{i}) })
+		}
+		wg.Go(func() { s.forget("k") })
+		wg.Wait()
+		if m := s.memo.Load(); m != nil {
+			for i := range *m {
+				if e := (*m)[i].Load(); e != nil && e.key == "k" {
+					t.Fatal("a value that was forgotten is in the memo")
+				}
+			}
 		}
 	}
 }
