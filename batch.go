@@ -13,8 +13,9 @@ type Target interface {
 	name() string
 
 	// decode returns the function that puts the value of raw in its place. raw
-	// is nil when there is no value.
-	decode(ctx context.Context, s *Session, raw []byte) (put func(), err error)
+	// is nil when there is no value. tx is the transaction that has read it, nil
+	// outside of one.
+	decode(ctx context.Context, s *Session, tx *Tx, raw []byte) (put func(), err error)
 }
 
 // A Change is one write of a [Save] or a [Sessions.Create]; see [Key.To] and
@@ -23,6 +24,8 @@ type Change interface {
 	name() string
 	encode(s *Session, buf *buffer) ([]byte, error) // nil removes the value
 }
+
+var errNilTarget = errors.New("a Target is nil; make it with Into or IntoOr")
 
 // Load reads several typed values of one session, as they were at one instant,
 // in one round trip. Either all destinations are set or, after an error, none.
@@ -37,6 +40,9 @@ func Load(ctx context.Context, s *Session, targets ...Target) error {
 	}
 	keys := make([]string, len(targets))
 	for i, t := range targets {
+		if t == nil {
+			return &Error{Op: "load", Err: errNilTarget}
+		}
 		if err := s.usableKey(t.name()); err != nil {
 			return wrap("load", t.name(), err)
 		}
@@ -46,10 +52,15 @@ func Load(ctx context.Context, s *Session, targets ...Target) error {
 	if err != nil {
 		return opError("load", s.noticed(err))
 	}
+	return putAll(ctx, s, nil, targets, raws)
+}
+
+// putAll sets all destinations, or after an error none.
+func putAll(ctx context.Context, s *Session, tx *Tx, targets []Target, raws [][]byte) error {
 	var few [8]func() // spares an allocation
 	puts := few[:0]
 	for i, t := range targets {
-		put, err := t.decode(ctx, s, raws[i])
+		put, err := t.decode(ctx, s, tx, raws[i])
 		if err != nil {
 			return wrap("load", t.name(), err)
 		}
@@ -96,17 +107,33 @@ func Save(ctx context.Context, s *Session, changes ...Change) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	if _, err := Commit(ctx, s.raw, nil, entries); err != nil {
+	if _, err := s.commit(ctx, nil, entries); err != nil {
 		return opError("save", s.noticed(err))
 	}
-	s.forgetWritten(entries)
 	return nil
+}
+
+// commit is Commit on the raw store. What it writes is forgotten: every conditional
+// write of a session comes this way.
+func (s *Session) commit(ctx context.Context, expect, write []Entry) (current [][]byte, err error) {
+	if s.sessions.indexes.touches(write) {
+		current, err = s.commitIndexed(ctx, expect, write)
+	} else {
+		current, err = Commit(ctx, s.raw, expect, write)
+	}
+	if err == nil {
+		s.forgetWritten(write)
+	}
+	return current, err
 }
 
 // encodeChanges encodes changes into buf for the operation op.
 func (s *Session) encodeChanges(op string, buf *buffer, changes []Change) ([]Entry, error) {
 	entries := make([]Entry, len(changes))
 	for i, c := range changes {
+		if c == nil {
+			return nil, &Error{Op: op, Err: errors.New("a Change is nil; make it with To or Unset")}
+		}
 		if err := s.usableKey(c.name()); err != nil {
 			return nil, wrap(op, c.name(), err)
 		}
@@ -131,9 +158,19 @@ type into[T any] struct {
 
 func (i *into[T]) name() string { return i.key.name }
 
-func (i *into[T]) decode(ctx context.Context, s *Session, raw []byte) (put func(), err error) {
+func (i *into[T]) decode(ctx context.Context, s *Session, tx *Tx, raw []byte) (put func(), err error) {
+	if i.dst == nil {
+		return nil, errors.New("the destination is a nil pointer; pass the address of a variable")
+	}
 	if raw != nil {
-		v, ok, err := i.key.read(ctx, s, raw)
+		var v T
+		var ok bool
+		var err error
+		if tx == nil {
+			v, ok, err = i.key.read(ctx, s, raw)
+		} else {
+			v, ok, err = i.key.In(tx).decode(raw)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,16 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/sessionkv/store/internal/shutdown"
 )
+
+func init() {
+	shutdown.CloseKeeping = func(ctx context.Context, sessions any, grace time.Duration) error {
+		return sessions.(*Sessions).closeKeeping(ctx, grace)
+	}
+}
 
 // calls counts the calls that begin or end lives, so that Close can wait for them:
 // after Close the caller may close the backend under them.
@@ -86,8 +95,17 @@ func (c *closing) init() { c.through = make(chan struct{}) }
 // says how many. A second Close waits for the first and returns the same. Close
 // may be called from any function that the library calls.
 func (ss *Sessions) Close(ctx context.Context) error {
+	return ss.closeKeeping(ctx, 0)
+}
+
+// closeKeeping is Close for a package that has promised a grace to its own sessions:
+// where Options.Grace is zero, what is left is suspended for grace.
+func (ss *Sessions) closeKeeping(ctx context.Context, grace time.Duration) error {
 	if !ss.valid() {
 		return nil
+	}
+	if grace > 0 {
+		ss.grace.CompareAndSwap(0, int64(grace))
 	}
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
@@ -122,6 +140,7 @@ func (ss *Sessions) close(ctx context.Context) error {
 	}
 	left, first := ss.letGoOf(ctx, owned)
 	calls := ss.calls.wait(ctx)
+	ss.renewals.finishErrands(ctx)
 	ss.renewals.stop(ctx)
 
 	ss.over.Store(true)

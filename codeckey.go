@@ -105,6 +105,12 @@ func (k CodecKey[T]) Delete(ctx context.Context, s *Session) error {
 	if err := s.usableKey(k.name); err != nil {
 		return wrap("delete", k.name, err)
 	}
+	if s.sessions.indexes.of(k.name) != nil {
+		if _, err := s.commit(ctx, nil, []Entry{{Key: k.name}}); err != nil {
+			return opError("delete", s.noticed(err))
+		}
+		return nil
+	}
 	if err := s.raw.Delete(ctx, k.name); err != nil {
 		return wrap("delete", k.name, s.noticed(err))
 	}
@@ -128,7 +134,7 @@ func (k CodecKey[T]) SetIfAbsent(ctx context.Context, s *Session, value T) (stor
 		retry backoff
 	)
 	for {
-		current, err := Commit(ctx, s.raw, []Entry{{k.name, there}}, []Entry{{k.name, data}})
+		current, err := s.commit(ctx, []Entry{{k.name, there}}, []Entry{{k.name, data}})
 		if err == nil {
 			return true, nil
 		}
@@ -158,7 +164,7 @@ func (k CodecKey[T]) Take(ctx context.Context, s *Session) (T, error) {
 	if err := s.usableKey(k.name); err != nil {
 		return zero, wrap("take", k.name, err)
 	}
-	raw, err := s.raw.Get(ctx, k.name)
+	raw, err := getCurrent(ctx, s.raw, k.name)
 	var retry backoff
 	for {
 		if err != nil {
@@ -172,9 +178,8 @@ func (k CodecKey[T]) Take(ctx context.Context, s *Session) (T, error) {
 		if err != nil {
 			return zero, wrap("take", k.name, err)
 		}
-		current, err := Commit(ctx, s.raw, []Entry{{k.name, raw}}, []Entry{{Key: k.name}})
+		current, err := s.commit(ctx, []Entry{{k.name, raw}}, []Entry{{Key: k.name}})
 		if err == nil {
-			s.forget(k.name)
 			return v, nil
 		}
 		if !errors.Is(err, ErrConflict) {
@@ -204,7 +209,10 @@ func (k CodecKey[T]) update(ctx context.Context, s *Session, change func(old T, 
 	if err := s.usableKey(k.name); err != nil {
 		return zero, err
 	}
-	raw, err := s.raw.Get(ctx, k.name)
+	if change == nil {
+		return zero, errNoChange
+	}
+	raw, err := getCurrent(ctx, s.raw, k.name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return zero, s.noticed(err)
 	}
@@ -237,7 +245,7 @@ func (k CodecKey[T]) update(ctx context.Context, s *Session, change func(old T, 
 		default:
 			v = zero
 		}
-		current, err := Commit(ctx, s.raw, []Entry{{k.name, raw}}, []Entry{{k.name, data}})
+		current, err := s.commit(ctx, []Entry{{k.name, raw}}, []Entry{{k.name, data}})
 		if err == nil {
 			return v, nil
 		}

@@ -9,8 +9,8 @@ func NewContext(ctx context.Context, s *Session) context.Context {
 	return context.WithValue(ctx, contextKey{}, s)
 }
 
-// FromContext returns the session that ctx carries.
+// FromContext returns the session that ctx carries, and false when it carries none.
 func FromContext(ctx context.Context) (*Session, bool) {
-	s, ok := ctx.Value(contextKey{}).(*Session)
-	return s, ok
+	s, _ := ctx.Value(contextKey{}).(*Session)
+	return s, s != nil
 }

@@ -45,7 +45,7 @@ its client logs in.
 A session ID is a credential. Use [NewID], never an ID that a client chose or that
 others can see; [Sessions.Create] says why.
 
-Destroyed is final: on every node, for writes that are under way, and when the
+Destroyed is final: on every node, for writes that are in progress, and when the
 same ID lives again. Refused operations fail with [ErrDestroyed], and
 [Session.Done] is closed. [Session.Context] and [Session.AfterEnd] wait for the end without a goroutine.
 
@@ -71,7 +71,7 @@ other programs can read them. With [Options].Sealer they are encrypted first.
 
 # Writing a backend
 
-Implement [Backend] and [Store], and the abilities [ManyGetter], [Committer] and
-[KeyLister]; then run the suite of package storetest against it.
+Implement [Backend] and [Store], and the abilities [ManyGetter], [Committer],
+[KeyLister] and [ConditionalDestroyer]; then run the suite of package storetest against it.
 */
 package store

@@ -105,6 +105,9 @@ type Error struct {
 // Error returns one line: operation, key, cause. A long key is cut, and the lines
 // of joined causes are put into one.
 func (e *Error) Error() string {
+	if e == nil {
+		return "store: no error"
+	}
 	cause := strings.ReplaceAll(fmt.Sprint(e.Err), "\n", "; ")
 	if e.Key == "" {
 		return fmt.Sprintf("store: %s: %s", e.Op, cause)
@@ -119,7 +122,12 @@ func (e *Error) Error() string {
 const shownKey = 64
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // endedError is a way in which a life ends that ErrDestroyed covers.
 type endedError struct{ text string }

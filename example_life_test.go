@@ -62,11 +62,13 @@ func ExampleSession_Release() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(sess.Release(ctx), errors.Is(sess.Err(), store.ErrSuspended))
-	fmt.Println(sess.Release(ctx)) // nothing is left to do
-	// Output:
-	// <nil> true
-	// <nil>
+	for range 2 { // the second time nothing is left to do
+		if err := sess.Release(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(errors.Is(sess.Err(), store.ErrSuspended))
+	// Output: true
 }
 
 func ExampleSession_Context() {
@@ -112,18 +114,30 @@ func ExampleSessions_CreateFor() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(sess.Extend(ctx, 24*time.Hour))
-	fmt.Println(UserID.Get(ctx, sess))
-	// Output:
-	// <nil>
-	// u-42 <nil>
+	if err := sess.Extend(ctx, 24*time.Hour); err != nil {
+		log.Fatal(err)
+	}
+	user, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(user)
+	// Output: u-42
 }
 
 func ExampleSession_Extend() {
 	ctx := context.Background()
-	sess := newSession(ctx)
-	fmt.Println(sess.Extend(ctx, time.Hour))
-	// Output: <nil>
+	sessions := newNode(memstore.New(nil), nil)
+	defer sessions.Close(ctx)
+	sess, err := sessions.CreateFor(ctx, store.NewID(), time.Minute)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := sess.Extend(ctx, time.Hour); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(sess.Owned()) // nobody renews it: it ends in an hour
+	// Output: false
 }
 
 func ExampleSessions_Rotate() {
@@ -139,22 +153,24 @@ func ExampleSessions_Rotate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(UserID.Get(ctx, sess))
-	fmt.Println(Tenant.Get(ctx, sess))
+	var user, tenant string
+	if err := store.Load(ctx, sess, UserID.Into(&user), Tenant.Into(&tenant)); err != nil {
+		log.Fatal(err)
+	}
 	_, err = sessions.Attach(ctx, guest.ID())
-	fmt.Println(errors.Is(err, store.ErrNoSession))
-	// Output:
-	// u-42 <nil>
-	// acme <nil>
-	// true
+	fmt.Println(user, tenant, errors.Is(err, store.ErrNoSession))
+	// Output: u-42 acme true
 }
 
 func ExampleSessions_Ping() {
 	ctx := context.Background()
 	sessions := newNode(memstore.New(nil), nil)
 	defer sessions.Close(ctx)
-	fmt.Println(sessions.Ping(ctx))
-	// Output: <nil>
+	if err := sessions.Ping(ctx); err != nil {
+		log.Fatal(err) // not ready to serve
+	}
+	fmt.Println("ready")
+	// Output: ready
 }
 
 func ExampleSessions_Stats() {
@@ -188,11 +204,18 @@ func ExampleKey_Update_remove() {
 	}
 	for range 2 {
 		left, err := Credits.Update(ctx, sess, spend)
-		fmt.Println(left, err)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(left)
 	}
-	fmt.Println(Credits.Has(ctx, sess))
+	has, err := Credits.Has(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(has)
 	// Output:
-	// 0 <nil>
-	// 0 <nil>
-	// false <nil>
+	// 0
+	// 0
+	// false
 }

@@ -51,24 +51,27 @@ func Example() {
 	ctx := context.Background()
 	backend := memstore.New(nil) // or backends.Open(ctx, "redis://…")
 	defer backend.Close()
-	sessions, err := store.New(backend, &store.Options{Codec: codec.Msgpack})
+	sessions, err := store.New(backend, &store.Options{Codec: codec.Msgpack, Grace: time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer sessions.Close(ctx)
 
-	sess, err := sessions.Create(ctx, store.NewID())
+	sess, resumed, err := sessions.Open(ctx, "", nil) // a new client has no ID yet
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer sess.Destroy(ctx)
+	defer sess.Release(ctx)
 
 	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
 		log.Fatal(err)
 	}
 	id, err := UserID.Get(ctx, sess) // id is a string
-	fmt.Println(id, err)
-	// Output: u-42 <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id, resumed)
+	// Output: u-42 false
 }
 
 func ExampleKey() {
@@ -79,8 +82,11 @@ func ExampleKey() {
 		log.Fatal(err)
 	}
 	got, err := Claims.Get(ctx, sess)
-	fmt.Println(got.Subject, got.Admin, err)
-	// Output: u-42 true <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(got.Subject, got.Admin)
+	// Output: u-42 true
 }
 
 func ExampleKey_Get() {
@@ -95,56 +101,103 @@ func ExampleKey_Get() {
 
 func ExampleKey_Lookup() {
 	ctx := context.Background()
-	_, ok, err := UserID.Lookup(ctx, newSession(ctx))
-	fmt.Println(ok, err)
-	// Output: false <nil>
+	id, ok, err := UserID.Lookup(ctx, newSession(ctx))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%q %t\n", id, ok)
+	// Output: "" false
 }
 
 func ExampleKey_GetOr() {
 	ctx := context.Background()
-	fmt.Println(Tenant.GetOr(ctx, newSession(ctx), "public"))
-	// Output: public <nil>
+	tenant, err := Tenant.GetOr(ctx, newSession(ctx), "public")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(tenant)
+	// Output: public
 }
 
 func ExampleKey_Set() {
 	ctx := context.Background()
-	fmt.Println(UserID.Set(ctx, newSession(ctx), "u-42"))
-	// Output: <nil>
+	sess := newSession(ctx)
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Fatal(err)
+	}
+	id, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id)
+	// Output: u-42
 }
 
 func ExampleKey_Has() {
 	ctx := context.Background()
-	fmt.Println(UserID.Has(ctx, newSession(ctx)))
-	// Output: false <nil>
+	sess := newSession(ctx)
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Fatal(err)
+	}
+	user, err := UserID.Has(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	tenant, err := Tenant.Has(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(user, tenant)
+	// Output: true false
 }
 
 func ExampleKey_Delete() {
 	ctx := context.Background()
-	fmt.Println(UserID.Delete(ctx, newSession(ctx))) // absent already
-	// Output: <nil>
+	sess := newSession(ctx)
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Fatal(err)
+	}
+	for range 2 { // deleting an absent value succeeds
+		if err := UserID.Delete(ctx, sess); err != nil {
+			log.Fatal(err)
+		}
+	}
+	has, err := UserID.Has(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(has)
+	// Output: false
 }
 
 func ExampleKey_SetIfAbsent() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	fmt.Println(UserID.SetIfAbsent(ctx, sess, "first"))
-	fmt.Println(UserID.SetIfAbsent(ctx, sess, "second"))
-	fmt.Println(UserID.Get(ctx, sess))
+	for _, id := range []string{"first", "second"} {
+		stored, err := UserID.SetIfAbsent(ctx, sess, id)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(id, stored)
+	}
 	// Output:
-	// true <nil>
-	// false <nil>
-	// first <nil>
+	// first true
+	// second false
 }
 
 func ExampleKey_Take() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	UserID.Set(ctx, sess, "u-42")
-	fmt.Println(UserID.Take(ctx, sess))
-	fmt.Println(UserID.Has(ctx, sess))
-	// Output:
-	// u-42 <nil>
-	// false <nil>
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Fatal(err)
+	}
+	id, err := UserID.Take(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = UserID.Take(ctx, sess)
+	fmt.Println(id, errors.Is(err, store.ErrNotFound))
+	// Output: u-42 true
 }
 
 func ExampleKey_Update() {
@@ -154,12 +207,15 @@ func ExampleKey_Update() {
 		n, err := Credits.Update(ctx, sess, func(old int, ok bool) (int, error) {
 			return old + 10, nil
 		})
-		fmt.Println(n, err)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(n)
 	}
 	// Output:
-	// 10 <nil>
-	// 20 <nil>
-	// 30 <nil>
+	// 10
+	// 20
+	// 30
 }
 
 func ExampleKey_With() {
@@ -170,47 +226,64 @@ func ExampleKey_With() {
 		log.Fatal(err)
 	}
 	raw, err := sess.Store().Get(ctx, "tokenClaims")
-	fmt.Println(string(raw), err)
-	// Output: {"Subject":"u-42","Admin":false} <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(raw))
+	// Output: {"Subject":"u-42","Admin":false}
 }
 
 func ExampleCodecKey() {
 	ctx := context.Background()
 	sess := newSession(ctx)
 	var note store.CodecKey[string] = store.Key[string]("note").With(codec.Raw)
-	fmt.Println(note.Set(ctx, sess, "stored as it is"))
-	raw, _ := sess.Store().Get(ctx, "note")
+	if err := note.Set(ctx, sess, "stored as it is"); err != nil {
+		log.Fatal(err)
+	}
+	raw, err := sess.Store().Get(ctx, "note")
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println(string(raw))
-	// Output:
-	// <nil>
-	// stored as it is
+	// Output: stored as it is
 }
 
 func ExampleLoad() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	UserID.Set(ctx, sess, "u-42")
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Fatal(err)
+	}
 	var id, tenant string
 	err := store.Load(ctx, sess, UserID.Into(&id), Tenant.IntoOr(&tenant, "public"))
-	fmt.Println(id, tenant, err)
-	// Output: u-42 public <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id, tenant)
+	// Output: u-42 public
 }
 
 func ExampleSave() {
 	ctx := context.Background()
 	sess := newSession(ctx)
 	err := store.Save(ctx, sess, UserID.To("u-42"), Claims.To(TokenClaims{Subject: "u-42"}), Tenant.Unset())
-	fmt.Println(err)
-	fmt.Println(sess.Keys(ctx))
-	// Output:
-	// <nil>
-	// [tokenClaims userId] <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys, err := sess.Keys(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(keys)
+	// Output: [tokenClaims userId]
 }
 
 func ExampleSession_Update() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	Credits.Set(ctx, sess, 3)
+	if err := Credits.Set(ctx, sess, 3); err != nil {
+		log.Fatal(err)
+	}
 	errNoCredits := errors.New("no credits left")
 	spend := func(n int) error {
 		return sess.Update(ctx, func(tx *store.Tx) error {
@@ -228,15 +301,43 @@ func ExampleSession_Update() {
 			return errors.Join(Credits.In(tx).Set(credits-n), Spent.In(tx).Set(spent+n))
 		})
 	}
-	fmt.Println(spend(2))
-	fmt.Println(errors.Is(spend(2), errNoCredits))
-	fmt.Println(Credits.Get(ctx, sess))
-	fmt.Println(Spent.Get(ctx, sess))
+	if err := spend(2); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(errors.Is(spend(2), errNoCredits)) // nothing was written
+
+	var credits, spent int
+	if err := store.Load(ctx, sess, Credits.Into(&credits), Spent.Into(&spent)); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(credits, spent)
 	// Output:
-	// <nil>
 	// true
-	// 1 <nil>
-	// 2 <nil>
+	// 1 2
+}
+
+func ExampleTx_Load() {
+	ctx := context.Background()
+	sess := newSession(ctx)
+	if err := Credits.Set(ctx, sess, 3); err != nil {
+		log.Fatal(err)
+	}
+	err := sess.Update(ctx, func(tx *store.Tx) error {
+		var credits, spent int
+		if err := tx.Load(Credits.Into(&credits), Spent.IntoOr(&spent, 0)); err != nil {
+			return err
+		}
+		return errors.Join(Credits.In(tx).Set(credits-2), Spent.In(tx).Set(spent+2))
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var credits, spent int
+	if err := store.Load(ctx, sess, Credits.Into(&credits), Spent.Into(&spent)); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(credits, spent)
+	// Output: 1 2
 }
 
 func ExampleTxValue() {
@@ -249,8 +350,15 @@ func ExampleTxValue() {
 		}
 		return id.Set("u-42")
 	})
-	fmt.Println(err)
-	// Output: <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id)
+	// Output: u-42
 }
 
 func ExampleSessions_Create() {
@@ -268,12 +376,13 @@ func ExampleSessions_Create() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(Tenant.Get(ctx, sess))
+	tenant, err := Tenant.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
 	_, err = sessions.Create(ctx, id)
-	fmt.Println(errors.Is(err, store.ErrExists))
-	// Output:
-	// acme <nil>
-	// true
+	fmt.Println(tenant, errors.Is(err, store.ErrExists))
+	// Output: acme true
 }
 
 func ExampleSessions_Attach() {
@@ -292,14 +401,16 @@ func ExampleSessions_Attach() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(UserID.Get(ctx, handle))
-
-	owner.Destroy(ctx)
+	id, err := UserID.Get(ctx, handle)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := owner.Destroy(ctx); err != nil {
+		log.Fatal(err)
+	}
 	err = UserID.Set(ctx, handle, "too late")
-	fmt.Println(errors.Is(err, store.ErrDestroyed))
-	// Output:
-	// u-42 <nil>
-	// true
+	fmt.Println(id, errors.Is(err, store.ErrDestroyed))
+	// Output: u-42 true
 }
 
 func ExampleSessions_Resume() {
@@ -324,8 +435,12 @@ func ExampleSessions_Resume() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(UserID.Get(ctx, sess))
-	// Output: u-42 <nil>
+	user, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(user)
+	// Output: u-42
 }
 
 func ExampleSessions_All() {
@@ -342,7 +457,10 @@ func ExampleSessions_All() {
 	}
 	var names []string
 	for sess := range sessions.All() {
-		name, _ := UserID.Get(ctx, sess)
+		name, err := UserID.Get(ctx, sess)
+		if err != nil {
+			log.Fatal(err)
+		}
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -358,7 +476,10 @@ func ExampleSessions_Local() {
 	}
 	defer sessions.Close(ctx)
 	id := store.NewID()
-	sess, _ := sessions.Create(ctx, id)
+	sess, err := sessions.Create(ctx, id)
+	if err != nil {
+		log.Fatal(err)
+	}
 	found, ok := sessions.Local(id)
 	fmt.Println(found == sess, ok)
 	// Output: true true
@@ -369,20 +490,27 @@ func ExampleSessions_Close() {
 	backend := memstore.New(nil)
 	defer backend.Close()
 	old := newNode(backend, &store.Options{Grace: time.Minute})
-	sess, _ := old.Create(ctx, store.NewID(), UserID.To("u-42"))
-
-	// A rolling deploy: the old process lets go, the new one takes over.
-	fmt.Println(old.Close(ctx))
-	next := newNode(backend, nil)
-	defer next.Close(ctx)
-	sess, err := next.Resume(ctx, sess.ID())
+	sess, err := old.Create(ctx, store.NewID(), UserID.To("u-42"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(UserID.Get(ctx, sess))
-	// Output:
-	// <nil>
-	// u-42 <nil>
+
+	// A rolling deploy: the old process lets go, the new one takes over.
+	if err := old.Close(ctx); err != nil {
+		log.Fatal(err)
+	}
+	next := newNode(backend, nil)
+	defer next.Close(ctx)
+	sess, err = next.Resume(ctx, sess.ID())
+	if err != nil {
+		log.Fatal(err)
+	}
+	user, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(user)
+	// Output: u-42
 }
 
 func ExampleSession_Done() {
@@ -398,18 +526,21 @@ func ExampleSession_Destroy() {
 	ctx, cancel := context.WithCancel(context.Background())
 	sess := newSession(ctx)
 	cancel() // the client has gone, and its context with it
-	fmt.Println(sess.Destroy(ctx))
-	// Output: <nil>
+	if err := sess.Destroy(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(sess.Err())
+	// Output: the session has ended
 }
 
 func ExampleSession_Suspend() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	fmt.Println(sess.Suspend(ctx, time.Minute))
+	if err := sess.Suspend(ctx, time.Minute); err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println(errors.Is(UserID.Set(ctx, sess, "x"), store.ErrSuspended))
-	// Output:
-	// <nil>
-	// true
+	// Output: true
 }
 
 func ExampleNewContext() {
@@ -417,16 +548,15 @@ func ExampleNewContext() {
 	ctx := store.NewContext(context.Background(), sess)
 
 	// Further down, in a handler that gets only ctx:
-	if sess, ok := store.FromContext(ctx); ok {
-		fmt.Println(UserID.Set(ctx, sess, "u-42"))
-	}
-	// Output: <nil>
+	found, ok := store.FromContext(ctx)
+	fmt.Println(found == sess, ok)
+	// Output: true true
 }
 
 func ExampleNewID() {
 	id := store.NewID()
-	fmt.Println(len(id), store.CheckID(id))
-	// Output: 26 <nil>
+	fmt.Println(len(id), id == store.NewID())
+	// Output: 26 false
 }
 
 func ExampleLimits() {
@@ -436,7 +566,10 @@ func ExampleLimits() {
 		log.Fatal(err)
 	}
 	defer sessions.Close(ctx)
-	sess, _ := sessions.Create(ctx, store.NewID())
+	sess, err := sessions.Create(ctx, store.NewID())
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println(UserID.Set(ctx, sess, "much too long a name"))
 	// Output: store: set "userId": value too large: 21 bytes encoded, at most 16 are allowed
 }
@@ -444,7 +577,9 @@ func ExampleLimits() {
 func ExampleError() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	UserID.Set(ctx, sess, "u-42")
+	if err := UserID.Set(ctx, sess, "u-42"); err != nil {
+		log.Fatal(err)
+	}
 	_, err := store.Key[int]("userId").Get(ctx, sess)
 	var e *store.Error
 	fmt.Println(errors.As(err, &e), e.Op, e.Key, errors.Is(err, store.ErrDecode))
@@ -463,68 +598,83 @@ func ExampleKeyRing() {
 		log.Fatal(err)
 	}
 	defer sessions.Close(ctx)
-	sess, _ := sessions.Create(ctx, store.NewID(), UserID.To("u-42"))
-
-	raw, _ := sess.Store().Get(ctx, "userId")
-	fmt.Println(bytes.Contains(raw, []byte("u-42")))
-	fmt.Println(UserID.Get(ctx, sess))
-	// Output:
-	// false
-	// u-42 <nil>
+	sess, err := sessions.Create(ctx, store.NewID(), UserID.To("u-42"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	raw, err := sess.Store().Get(ctx, "userId")
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := UserID.Get(ctx, sess)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(bytes.Contains(raw, []byte(id)), id)
+	// Output: false u-42
 }
 
 func ExampleCheckKey() {
-	fmt.Println(store.CheckKey("userId"))
+	fmt.Println(store.CheckKey("userId") == nil)
 	fmt.Println(store.CheckKey("user\x00Id"))
 	// Output:
-	// <nil>
+	// true
 	// invalid key: control character at byte 4
 }
 
 func ExampleCheckID() {
-	fmt.Println(store.CheckID("any bytes \x00 do"))
+	fmt.Println(store.CheckID("any bytes \x00 do") == nil)
 	fmt.Println(store.CheckID(""))
 	// Output:
-	// <nil>
+	// true
 	// invalid session ID: it is empty
 }
 
 func ExampleCommit() {
 	ctx := context.Background()
 	raw := newSession(ctx).Store()
-	raw.Set(ctx, "state", []byte("idle"))
+	if err := raw.Set(ctx, "state", []byte("idle")); err != nil {
+		log.Fatal(err)
+	}
 
 	// Compare and swap on bytes, under the typed layer.
-	_, err := store.Commit(ctx, raw,
-		[]store.Entry{{Key: "state", Value: []byte("idle")}},
-		[]store.Entry{{Key: "state", Value: []byte("busy")}})
-	fmt.Println(err)
-
-	current, err := store.Commit(ctx, raw,
-		[]store.Entry{{Key: "state", Value: []byte("idle")}},
-		[]store.Entry{{Key: "state", Value: []byte("gone")}})
+	idle := []store.Entry{{Key: "state", Value: []byte("idle")}}
+	if _, err := store.Commit(ctx, raw, idle, []store.Entry{{Key: "state", Value: []byte("busy")}}); err != nil {
+		log.Fatal(err)
+	}
+	current, err := store.Commit(ctx, raw, idle, []store.Entry{{Key: "state", Value: []byte("gone")}})
 	fmt.Println(string(current[0]), errors.Is(err, store.ErrConflict))
-	// Output:
-	// <nil>
-	// busy true
+	// Output: busy true
 }
 
 func ExampleGetMany() {
 	ctx := context.Background()
 	raw := newSession(ctx).Store()
-	raw.Set(ctx, "a", []byte("1"))
+	if err := raw.Set(ctx, "a", []byte("1")); err != nil {
+		log.Fatal(err)
+	}
 	values, err := store.GetMany(ctx, raw, []string{"a", "b"})
-	fmt.Println(string(values[0]), values[1] == nil, err)
-	// Output: 1 true <nil>
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(values[0]), values[1] == nil)
+	// Output: 1 true
 }
 
 func ExampleKeys() {
 	ctx := context.Background()
 	raw := newSession(ctx).Store()
-	raw.Set(ctx, "b", nil)
-	raw.Set(ctx, "a", nil)
-	fmt.Println(store.Keys(ctx, raw))
-	// Output: [a b] <nil>
+	for _, key := range []string{"b", "a"} {
+		if err := raw.Set(ctx, key, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	keys, err := store.Keys(ctx, raw)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(keys)
+	// Output: [a b]
 }
 
 func ExampleStableReads() {
@@ -544,26 +694,43 @@ func ExampleKey_IfUndecodable() {
 	_, err := limits.Get(ctx, sess)
 	fmt.Println(errors.Is(err, store.ErrDecode))
 	n, err := limits.IfUndecodable(store.Drop).GetOr(ctx, sess, 10)
-	fmt.Println(n, err)
+	if err != nil {
+		log.Fatal(err)
+	}
 	has, err := limits.Has(ctx, sess)
-	fmt.Println(has, err)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n, has)
 	// Output:
 	// true
-	// 10 <nil>
-	// false <nil>
+	// 10 false
 }
 
 func ExampleUndecodable() {
 	backend := memstore.New(nil)
 	defer backend.Close()
-	_, err := store.New(backend, &store.Options{
+	ctx := context.Background()
+	sessions := newNode(backend, &store.Options{
 		Undecodable: store.Absent,
 		OnUndecodable: func(v store.UndecodableValue) {
-			log.Printf("the value of %q counts as absent: %v", v.Key, v.Err)
+			fmt.Printf("the value of %q counts as absent\n", v.Key)
 		},
 	})
-	fmt.Println(err)
-	// Output: <nil>
+	defer sessions.Close(ctx)
+	// An earlier program kept a text under the name of a number.
+	sess, err := sessions.Create(ctx, store.NewID(), store.Key[string]("credits").To("none"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	n, err := Credits.GetOr(ctx, sess, 10)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n)
+	// Output:
+	// the value of "credits" counts as absent
+	// 10
 }
 
 func ExampleKeyRing_BeforeSealing() {

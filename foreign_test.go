@@ -273,3 +273,30 @@ func TestHandMadeMethodsSpoilNothing(t *testing.T) {
 		}
 	}
 }
+
+// carrier is a codec whose type can be compared, while its values may hold one that
+// cannot.
+type carrier struct{ codec.Codec }
+
+// listed is a codec that cannot be compared.
+type listed struct {
+	codec.Codec
+	_ []string
+}
+
+func TestCodecsThatCannotBeCompared(t *testing.T) {
+	for name, c := range map[string]codec.Codec{
+		"a slice inside":              listed{Codec: codec.JSON},
+		"a slice behind an interface": carrier{listed{Codec: codec.JSON}},
+	} {
+		s := create(t, open(t, &store.Options{Codec: c}), claims.To(tokenClaims{Subject: "s"}))
+		for range 4 { // the memo looks at the codec from the third read on
+			if got, err := claims.Get(t.Context(), s); got.Subject != "s" || err != nil {
+				t.Fatalf("%s: Get() = %v, %v, want the claims", name, got, err)
+			}
+			if got, err := claims.With(c).Get(t.Context(), s); got.Subject != "s" || err != nil {
+				t.Fatalf("%s: Get() with the codec of the key = %v, %v, want the claims", name, got, err)
+			}
+		}
+	}
+}

@@ -24,7 +24,7 @@ import (
 //  6. Without a confirmation the handle is loose: nobody knows what the backend
 //     did. Done is closed. It stays listed for what is left of its lease, so that
 //     another Suspend, Destroy or Release, or Close, tries again in the way that
-//     was begun.
+//     was begun. Meanwhile it is leaving again, and Done stays closed.
 //  7. A life that ends elsewhere makes a live handle over at once: an operation
 //     or a renewal was refused. When no renewal was confirmed for a lease and a
 //     margin, the backend cannot hold the life any more, and the handle is over
@@ -44,6 +44,7 @@ type ending struct {
 	phase phase
 	tally tally
 	grace time.Duration // unless over: of the Suspend that was begun; zero for Destroy
+	again bool          // leaving: after an attempt that was not confirmed
 
 	settled chan struct{} // claimed, leaving: closed at the next state
 }
@@ -78,7 +79,7 @@ var (
 	endRotated   = &ending{err: ErrResumed, phase: over}
 	endExpired   = &ending{err: ErrExpired, phase: over, tally: tallyLost}
 	endReleased  = &ending{err: ErrReleased, phase: over}
-	endClosed    = &ending{err: ErrClosed, phase: over}
+	endClosed    = &ending{err: ErrClosed, phase: over, tally: tallyLost}
 )
 
 // endedBy returns the ending for the error with which a backend refuses a life
@@ -93,6 +94,15 @@ func endedBy(err error) *ending {
 		return endExpired
 	}
 	return endElsewhere
+}
+
+// left returns 1 for the state of a handle that was let go of without a
+// confirmation, which nil is not.
+func (e *ending) left() int {
+	if e != nil && e.phase == loose {
+		return 1
+	}
+	return 0
 }
 
 // turn changes the state of s from one to another, and reports whether s was
@@ -110,6 +120,9 @@ func (s *Session) turn(from, to *ending) bool {
 	}
 	if to.tally != tallyLost || s.owned {
 		sh.ends[to.tally]++
+	}
+	if s.owned {
+		sh.left += to.left() - from.left()
 	}
 	var wake *watch
 	if to.phase >= loose && s.watch != endedWatch {
@@ -158,6 +171,9 @@ func (s *Session) settled(ctx context.Context) (*ending, error) {
 	}
 }
 
+// closed reports whether Done is closed in this state, which nil is too.
+func (e *ending) closed() bool { return e != nil && (e.phase >= loose || e.again) }
+
 // departure returns the state of a handle that a Suspend for grace, or a
 // Destroy when grace is zero, brings about.
 func departure(p phase, grace time.Duration) *ending {
@@ -183,7 +199,9 @@ func (s *Session) leave(ctx context.Context, grace time.Duration) (already *endi
 		if e != nil && e.phase == over {
 			return e, nil
 		}
-		if mine := departure(leaving, grace); s.turn(e, mine) {
+		mine := departure(leaving, grace)
+		mine.again = e != nil // loose, then
+		if s.turn(e, mine) {
 			return nil, s.depart(ctx, mine)
 		}
 	}
@@ -194,26 +212,26 @@ func (s *Session) depart(ctx context.Context, mine *ending) (err error) {
 	to := departure(loose, mine.grace)
 	defer func() { s.turn(mine, to) }() // deferred for a backend that panics
 	if mine.grace > 0 {
-		if err = s.sessions.backend.Suspend(ctx, s.raw, mine.grace); err == nil {
+		if err = s.suspendRaw(ctx, mine.grace); err == nil {
 			to = endSuspended
 		} else if why := endedBy(err); why != nil {
 			to = why
 		}
 		return err
 	}
-	if err = s.raw.Destroy(ctx); err == nil {
+	if err = s.destroyRaw(ctx); err == nil {
 		to = endDestroyed
 	}
 	return err
 }
 
 // claim makes a live handle one that Close is about to let go of.
-func (s *Session) claim() { s.turn(nil, departure(claimed, s.sessions.grace)) }
+func (s *Session) claim() { s.turn(nil, departure(claimed, s.sessions.keeps())) }
 
 // letGo leaves in the way that an earlier call, or Close with claim, has begun,
 // and otherwise as Options.Grace says. It does nothing when the handle is over.
 func (s *Session) letGo(ctx context.Context) error {
-	grace := s.sessions.grace
+	grace := s.sessions.keeps()
 	e, err := s.settled(ctx)
 	if err != nil {
 		return err

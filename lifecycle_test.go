@@ -97,6 +97,13 @@ func (s stagedStore) Commit(ctx context.Context, expect, write []store.Entry) ([
 	return store.Commit(ctx, s.Store, expect, write)
 }
 
+func (s stagedStore) DestroyIf(ctx context.Context, values []store.Entry) error {
+	if err := s.b.before(ctx, "destroyif"); err != nil {
+		return err
+	}
+	return store.DestroyIf(ctx, s.Store, values)
+}
+
 // healthy lets everything pass.
 func healthy(context.Context, string) error { return nil }
 

@@ -27,6 +27,7 @@ type shard struct {
 	owned   int             // live handles that this process owns
 	failing int             // of those, the ones whose latest renewal failed
 	loose   int             // listed handles that are loose
+	left    int             // owned handles that are loose, listed or not
 	began   [begins]uint64  // handles that calls have brought
 	ends    [tallies]uint64 // handles that have ended
 	// mu guards everything above.
@@ -41,6 +42,7 @@ const (
 	beganCreate begin = iota
 	beganResume
 	beganAttach
+	beganRotate // not counted: it is the same session
 	begins
 )
 
@@ -52,17 +54,14 @@ func (r *registry) shard(id string) *shard {
 	return &r.shards[maphash.String(r.seed, id)%shardCount]
 }
 
-// add lists the owned handle s and reports whether it did: a closed registry
-// takes nothing.
+// add counts the owned handle s, lists it, and reports whether it did: a closed
+// registry lists nothing.
 func (r *registry) add(s *Session, how begin) bool {
 	sh := r.shard(s.id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if !sh.add(s) {
-		return false
-	}
 	sh.began[how]++
-	return true
+	return sh.add(s)
 }
 
 // count counts a handle that is not listed.
@@ -71,6 +70,14 @@ func (r *registry) count(s *Session, how begin) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	sh.began[how]++
+}
+
+// countEnd counts the end of a handle whose state did not tell it.
+func (r *registry) countEnd(s *Session, how tally) {
+	sh := r.shard(s.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.ends[how]++
 }
 
 // add lists the live handle s. Its caller holds mu.

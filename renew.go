@@ -41,6 +41,9 @@ type RenewError struct {
 
 // Error returns one line.
 func (e *RenewError) Error() string {
+	if e == nil {
+		return "store: no error"
+	}
 	var parts []string
 	if e.Sessions > 0 {
 		parts = append(parts, fmt.Sprintf("the leases of %d sessions could not be renewed and are tried again", e.Sessions))
@@ -55,7 +58,12 @@ func (e *RenewError) Error() string {
 }
 
 // Unwrap returns the first failure.
-func (e *RenewError) Unwrap() error { return e.Err }
+func (e *RenewError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // A renewer is what renewals need of a backend.
 type renewer interface {
@@ -68,6 +76,7 @@ type renewer interface {
 // the answers and passes them on to Session.end.
 type renewals struct {
 	registry *registry
+	sessions *Sessions // that these are of
 	backend  renewer
 	lease    time.Duration
 	onError  func(error) // may be nil
@@ -79,10 +88,16 @@ type renewals struct {
 	failed  atomic.Uint64 // renewals that have failed
 
 	mu        sync.Mutex
-	stopped   bool       // guarded by mu
-	reporting bool       // guarded by mu; onError runs
-	report    RenewError // guarded by mu; what the next call of onError will say
+	stopped   bool                  // guarded by mu
+	reporting bool                  // guarded by mu; onError runs
+	report    RenewError            // guarded by mu; what the next call of onError will say
+	hints     []*Session            // guarded by mu; to be asked about at once
+	hinting   map[*Session]struct{} // guarded by mu; those in hints
+	asking    bool                  // guarded by mu; follow runs
+	vain      vanity                // of follow
 	loop      sync.WaitGroup
+
+	errands errands
 }
 
 // A turn is one visit to all shards. What failed in it is reported when its last shard
@@ -279,7 +294,7 @@ func (r *renewals) renew(ctx context.Context, sh *shard, handles []*Session) (fa
 		}
 	}
 	sent := r.now()
-	errs := ask(ctx, r.backend, owned, r.lease)
+	errs := r.renewOwned(ctx, owned)
 	sh.mu.Lock()
 	for i, s := range owned {
 		sh.renewed(s, errs[i], sent)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -37,8 +38,9 @@ type Session struct {
 	// stamp is guarded by the registry shard of id. Of an owned handle it is
 	// when the last renewal that was confirmed was sent, as renewals.now tells
 	// the time; of any other the seconds that CreateFor or Extend asked for
-	// last.
-	stamp uint32
+	// last. It shares a word with the flags above it, which keeps a handle at 96 bytes.
+	stamp   uint32
+	indexed atomic.Pointer[indexed] // nil without indexes
 }
 
 // bind gives the handle its raw store.
@@ -77,6 +79,9 @@ func (s *Session) Keys(ctx context.Context) ([]string, error) {
 	keys, err := Keys(ctx, s.raw)
 	if err != nil {
 		return nil, &Error{Op: "keys", Err: s.noticed(err)}
+	}
+	if i := slices.Index(keys, markKey); i >= 0 { // it is not a value of the program; the backend may keep its list
+		keys = slices.Delete(slices.Clone(keys), i, i+1)
 	}
 	return keys, nil
 }
@@ -186,7 +191,7 @@ func (s *Session) Err() error {
 	if !s.valid() {
 		return ErrNoSession
 	}
-	if e := s.ended.Load(); e != nil && e.phase < loose {
+	if e := s.ended.Load(); e != nil && !e.closed() {
 		return nil
 	}
 	return s.usable()
@@ -232,6 +237,9 @@ func (s *Session) usableKey(key string) error {
 	}
 	if limit := s.sessions.limits.KeyLength; len(key) > limit {
 		return &keyError{key, fmt.Sprintf("it has %d bytes, at most %d are allowed", len(key), limit)}
+	}
+	if isReserved(key) {
+		return &keyError{key, "names that begin with U+FDD0 are reserved"}
 	}
 	return nil
 }

@@ -23,6 +23,10 @@ const (
 type Options struct {
 	// Codec encodes values whose key names no codec of its own.
 	// Nil means [codec.Msgpack].
+	//
+	// Stored bytes do not say which codec wrote them: those of another one may decode to a
+	// wrong value without an error (57 in msgpack reads as 9 in JSON). To change the codec
+	// while sessions live, follow the steps of [codec.BeforeChange].
 	Codec codec.Codec
 
 	// Lease is how long a session outlives a process that dies without saying
@@ -33,7 +37,9 @@ type Options struct {
 
 	// Grace is how long [Sessions.Close] keeps the sessions of this process for
 	// a Resume elsewhere. Zero means that Close destroys them; the shortest is a
-	// second, the longest a year.
+	// second, the longest a year. On a server, a renewal that was held up on the
+	// network and arrives after the suspension lengthens the grace to one Lease
+	// from then.
 	Grace time.Duration
 
 	// AllowShortTimes permits a Lease and a Grace from a millisecond on. It is
@@ -47,6 +53,15 @@ type Options struct {
 	// Sealer encrypts values before they reach the backend. Nil means that they
 	// are stored as the codec encodes them. See [NewKeyRing].
 	Sealer Sealer
+
+	// Indexes are the keys by whose values sessions can be found, on every node; see [Key.Find]. The
+	// backend must be an [Indexer], as those of this module are. A Sealer must be a [BlindIndexer], as a
+	// KeyRing is.
+	//
+	// Every process that writes these keys, renews, suspends or extends sessions needs the same Indexes. What another one
+	// has written is found after the next renewal by one that has them; and so are sessions that live
+	// already when an index is switched on.
+	Indexes []Index
 
 	// Undecodable says what becomes of stored values that do not decode: Fail, by
 	// default, Absent or Drop. [Key.IfUndecodable] decides for one key.
@@ -177,10 +192,11 @@ type Sessions struct {
 	over          atomic.Bool  // Close has let go of everything
 	keyLength     atomic.Int64 // limits.KeyLength, until nothing is ready any more
 	lease         time.Duration
-	grace         time.Duration
+	grace         atomic.Int64  // Options.Grace, or what closeKeeping made of zero
 	shortest      time.Duration // that CreateFor and Extend take
 	limits        Limits
 	sealer        Sealer
+	indexes       *indexes // nil without
 	undecodable   Undecodable
 	onUndecodable func(UndecodableValue)
 	registry      registry
@@ -214,7 +230,6 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		backend:       backend,
 		codec:         o.Codec,
 		lease:         o.Lease,
-		grace:         o.Grace,
 		shortest:      o.shortest(),
 		limits:        o.Limits.withDefaults(),
 		sealer:        o.Sealer,
@@ -226,9 +241,15 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		ss.scalars = o.Codec
 		ss.shortStrings = o.Codec == codec.Msgpack
 	}
+	var err error
+	if ss.indexes, err = newIndexes(backend, o.Indexes, o.Sealer); err != nil {
+		return nil, &Error{Op: "new", Err: err}
+	}
+	ss.grace.Store(int64(o.Grace))
 	ss.keyLength.Store(int64(ss.limits.KeyLength))
 	ss.registry.init()
 	ss.renewals.registry = &ss.registry
+	ss.renewals.sessions = ss
 	ss.renewals.init()
 	ss.calls.init()
 	ss.closing.init()
@@ -278,7 +299,14 @@ func (ss *Sessions) begin(ctx context.Context, s *Session, initial []Change, lea
 	if err := distinct(present); err != nil {
 		return nil, err
 	}
+	if err := CheckID(s.id); err != nil {
+		return nil, err
+	}
+	if present, err = s.begins(ctx, present, lease); err != nil {
+		return nil, err
+	}
 	raw, err := ss.backend.Create(ctx, s.id, present, ss.terms(lease))
+	s.begun(err)
 	if err != nil {
 		return nil, ss.explained(err)
 	}
@@ -363,8 +391,15 @@ func (ss *Sessions) All() iter.Seq[*Session] {
 
 func (ss *Sessions) valid() bool { return ss != nil && ss.backend != nil }
 
+// keeps returns how long Release and Close keep a session; zero means not at all.
+func (ss *Sessions) keeps() time.Duration { return time.Duration(ss.grace.Load()) }
+
 func (ss *Sessions) terms(lease time.Duration) Terms {
-	return Terms{Lease: lease, MaxKeys: max(ss.limits.Keys, 0)}
+	most := max(ss.limits.Keys, 0)
+	if ss.indexes != nil && most > 0 {
+		most++ // for the mark
+	}
+	return Terms{Lease: lease, MaxKeys: most}
 }
 
 // handle returns a handle whose life is about to begin.
@@ -391,7 +426,7 @@ func (ss *Sessions) adopt(ctx context.Context, s *Session, how begin) error {
 		// this call must live on although the call fails.
 		ctx, cancel := cleanup(ctx)
 		defer cancel()
-		grace := ss.grace
+		grace := ss.keeps()
 		if grace == 0 && how == beganResume {
 			grace = ss.lease
 		}
@@ -401,6 +436,7 @@ func (ss *Sessions) adopt(ctx context.Context, s *Session, how begin) error {
 		return ErrClosed
 	}
 	ss.renewals.start()
+	ss.renewals.index(s)
 	// Handles of earlier lives that this process still has end now, not at
 	// their next renewal.
 	ss.renewals.verify(ctx, ss.registry.others(s))

@@ -5,17 +5,22 @@ import (
 	"errors"
 )
 
-// Stats are figures of one process since New; see [Sessions.Stats].
+// Stats are figures of one process since New; see [Sessions.Stats]. While no call is
+// in progress, Created and Resumed together are Owned, Left, Suspended, Destroyed and
+// Lost together, as long as there are no sessions that nobody owns (see
+// [Sessions.CreateFor]) and no handle of Attach destroys a session. Rotate changes
+// nothing: a session with a new ID is the same session.
 type Stats struct {
 	Owned   int // sessions that this process owns now
+	Left    int // sessions that were let go of without the backend's word for it; they end with their leases
 	Overdue int // of those, the ones whose latest renewal failed; they end when their leases have run out
 
 	Created   uint64 // sessions that Create or Open began, and CreateFor
-	Resumed   uint64 // sessions that Resume, Open or Rotate took over
+	Resumed   uint64 // sessions that Resume or Open took over
 	Attached  uint64 // handles that Attach returned
 	Suspended uint64 // sessions that were suspended through their owner here
 	Destroyed uint64 // sessions that were destroyed through a handle of this process
-	Lost      uint64 // owned sessions that ended otherwise: resumed or destroyed elsewhere, or expired
+	Lost      uint64 // owned sessions that were resumed or destroyed through another handle, here or elsewhere, expired, or were left by Close
 
 	RenewFailures uint64 // renewals of a session that failed, for another reason than its end
 }
@@ -31,6 +36,7 @@ func (ss *Sessions) Stats() Stats {
 		sh := &ss.registry.shards[i]
 		sh.mu.Lock()
 		st.Owned += sh.owned
+		st.Left += sh.left
 		st.Overdue += sh.failing
 		st.Created += sh.began[beganCreate]
 		st.Resumed += sh.began[beganResume]

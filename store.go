@@ -29,7 +29,7 @@ import (
 // # Ownership
 //
 // No method retains or modifies a slice that it was given. A slice that a
-// method returns is read-only for ever: neither the caller nor the backend
+// method returns never changes: neither the caller nor the backend
 // changes it, so both may go on using it without a copy.
 //
 // # Errors
@@ -140,7 +140,7 @@ type ManyGetter interface {
 }
 
 // GetMany reads several keys of s at one instant, in one round trip.
-// It fails with [errors.ErrUnsupported] when s is no [ManyGetter]: one Get
+// It fails with [errors.ErrUnsupported] when s does not implement [ManyGetter]: one Get
 // after another would not be one instant.
 func GetMany(ctx context.Context, s Store, keys []string) ([][]byte, error) {
 	if m, ok := s.(ManyGetter); ok {
@@ -166,7 +166,7 @@ type Committer interface {
 
 // Commit writes conditionally to s; see [Committer]. A key that stands twice in
 // one of the lists fails with [ErrInvalidKey]. It fails with
-// [errors.ErrUnsupported] when s is no [Committer].
+// [errors.ErrUnsupported] when s does not implement [Committer].
 func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]byte, err error) {
 	c, ok := s.(Committer)
 	if !ok {
@@ -188,6 +188,33 @@ func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]by
 // errCommitContract keeps a mistake in a backend from becoming a panic above it.
 var errCommitContract = errors.New("the backend breaks the contract of Commit: a refusal without all current values")
 
+// A ConditionalDestroyer is a [Store] that ends its life on a condition. What has
+// to leave one session for another whole, as [Sessions.Rotate] does, needs it.
+type ConditionalDestroyer interface {
+	// DestroyIf ends this life of the session as Destroy does, provided that it
+	// has exactly the given values: no other bytes, no key more, no key less. It
+	// decides so in the same atomic step. Otherwise it changes nothing and
+	// returns [ErrConflict]. Unlike Destroy it fails with [ErrDestroyed] when the
+	// life has ended before: nil means that this call has ended it. Where it cannot
+	// be told whether this call has, it fails with [ErrUnknownOutcome]. A key stands
+	// at most once in values; one with a nil Value must be absent.
+	DestroyIf(ctx context.Context, values []Entry) error
+}
+
+// DestroyIf ends the life of s if it has exactly the given values; see
+// [ConditionalDestroyer]. A key that stands twice fails with [ErrInvalidKey]. It
+// fails with [errors.ErrUnsupported] when s does not implement ConditionalDestroyer.
+func DestroyIf(ctx context.Context, s Store, values []Entry) error {
+	d, ok := s.(ConditionalDestroyer)
+	if !ok {
+		return unsupported("ending a session on a condition (ConditionalDestroyer)")
+	}
+	if err := distinct(values); err != nil {
+		return err
+	}
+	return d.DestroyIf(ctx, values)
+}
+
 // A KeyLister is a [Store] that can name its keys.
 type KeyLister interface {
 	// Keys returns the keys that have a value, in ascending byte order.
@@ -195,12 +222,27 @@ type KeyLister interface {
 }
 
 // Keys returns the keys of s that have a value, in ascending byte order.
-// It fails with [errors.ErrUnsupported] when s is no [KeyLister].
+// It fails with [errors.ErrUnsupported] when s does not implement [KeyLister].
 func Keys(ctx context.Context, s Store) ([]string, error) {
 	if l, ok := s.(KeyLister); ok {
 		return l.Keys(ctx)
 	}
 	return nil, unsupported("listing keys (KeyLister)")
+}
+
+// A currentGetter is a [Store] whose Get may answer from a cache. GetCurrent is Get
+// that asks the server.
+type currentGetter interface {
+	GetCurrent(ctx context.Context, key string) ([]byte, error)
+}
+
+// getCurrent reads what a write depends on. That a value is absent, or makes the
+// write needless, is confirmed by no write, so it must not come from a cache.
+func getCurrent(ctx context.Context, s Store, key string) ([]byte, error) {
+	if c, ok := s.(currentGetter); ok {
+		return c.GetCurrent(ctx, key)
+	}
+	return s.Get(ctx, key)
 }
 
 // A StableReader is a [Store] whose Get returns the very same slice (same

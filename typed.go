@@ -68,7 +68,7 @@ func (k Key[T]) decodeAnew(ctx context.Context, s *Session, raw []byte) (T, erro
 	return v, nil
 }
 
-// Lookup returns the value and whether there is one. An absent value is no
+// Lookup returns the value and whether there is one. An absent value is not an
 // error.
 func (k Key[T]) Lookup(ctx context.Context, s *Session) (value T, ok bool, err error) {
 	return k.bound().Lookup(ctx, s)
@@ -89,7 +89,7 @@ func (k Key[T]) Set(ctx context.Context, s *Session, value T) error {
 }
 
 // Has reports whether there is a value, without loading it where the backend
-// can answer that by itself.
+// can answer that alone.
 func (k Key[T]) Has(ctx context.Context, s *Session) (bool, error) {
 	return k.bound().Has(ctx, s)
 }

@@ -108,7 +108,7 @@ func (s *Session) settle(ctx context.Context, key string, p policy, raw []byte, 
 	if do != Drop {
 		return err
 	}
-	_, err = Commit(ctx, s.raw, []Entry{{key, raw}}, []Entry{{Key: key}})
+	_, err = s.commit(ctx, []Entry{{key, raw}}, []Entry{{Key: key}})
 	if err == nil || errors.Is(err, ErrConflict) || errors.Is(err, errors.ErrUnsupported) {
 		return nil // when it was read it was absent, whatever there is now
 	}

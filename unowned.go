@@ -44,7 +44,7 @@ func (s *Session) Extend(ctx context.Context, ttl time.Duration) error {
 		return &Error{Op: "extend", Err: err}
 	}
 	sent := ss.renewals.now()
-	if err := ask(ctx, ss.backend, []*Session{s}, ttl)[0]; err != nil {
+	if err := s.renewOne(ctx, ttl); err != nil {
 		return &Error{Op: "extend", Err: s.noticed(err)}
 	}
 	sh := ss.registry.shard(s.id)

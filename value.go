@@ -46,8 +46,8 @@ func decodeAnew[T any](s *Session, key string, c codec.Codec, raw []byte) (T, er
 	if err != nil {
 		return v, decodeError(reflect.TypeFor[T](), err)
 	}
-	// Scalars are cheaper to decode than to remember.
-	if s.stable && isComposite(reflect.TypeFor[T]()) {
+	// Scalars are cheaper to decode than to remember. An empty slice has no address of its own.
+	if s.stable && isComposite(reflect.TypeFor[T]()) && len(raw) > 0 && s.again(raw) {
 		remember(s, key, c, raw, v)
 	}
 	return v, nil
@@ -77,7 +77,11 @@ func set[T any](ctx context.Context, s *Session, key string, c codec.Codec, valu
 	}
 	buf := getBuffer()
 	data, err := encode(s, buf, key, c, value)
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.sessions.indexes.of(key) != nil:
+		_, err = s.commit(ctx, nil, []Entry{{key, data}})
+	default:
 		err = s.raw.Set(ctx, key, data)
 	}
 	buf.release()
@@ -116,7 +120,7 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 	return data, nil
 }
 
-// appendAny appends the encoding of what is no scalar.
+// appendAny appends the encoding of what is not a scalar.
 func appendAny[T any](c codec.Codec, dst []byte, value T) ([]byte, error) {
 	t := reflect.TypeFor[T]()
 	if k := t.Kind(); (k == reflect.Pointer || k == reflect.Interface) && reflect.ValueOf(&value).Elem().IsNil() {

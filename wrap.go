@@ -15,14 +15,15 @@ var ErrForeignStore = errors.New("this Store was not handed out by this Backend"
 
 // WrapStores returns a Backend whose Stores are those of backend as wrap returns
 // them: for measuring, logging, failing on purpose, or changing what is stored.
-// Renew and Suspend reach the Stores beneath.
+// Renew, Suspend and Watch reach the Stores beneath.
 //
 // A wrapper is often a struct that embeds the Store it was given and overrides some
 // methods. The abilities that it does not have itself ([ManyGetter], [Committer],
-// [KeyLister], [StableReader]) are those of the Store beneath, which then does not go
-// through the wrapper. So a wrapper that changes keys or values must implement the
-// first three as well, by calling [GetMany], [Commit] and [Keys] on the Store beneath;
-// one that cannot do so returns [errors.ErrUnsupported] from them.
+// [KeyLister], [ConditionalDestroyer], [StableReader]) are those of the Store beneath,
+// which then does not go through the wrapper. So a wrapper that changes keys or values
+// must implement the first four as well, by calling [GetMany], [Commit], [Keys] and
+// [DestroyIf] on the Store beneath; one that cannot do so returns
+// [errors.ErrUnsupported] from them.
 //
 // To embed a Backend and override Create instead compiles, but Renew and Suspend do
 // not accept the Stores of such a wrapper; [Sessions] refuses it with
@@ -95,6 +96,11 @@ func (b *wrappingBackend) Suspend(ctx context.Context, session Store, grace time
 	return b.Backend.Suspend(ctx, b.beneath(session), grace)
 }
 
+// Watch implements [Watcher] where the Backend beneath does.
+func (b *wrappingBackend) Watch(session Store, hint func()) (stop func(), err error) {
+	return Watch(b.Backend, b.beneath(session), hint)
+}
+
 // beneath returns the Store that the backend handed out for s. What b did not wrap
 // the backend beneath refuses.
 func (b *wrappingBackend) beneath(s Store) Store {
@@ -123,6 +129,13 @@ func (s *wrappedStore) Keys(ctx context.Context) ([]string, error) {
 		return l.Keys(ctx)
 	}
 	return Keys(ctx, s.inner)
+}
+
+func (s *wrappedStore) DestroyIf(ctx context.Context, values []Entry) error {
+	if d, ok := s.Store.(ConditionalDestroyer); ok {
+		return d.DestroyIf(ctx, values)
+	}
+	return DestroyIf(ctx, s.inner, values)
 }
 
 func (s *wrappedStore) StableReads() bool {
