@@ -13,6 +13,9 @@ const (
 	getMany ability = 1 << iota
 	commit
 	keys
+	destroyIf
+	watch
+	index
 )
 
 // abilityTest tells whether a session has one ability.
@@ -27,7 +30,13 @@ var (
 	canCommit  = abilityTest{commit, "Commit", func(s *handle) result { return s.commit(nil, nil) }}
 	canList    = abilityTest{keys, "Keys", func(s *handle) result { return s.keys() }}
 
-	abilities = []abilityTest{canGetMany, canCommit, canList}
+	canDestroyIf = abilityTest{destroyIf, "DestroyIf", func(s *handle) result { return s.destroyIf("unlikely", "v").conflicted() }}
+
+	canWatch = abilityTest{watch, "Watch", func(s *handle) result { return s.watchable() }}
+
+	canIndex = abilityTest{index, "indexes", func(s *handle) result { return s.indexable() }}
+
+	abilities = []abilityTest{canGetMany, canCommit, canList, canDestroyIf, canWatch, canIndex}
 )
 
 // has reports whether the backend has the ability. Only ErrUnsupported denies it.
@@ -50,6 +59,15 @@ func (x *env) has(a abilityTest) bool {
 	return has
 }
 
+// watchable begins to watch s, and stops.
+func (s *handle) watchable() result {
+	stop, err := store.Watch(s.on.backend, s.raw, func() {})
+	if err == nil {
+		stop()
+	}
+	return s.result(nil, err, "Watch()")
+}
+
 // everywhere checks that an ability which one session lacks is lacking on every
 // node, in every call, and without a trace.
 func (x *env) everywhere(a abilityTest) {
@@ -67,6 +85,13 @@ func (x *env) everywhere(a abilityTest) {
 			s.commit(entries("k", "other"), entries("k", "w")).fails(errors.ErrUnsupported)
 		case keys:
 			s.keys().fails(errors.ErrUnsupported)
+		case destroyIf:
+			s.destroyIf("k", "v").fails(errors.ErrUnsupported)
+			s.destroyIf("k", "other").fails(errors.ErrUnsupported)
+		case watch:
+			s.watchable().fails(errors.ErrUnsupported)
+		case index:
+			s.indexable().fails(errors.ErrUnsupported)
 		}
 		s.get("k").gives("v")
 		s.get("absent").fails(store.ErrNotFound)

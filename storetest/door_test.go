@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -97,6 +98,80 @@ func (d *door) Suspend(ctx context.Context, s store.Store, grace time.Duration) 
 	return d.reference.Suspend(ctx, d.behind(s), grace)
 }
 
+// Indexer is that of the reference behind the door.
+func (d *door) Indexer() (store.Indexer, error) {
+	if d.bare {
+		return nil, errors.ErrUnsupported
+	}
+	return &indexDoor{d.reference, d}, nil
+}
+
+type indexDoor struct {
+	*reference
+	door *door
+}
+
+// first returns what every call begins with.
+func (d *indexDoor) first() error {
+	if d.door.closed.Load() {
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (d *indexDoor) PutEntries(ctx context.Context, entries []store.IndexEntry, ttl time.Duration) []error {
+	if err := d.first(); err != nil {
+		return []error{err}
+	}
+	return d.reference.PutEntries(ctx, entries, ttl)
+}
+
+func (d *indexDoor) RemoveEntries(ctx context.Context, entries []store.IndexEntry) error {
+	if err := d.first(); err != nil {
+		return err
+	}
+	return d.reference.RemoveEntries(ctx, entries)
+}
+
+func (d *indexDoor) Entries(ctx context.Context, index, cursor string) ([]string, string, error) {
+	if err := d.first(); err != nil {
+		return nil, "", err
+	}
+	return d.reference.Entries(ctx, index, cursor)
+}
+
+func (d *indexDoor) RenewIf(ctx context.Context, sessions []store.Store, expect [][]store.Entry, lease time.Duration) []error {
+	if err := d.first(); err != nil {
+		return []error{err}
+	}
+	behind := make([]store.Store, len(sessions))
+	for i, s := range sessions {
+		behind[i] = d.door.behind(s)
+	}
+	return d.reference.RenewIf(ctx, behind, expect, lease)
+}
+
+func (d *indexDoor) SuspendIf(ctx context.Context, s store.Store, expect []store.Entry, grace time.Duration) error {
+	if err := d.first(); err != nil {
+		return err
+	}
+	return d.reference.SuspendIf(ctx, d.door.behind(s), expect, grace)
+}
+
+func (d *indexDoor) TimeLeft(ctx context.Context, s store.Store) (time.Duration, error) {
+	if err := d.first(); err != nil {
+		return 0, err
+	}
+	return d.reference.TimeLeft(ctx, d.door.behind(s))
+}
+
+func (d *door) Watch(s store.Store, hint func()) (stop func(), err error) {
+	if d.bare {
+		return nil, errors.ErrUnsupported
+	}
+	return d.reference.Watch(d.behind(s), hint)
+}
+
 func (t *through) Get(ctx context.Context, key string) ([]byte, error) {
 	if t.door.closed.Load() {
 		return nil, store.ErrClosed
@@ -151,4 +226,11 @@ func (t *through) Keys(ctx context.Context) ([]string, error) {
 		return nil, store.ErrClosed
 	}
 	return t.refStore.Keys(ctx)
+}
+
+func (t *through) DestroyIf(ctx context.Context, values []store.Entry) error {
+	if t.door.closed.Load() {
+		return store.ErrClosed
+	}
+	return t.refStore.DestroyIf(ctx, values)
 }

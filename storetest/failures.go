@@ -22,7 +22,7 @@ var failureRules = []rule{
 			id, fresh := x.id(), x.id()
 			s := x.a.create(id, with("k", "v"))
 			y := x.under(c.ctx)
-			dead := &handle{y, s.name + " (context ended)", id, s.raw}
+			dead := &handle{y, s.name + " (context ended)", id, s.raw, s.on}
 			dead.get("k").fails(c.want)
 			dead.get("absent").fails(c.want)
 			dead.set("k", "w").fails(c.want)
@@ -40,6 +40,9 @@ var failureRules = []rule{
 			}
 			if x.has(canList) {
 				dead.keys().fails(c.want)
+			}
+			if x.has(canDestroyIf) {
+				dead.destroyIf("k", "v").fails(c.want)
 			}
 			dead.destroy().fails(c.want)
 			_, r := y.a.tryCreate(fresh, with("k", "v"))
@@ -174,6 +177,9 @@ var failureRules = []rule{
 			if x.has(canList) {
 				h.keys().fails(store.ErrClosed)
 			}
+			if x.has(canDestroyIf) {
+				h.destroyIf("k", "v").fails(store.ErrClosed)
+			}
 		}
 		if !x.h.Synctest {
 			other := x.b.attach(id)
@@ -192,7 +198,7 @@ var failureRules = []rule{
 		}
 		s.get("k").fails(store.ErrClosed)
 	}},
-	{name: "Close while calls are under way ends them without a panic", run: func(x *env) {
+	{name: "Close while calls are in progress ends them without a panic", run: func(x *env) {
 		n := x.spare()
 		s := n.session()
 		const writers = 4

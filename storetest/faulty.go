@@ -14,7 +14,9 @@ import (
 //
 // Typed keys make these of their own methods: Key.Get, GetOr and Lookup are OpGet,
 // Set is OpSet; SetIfAbsent, Save and the writes of Take, Update and Session.Update
-// are OpCommit; Load of several keys is OpGetMany; the renewal of leases is OpRenew.
+// are OpCommit; Load of several keys is OpGetMany; the renewal of leases is OpRenew. The last step of
+// Sessions.Rotate is OpDestroyIf. Where there are indexes, a Set of an indexed key is OpPutEntries and OpCommit,
+// Key.Find is OpEntries, OpAttach and OpGet, and RenewIf and SuspendIf of the backend are OpRenew and OpSuspend.
 type Op string
 
 // The operations. AnyOp stands for all of them.
@@ -33,10 +35,20 @@ const (
 	OpGetMany Op = "getmany"
 	OpCommit  Op = "commit"
 	OpKeys    Op = "keys"
+
+	OpDestroyIf Op = "destroyif"
+
+	OpPutEntries    Op = "putentries"
+	OpRemoveEntries Op = "removeentries"
+	OpEntries       Op = "entries"
+	OpTimeLeft      Op = "timeleft"
 )
 
 // ErrFault is what an operation fails with when it was told to fail with nil.
 var ErrFault = errors.New("storetest: this failure was asked for")
+
+// errNotFaulty refuses a FaultyBackend that Faulty did not make.
+var errNotFaulty = errors.New("storetest: this FaultyBackend is nil or was not made by Faulty over a Backend")
 
 // A FaultyBackend is a [store.Backend] with operations that fail on request. All
 // else goes to the backend beneath, with all its abilities. [Faulty] makes it. Its
@@ -78,6 +90,9 @@ func (f *FaultyBackend) LoseReply(op Op) {
 
 // Heal takes back what was asked for each of ops, or everything when none is given.
 func (f *FaultyBackend) Heal(ops ...Op) {
+	if !f.made() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults = slices.DeleteFunc(f.faults, func(x *fault) bool { return len(ops) == 0 || slices.Contains(ops, x.op) })
@@ -85,6 +100,9 @@ func (f *FaultyBackend) Heal(ops ...Op) {
 
 // Calls returns how often op was called, whether it failed or not.
 func (f *FaultyBackend) Calls(op Op) int {
+	if !f.made() {
+		return 0
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if op != AnyOp {
@@ -97,7 +115,13 @@ func (f *FaultyBackend) Calls(op Op) int {
 	return n
 }
 
+// made reports whether Faulty has made f, over a Backend.
+func (f *FaultyBackend) made() bool { return f != nil && f.Backend != nil }
+
 func (f *FaultyBackend) add(x *fault) {
+	if !f.made() {
+		return
+	}
 	if x.err == nil {
 		x.err = ErrFault
 	}
@@ -109,6 +133,9 @@ func (f *FaultyBackend) add(x *fault) {
 // begin counts a call of op. It returns the error that the call is to fail with now,
 // and the one that it is to fail with when it is done.
 func (f *FaultyBackend) begin(op Op) (now, after error) {
+	if !f.made() {
+		return errNotFaulty, nil
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls[op]++
@@ -141,6 +168,22 @@ func call[T any](f *FaultyBackend, op Op, do func() (T, error)) (T, error) {
 	return v, err
 }
 
+// Namespace implements [store.Backend].
+func (f *FaultyBackend) Namespace() string {
+	if !f.made() {
+		return ""
+	}
+	return f.Backend.Namespace()
+}
+
+// Close implements [store.Backend].
+func (f *FaultyBackend) Close() error {
+	if !f.made() {
+		return nil
+	}
+	return f.Backend.Close()
+}
+
 func (f *FaultyBackend) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
 	return call(f, OpCreate, func() (store.Store, error) { return f.Backend.Create(ctx, id, initial, t) })
 }
@@ -154,7 +197,7 @@ func (f *FaultyBackend) Resume(ctx context.Context, id string, t store.Terms) (s
 }
 
 func (f *FaultyBackend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
-	if len(sessions) == 0 || ctx.Err() != nil {
+	if f.made() && (len(sessions) == 0 || ctx.Err() != nil) {
 		return f.Backend.Renew(ctx, sessions, lease)
 	}
 	err, after := f.begin(OpRenew)
@@ -171,6 +214,14 @@ func (f *FaultyBackend) Renew(ctx context.Context, sessions []store.Store, lease
 func (f *FaultyBackend) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
 	_, err := call(f, OpSuspend, func() (struct{}, error) { return struct{}{}, f.Backend.Suspend(ctx, session, grace) })
 	return err
+}
+
+// Watch implements [store.Watcher] where the backend beneath does.
+func (f *FaultyBackend) Watch(session store.Store, hint func()) (stop func(), err error) {
+	if !f.made() {
+		return nil, errNotFaulty
+	}
+	return store.Watch(f.Backend, session, hint)
 }
 
 // faultyStore is a Store of a FaultyBackend.
@@ -220,4 +271,9 @@ func (s *faultyStore) Commit(ctx context.Context, expect, write []store.Entry) (
 
 func (s *faultyStore) Keys(ctx context.Context) ([]string, error) {
 	return call(s.f, OpKeys, func() ([]string, error) { return store.Keys(ctx, s.s) })
+}
+
+func (s *faultyStore) DestroyIf(ctx context.Context, values []store.Entry) error {
+	_, err := call(s.f, OpDestroyIf, func() (struct{}, error) { return struct{}{}, store.DestroyIf(ctx, s.s, values) })
+	return err
 }

@@ -224,10 +224,14 @@ func ExampleFaulty() {
 	_, err = greet(ctx, s)
 	fmt.Println(err)
 	greeting, err := greet(ctx, s)
-	fmt.Println(greeting, err)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(greeting)
 	// Output:
 	// who is it? store: get "userId": connection refused
-	// hello u-42 <nil>
+	// hello u-42
 }
 
 func ExampleKill() {
@@ -256,6 +260,11 @@ func ExampleKill() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(greet(ctx, s))
-	// Output: hello u-42 <nil>
+	greeting, err := greet(ctx, s)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(greeting)
+	// Output: hello u-42
 }

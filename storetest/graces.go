@@ -115,7 +115,7 @@ var graceRules = []rule{
 		s.ended()
 		other.ended()
 	}},
-	{name: "a Suspend that is under way never shortens a resumed life", run: func(x *env) {
+	{name: "a Suspend that is in progress never shortens a resumed life", run: func(x *env) {
 		var resumed []*handle
 		for range 20 {
 			id := x.id()

@@ -137,9 +137,12 @@ var groups = []group{
 	{name: "leases", waits: true, rules: slices.Concat(leaseRules, graceRules)},
 	{name: "limits", rules: limitRules},
 	{name: "commits", rules: commitRules},
+	{name: "departures", rules: departureRules},
 	{name: "failures", rules: failureRules},
 	{name: "sessions", rules: sessionRules},
 	{name: "renewals", waits: true, rules: renewalRules},
+	{name: "notices", waits: true, rules: noticeRules},
+	{name: "indexes", waits: true, rules: indexRules},
 }
 
 // A rule is one sentence of the contract with the script that holds a backend to

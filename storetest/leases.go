@@ -276,7 +276,7 @@ var leaseRules = []rule{
 		x.b.renew(4*x.lease, attached).gives(nil)
 		x.endsAfter(renewed, 4*x.lease, func() result { return s.get("k") })
 	}},
-	{name: "a Renew that is under way does not lengthen a resumed life", run: func(x *env) {
+	{name: "a Renew that is in progress does not lengthen a resumed life", run: func(x *env) {
 		var probes []func() result
 		start := time.Now()
 		for range 20 {

@@ -70,6 +70,10 @@ var nameRules = []rule{
 				s.commit(entries("k", "v", bad, nil), entries("k", "w")).fails(store.ErrInvalidKey)
 				s.commit(nil, entries("k", "w", bad, nil)).fails(store.ErrInvalidKey)
 			}
+			if x.has(canDestroyIf) {
+				s.destroyIf("k", "v", bad, nil).fails(store.ErrInvalidKey)
+				s.destroyIf(bad, "v").fails(store.ErrInvalidKey)
+			}
 			id := x.id()
 			_, r := x.a.tryCreate(id, with("k", "v", bad, "v"))
 			r.fails(store.ErrInvalidKey)

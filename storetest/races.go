@@ -11,11 +11,11 @@ import (
 	"github.com/sessionkv/store"
 )
 
-// raceRules are about calls that are under way when a life begins, ends or goes
+// raceRules are about calls that are in progress when a life begins, ends or goes
 // over into another. What a backend does in two steps that should be one shows
 // here.
 var raceRules = []rule{
-	{name: "no write that is under way survives Destroy", run: func(x *env) {
+	{name: "no write that is in progress survives Destroy", run: func(x *env) {
 		for range 40 {
 			id := x.id()
 			s := x.a.create(id)
@@ -40,7 +40,7 @@ var raceRules = []rule{
 			later.holds("k", nil, "k0", nil, "k1", nil, "k2", nil, "k3", nil)
 		}
 	}},
-	{name: "no write that is under way reaches a resumed session", run: func(x *env) {
+	{name: "no write that is in progress reaches a resumed session", run: func(x *env) {
 		for range 40 {
 			id := x.id()
 			s := x.a.create(id, with("k", "0"))
@@ -97,7 +97,7 @@ var raceRules = []rule{
 			resumed.holds(want...)
 		}
 	}},
-	{name: "Renew, Suspend and Attach lose no write that is under way", run: func(x *env) {
+	{name: "Renew, Suspend and Attach lose no write that is in progress", run: func(x *env) {
 		id := x.id()
 		s := x.a.create(id)
 		writers := []*handle{s, x.b.attach(id)}
@@ -139,7 +139,7 @@ var raceRules = []rule{
 		})
 		s.holds("k0", last[0], "k1", last[1])
 	}},
-	{name: "a read that is under way never sees a later life", run: func(x *env) {
+	{name: "a read that is in progress never sees a later life", run: func(x *env) {
 		for round := range 40 {
 			id := x.id()
 			s := x.a.create(id, with("k", "early", "gone", "early"))
@@ -176,7 +176,7 @@ var raceRules = []rule{
 			})
 		}
 	}},
-	{name: "a Resume that is under way does not bring a destroyed session back", run: func(x *env) {
+	{name: "a Resume that is in progress does not bring a destroyed session back", run: func(x *env) {
 		for range 40 {
 			id := x.id()
 			s := x.a.create(id, with("k", "v"))
@@ -208,7 +208,7 @@ var raceRules = []rule{
 			}
 		}
 	}},
-	{name: "a Destroy that is under way does not hit a later life", run: func(x *env) {
+	{name: "a Destroy that is in progress does not hit a later life", run: func(x *env) {
 		for round := range 40 {
 			id := x.id()
 			s := x.a.create(id)
@@ -311,7 +311,7 @@ func (r *race) end(call func()) {
 // write repeats a call until it fails as it must, and checks that one that
 // begins after the ending call has returned does.
 func (r *race) write(write func(n int) result) {
-	// Callers that went on for ever would hold up the very call that they race
+	// Callers that went on without end would hold up the very call that they race
 	// with, where processors are few.
 	const most = 200
 	begin := sync.OnceFunc(r.begun.Done)

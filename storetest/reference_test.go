@@ -28,6 +28,10 @@ type reference struct {
 	closed bool             // guarded by mu
 	serial int              // guarded by mu
 	errs   []error          // guarded by mu; for bugs only
+
+	lists map[string][]refMember // guarded by mu
+
+	watched map[string]func() // guarded by mu; for bugs only: ends the watching of a session
 }
 
 // life is what is kept of a session.
@@ -55,7 +59,7 @@ type refStore struct {
 	names    []string        // for bugs only: what Keys returned
 }
 
-var errForeign = errors.New("reference: this Store belongs to another backend")
+var errForeign = fmt.Errorf("reference: %w", store.ErrForeignStore)
 
 func newReference(b bug) *reference {
 	return &reference{bug: b, lives: make(map[string]*life)}
@@ -805,6 +809,69 @@ func (s *refStore) Destroy(ctx context.Context) error {
 		for _, v := range l.values {
 			clear(v)
 		}
+	}
+	delete(s.b.lives, s.b.name(s.id))
+	return nil
+}
+
+func (s *refStore) DestroyIf(ctx context.Context, values []store.Entry) error {
+	if s.b.has("DestroyIf is not supported, but done") {
+		s.Destroy(ctx)
+		return errors.ErrUnsupported
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if err := s.b.open(ctx); err != nil {
+		return err
+	}
+	for _, e := range values {
+		if err := s.b.checkKey(e.Key); err != nil {
+			return err
+		}
+	}
+	l := s.life()
+	if l == nil && s.b.has("DestroyIf forgives the dead") {
+		return nil
+	}
+	if later := s.b.alive(s.id); l == nil && later != nil && s.b.has("DestroyIf hits later lives") {
+		l = later
+	}
+	if l == nil {
+		return store.ErrDestroyed
+	}
+	present := 0
+	for _, e := range values {
+		got, ok := l.values[s.b.keyName(e.Key)]
+		switch {
+		case e.Value == nil && s.b.has("DestroyIf ignores expected absence"):
+			present++
+			continue
+		case s.b.has("DestroyIf takes empty for absent") && len(e.Value) == 0 && len(got) == 0:
+			if ok {
+				present++
+			}
+			continue
+		case ok != (e.Value != nil) || s.b.has("DestroyIf compares lengths") && len(got) != len(e.Value):
+			return store.ErrConflict
+		case !s.b.has("DestroyIf compares lengths") && !bytes.Equal(got, e.Value):
+			return store.ErrConflict
+		}
+		if ok {
+			present++
+		}
+	}
+	if present != len(l.values) && !s.b.has("DestroyIf overlooks further keys") {
+		return store.ErrConflict
+	}
+	if s.b.has("DestroyIf compares first, then removes") {
+		s.b.pause()
+		if s.life() == nil {
+			return store.ErrDestroyed
+		}
+	}
+	if s.b.has("DestroyIf only empties") {
+		clear(l.values)
+		return nil
 	}
 	delete(s.b.lives, s.b.name(s.id))
 	return nil

@@ -156,6 +156,7 @@ type handle struct {
 	name string
 	id   string
 	raw  store.Store
+	on   *node // whose backend handed it out
 }
 
 // spec is how a session is to be begun.
@@ -200,7 +201,7 @@ func (n *node) adopt(call, id string, raw store.Store, err error) (*handle, resu
 	}
 	n.x.mu.Lock()
 	defer n.x.mu.Unlock()
-	h := &handle{n.x, fmt.Sprintf("%s, handle %d", n.name, len(n.x.began)+1), id, raw}
+	h := &handle{n.x, fmt.Sprintf("%s, handle %d", n.name, len(n.x.began)+1), id, raw, n}
 	n.x.began = append(n.x.began, h)
 	return h, r
 }
@@ -327,6 +328,11 @@ func (s *handle) commit(expect, write []store.Entry) result {
 	return s.result(current, err, "Commit(%s, %s)", show(expect), show(write))
 }
 
+func (s *handle) destroyIf(keysAndValues ...any) result {
+	values := entries(keysAndValues...)
+	return s.result(nil, store.DestroyIf(s.x.ctx, s.raw, values), "DestroyIf(%s)", show(values))
+}
+
 func (s *handle) keys() result {
 	keys, err := store.Keys(s.x.ctx, s.raw)
 	return s.result(keys, err, "Keys()")
@@ -377,6 +383,11 @@ func (s *handle) ended() {
 	}
 	if s.x.has(canList) {
 		s.keys().fails(store.ErrDestroyed)
+	}
+	if s.x.has(canDestroyIf) {
+		s.destroyIf().fails(store.ErrDestroyed)
+		s.destroyIf("k", "v").fails(store.ErrDestroyed)
+		s.destroyIf("k", "later").fails(store.ErrDestroyed)
 	}
 }
 
