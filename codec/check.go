@@ -1,6 +1,9 @@
 package codec
 
-import "reflect"
+import (
+	"errors"
+	"reflect"
+)
 
 // CheckType reports why values of type t cannot be stored with c and read again, naming the
 // field: a channel, a function, a uintptr, a struct without exported fields, a type that embeds itself. It returns nil if
@@ -9,6 +12,9 @@ import "reflect"
 // [Append] refuses such a type whatever the value. What only a value can show, such as a value that contains itself, is
 // for Append to find.
 func CheckType(c Codec, t reflect.Type) error {
+	if t == nil {
+		return errors.New("codec: the type is nil; pass what reflect.TypeFor returns")
+	}
 	switch c := c.(type) {
 	case msgpackCodec:
 		if planOf(t).generated != nowhere {

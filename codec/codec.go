@@ -19,9 +19,9 @@ type Codec interface {
 	// nil, and *v is T's zero value unless the caller wants to decode on top of
 	// another one.
 	//
-	// data stays unchanged for ever: Decode must not modify it, and a string may
+	// data stays unchanged: Decode must not modify it, and a string may
 	// share its memory. A []byte must be a copy, because whoever decodes
-	// may change it. Bytes that are no encoding of a T are an error,
+	// may change it. Bytes that are not an encoding of a T are an error,
 	// never a panic and never more memory than a multiple of len(data) that T decides.
 	Decode(data []byte, v any) error
 }

@@ -35,6 +35,9 @@ methods of their own, or functions registered with the library, are encoded and 
 method that changes the options of the library's Encoder changes them for its own value only. A struct with fields that are
 tagged intern goes to the library as a whole. Decoded strings share the memory of the encoded bytes.
 
+[JSON] decodes by such a program too, by the rules of encoding/json. What the program does not expect, such as a name that
+occurs twice or a mistake, it leaves to encoding/json, into a value that is zero again. Encoding is encoding/json's.
+
 [CheckType] tells whether a type can be stored at all. What comes back changed is in docs/values.md: above all the zone of a
 time, the types of values in interfaces, unexported fields, and with [JSON] fields that are tagged "-".
 
@@ -64,11 +67,13 @@ needs memory in proportion to their length (times the size of the largest slice 
 map element in the Go type). Beyond what the libraries refuse, [Msgpack] refuses bytes after the value,
 lengths that exceed the data, nesting deeper than 1000, a number that does not fit into the Go type, a map
 none of whose entries is a field of the struct, and nil in the place of the whole value, except for a slice or
-a map. [JSON] has the bounds of encoding/json.
+a map. [JSON] has the bounds of encoding/json, and refuses as well an object none of whose entries is a field of the struct, an
+array with more elements than the Go array and an integer that a float cannot hold.
 
 Encoding refuses what would not come back: types with channels, functions or uintptr in them, structs without exported fields,
-two fields stored under one name, values that contain themselves or are nested deeper
-than 1000.
+two fields stored under one name, types with methods that encode but none that decode what those write, structs whose methods are
+those of one embedded field while they have others, keys of maps with pointers in them, values that contain themselves or are nested deeper
+than 1000 (10 000 with [JSON]). It does so for values in interfaces, too.
 
 # Errors
 

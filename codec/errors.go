@@ -16,6 +16,9 @@ var errOverflow = errors.New("the number is too large or too small for the type"
 // errNil: the program that stored nil did not store a value.
 var errNil = errors.New("nil is no value of the type")
 
+// errNilEncoded: what would be stored could not be told from nothing.
+var errNilEncoded = errors.New("the value is encoded as nil, which is no value of the type")
+
 var errNoCodec = errors.New("codec: the codec is nil; use codec.Msgpack, codec.JSON or codec.Raw")
 
 func errNilPointer(c Codec, t reflect.Type) error {
@@ -49,7 +52,7 @@ func encodeError(c Codec, t reflect.Type, err error) error {
 	return &valueError{fmt.Sprintf("codec: %s cannot encode %s: %s", c.Name(), shortType(t), cause(err)), err}
 }
 
-// decodeError reports that c found something that is no encoding of a t.
+// decodeError reports that c found something that is not an encoding of a t.
 func decodeError(c Codec, t reflect.Type, found string, err error) error {
 	return &valueError{fmt.Sprintf("codec: %s found %s that does not decode into %s: %s", c.Name(), found, shortType(t), cause(err)), err}
 }
@@ -69,6 +72,8 @@ func cause(err error) string {
 		fromMsgpack = strings.HasPrefix(text, "msgpack: ") && !strings.ContainsAny(text, "\"\n")
 	)
 	switch {
+	case errors.As(err, &located):
+		return located.Error()
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("not valid JSON at byte %d", syntax.Offset)
 	case errors.As(err, &wrongType):
@@ -78,9 +83,18 @@ func cause(err error) string {
 			where = " in field " + wrongType.Field
 		}
 		return fmt.Sprintf("a JSON %s%s for a Go %v, at byte %d", kind, where, wrongType.Type, wrongType.Offset)
-	case errors.As(err, &located), errors.As(err, &badType), errors.As(err, &badValue), errors.As(err, &broken), errors.As(err, &trailing), errors.As(err, &panicked):
-		return text
-	case err == errExtension, err == errOverflow, err == errNil, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
+	// The text of each of these alone: a method of the program may have put data around it.
+	case errors.As(err, &badType):
+		return badType.Error()
+	case errors.As(err, &badValue):
+		return badValue.Error()
+	case errors.As(err, &broken):
+		return broken.Error()
+	case errors.As(err, &trailing):
+		return trailing.Error()
+	case errors.As(err, &panicked):
+		return panicked.Error()
+	case err == errExtension, err == errOverflow, err == errNil, err == errNilEncoded, err == io.EOF, err == io.ErrUnexpectedEOF, fromMsgpack:
 		return text
 	}
 	return fmt.Sprintf("a %T, which errors.As can reach", err)

@@ -63,6 +63,14 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 		}
 		return decodeEscaping[T](c, data)
 	}
+	if j, ok := c.(jsonCodec); ok && isComposite(t) {
+		if prog := planOf(t).jsonProgram(); prog.fast && prog.direct {
+			if err := j.decode(data, prog, hide(unsafe.Pointer(&v))); err == nil {
+				return v, nil
+			}
+		}
+		return decodeEscaping[T](c, data) // which also says what was wrong
+	}
 	switch c.(type) {
 	case msgpackCodec:
 		if p, ok := any(&v).(*string); ok {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // jsonCodec is 0 or strict.
@@ -25,39 +26,75 @@ func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	if j.refusal != nil {
 		return dst, encodeError(c, p.Type(), j.refusal.error(p.Type()))
 	}
+	if j.walked {
+		if err := new(jsonWalk).value(p); err != nil {
+			return dst, encodeError(c, p.Type(), within(err, typeName(p.Type())))
+		}
+	}
 	e := jsonEncoders.Get().(*jsonEncoder)
 	e.out = dst
 	err := guard(func() error { return e.enc.Encode(v) })
 	out := e.out
 	e.out = nil
 	if err != nil {
+		if where := (&jsonWalk{failed: true}).value(p); where != nil {
+			err = within(where, typeName(p.Type()))
+		}
 		return dst, encodeError(c, p.Type(), err)
 	}
 	jsonEncoders.Put(e)
-	if err := j.checkEncoded(p, out[len(dst):]); err != nil {
+	if err := j.checkEncoded(p, out[len(dst):len(out)-1]); err != nil {
 		return dst, encodeError(c, p.Type(), within(err, typeName(p.Type())))
 	}
 	return out[:len(out)-1], nil // without the newline that an Encoder adds to what Marshal returns
 }
 
 func (c jsonCodec) Decode(data []byte, v any) error {
-	if _, err := target(c, v); err != nil {
+	p, err := target(c, v)
+	if err != nil {
 		return err
 	}
 	if decodeJSONScalar(data, v) {
 		return nil
 	}
-	p := reflect.ValueOf(v).Elem()
-	if string(bytes.TrimSpace(data)) == "null" && !jsonStoresNull(p.Type()) {
-		return decodeError(c, p.Type(), "null", errNil)
+	p = p.Elem()
+	t := p.Type()
+	prog := planOf(t).jsonProgram()
+	if prog.fast && zeroMemory(p.Addr().UnsafePointer(), t.Size()) {
+		err := c.decode(data, prog, p.Addr().UnsafePointer())
+		if err == nil {
+			return nil
+		}
+		p.SetZero()
+		if err != errUnusual {
+			return decodeError(c, t, describeJSON(data), within(err, typeName(t)))
+		}
+	}
+	if string(bytes.TrimSpace(data)) == "null" && !jsonStoresNull(t) {
+		return decodeError(c, t, "null", errNil)
+	}
+	if prog.endless {
+		return decodeError(c, t, describeJSON(data), &fault{why: shortType(t) + " has a pointer that points to itself"})
 	}
 	if err := guard(func() error { return c.unmarshal(data, v) }); err != nil {
-		return decodeError(c, p.Type(), describeJSON(data), err)
+		return decodeError(c, t, describeJSON(data), c.explain(data, prog, err))
 	}
-	if t := p.Type(); t.Kind() == reflect.Struct && p.IsZero() && !implementsAny(t, jsonHooks) && noFieldKnown(data, t) {
-		return decodeError(c, t, describeJSON(data), &fault{why: typeName(t) + ": found an object without any field of " + shortType(t)})
+	if prog.losses {
+		if err := c.lossIn(data, prog); err != nil {
+			return decodeError(c, t, describeJSON(data), within(err, typeName(t)))
+		}
 	}
 	return nil
+}
+
+// zeroMemory reports whether the memory at p is zero.
+func zeroMemory(p unsafe.Pointer, size uintptr) bool {
+	for _, b := range unsafe.Slice((*byte)(p), size) {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (c jsonCodec) unmarshal(data []byte, v any) error {
@@ -84,10 +121,10 @@ func jsonStoresNull(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Slice, reflect.Map:
 		return true
-	case reflect.Pointer:
+	case reflect.Pointer, reflect.Interface:
 		return false
 	}
-	return implementsAny(t, jsonHooks) && t != timeType
+	return implementsAny(t, jsonHooks) && jsonTypeOf(t).null()
 }
 
 // A jsonEncoder appends what the library writes to out.

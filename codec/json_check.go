@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"encoding"
 	"encoding/json"
 	"fmt"
@@ -14,9 +13,10 @@ import (
 
 // A jsonType is what JSON needs to know of a Go type beyond what encoding/json does.
 type jsonType struct {
-	refusal    *refusal
-	interfaces bool // there are interfaces with methods within, which do not come back
-	textKeys   bool // there are maps within whose keys have methods, which may give two keys one text
+	refusal  *refusal
+	walked   bool        // values are looked at before encoding: there are interfaces within, or the type contains itself
+	textKeys bool        // there are maps within whose keys have methods, which may give two keys one text
+	null     func() bool // the zero value is encoded as null
 }
 
 // jsonSeen is a type that was looked at: on its own, or embedded, which leaves its clashes to the outer type.
@@ -25,6 +25,12 @@ type jsonSeen struct {
 	embedded bool
 }
 
+// The states of a type that is looked at.
+const (
+	lookingAt = 1 + iota
+	lookedAt
+)
+
 var jsonTypes sync.Map // of reflect.Type to *jsonType
 
 func jsonTypeOf(t reflect.Type) *jsonType {
@@ -32,29 +38,47 @@ func jsonTypeOf(t reflect.Type) *jsonType {
 		return known.(*jsonType)
 	}
 	j := new(jsonType)
-	j.look(t, "", false, map[jsonSeen]bool{})
+	j.null = sync.OnceValue(func() bool {
+		var b []byte
+		err := guard(func() (err error) {
+			b, err = json.Marshal(reflect.New(t).Interface())
+			return err
+		})
+		return err != nil || string(b) == "null"
+	})
+	j.look(t, "", false, map[jsonSeen]int{})
 	known, _ := jsonTypes.LoadOrStore(t, j)
 	return known.(*jsonType)
 }
 
 // look searches t and the types within for what cannot come back.
-func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jsonSeen]bool) {
-	if seen[jsonSeen{t, embedded}] || j.refusal != nil {
+func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jsonSeen]int) {
+	key := jsonSeen{t, embedded}
+	j.walked = j.walked || seen[key] == lookingAt
+	if seen[key] != 0 || j.refusal != nil {
 		return
 	}
-	seen[jsonSeen{t, embedded}] = true
-	if implementsAny(t, jsonHooks) {
-		return
-	}
+	seen[key] = lookingAt
+	defer func() { seen[key] = lookedAt }()
 	refuse := func(format string, args ...any) {
 		j.refusal = &refusal{path: path, why: fmt.Sprintf(format, args...)}
+	}
+	if t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface && implementsAny(t, jsonHooks) {
+		if why := jsonMethods.refuse(t, func(f reflect.StructField) bool { return f.Tag.Get("json") == "-" }); why != "" {
+			refuse("%s", why)
+		}
+		return
 	}
 	switch t.Kind() {
 	case reflect.Chan, reflect.Func, reflect.Complex64, reflect.Complex128, reflect.UnsafePointer, reflect.Uintptr:
 		refuse("%s cannot be stored", shortType(t))
 	case reflect.Interface:
-		j.interfaces = j.interfaces || t.NumMethod() > 0
+		j.walked = true
 	case reflect.Pointer:
+		if pointsToItself(t) {
+			refuse("%s points to itself", shortType(t))
+			return
+		}
 		j.look(t.Elem(), path, embedded, seen)
 	case reflect.Slice, reflect.Array:
 		j.look(t.Elem(), path+"[]", false, seen)
@@ -79,9 +103,9 @@ func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jso
 			return
 		}
 		if !embedded {
-			if first, second, name := jsonClash(t); first != "" {
-				path += first
-				refuse("its name in JSON, %s, is that of %s, so that neither would be stored", name, second[1:])
+			if _, c := jsonFields(t); c != nil {
+				path += c.first
+				refuse("its name in JSON, %s, is that of %s, so that neither would be stored", c.name, c.second[1:])
 				return
 			}
 		}
@@ -101,70 +125,15 @@ func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jso
 	}
 }
 
-// checkEncoded refuses what encoding/json writes without a word, although it will not come back: text that is not UTF-8, which it
-// replaces, values of interfaces with methods, and keys of maps that come back as others. It looks at the value only if the type or out give reason to.
-func (j *jsonType) checkEncoded(v reflect.Value, out []byte) error {
-	if !j.interfaces && !j.textKeys && !bytes.Contains(out, []byte(`\ufffd`)) {
-		return nil
+// pointsToItself reports whether a t is a pointer to a pointer and so on without end, of which encoding/json makes
+// ever more when it decodes.
+func pointsToItself(t reflect.Type) bool {
+	seen := map[reflect.Type]bool{}
+	for t.Kind() == reflect.Pointer && !seen[t] {
+		seen[t] = true
+		t = t.Elem()
 	}
-	return lookForLosses(v, 0)
-}
-
-func lookForLosses(v reflect.Value, depth int) error {
-	if depth > 2*maxDepth || !v.IsValid() {
-		return nil
-	}
-	t := v.Type()
-	if t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface && t.Kind() != reflect.Map && implementsAny(t, jsonHooks) {
-		return nil
-	}
-	switch v.Kind() {
-	case reflect.String:
-		if !utf8.ValidString(v.String()) {
-			return &fault{why: "a string that is not UTF-8, which JSON cannot hold"}
-		}
-	case reflect.Interface:
-		if v.IsNil() {
-			return nil
-		}
-		if t.NumMethod() > 0 && !implementsAny(t, jsonHooks) {
-			return &fault{why: fmt.Sprintf("a %v in the interface %s cannot come back, because its type is not stored", v.Elem().Type(), shortType(t))}
-		}
-		return lookForLosses(v.Elem(), depth+1)
-	case reflect.Pointer:
-		return lookForLosses(v.Elem(), depth+1)
-	case reflect.Slice, reflect.Array:
-		if t.Elem().Kind() == reflect.Uint8 {
-			return nil
-		}
-		for i := range v.Len() {
-			if err := lookForLosses(v.Index(i), depth+1); err != nil {
-				return within(err, fmt.Sprintf("[%d]", i))
-			}
-		}
-	case reflect.Map:
-		if err := lookAtTextKeys(v); err != nil {
-			return within(err, "[key]")
-		}
-		for it := v.MapRange(); it.Next(); {
-			if err := lookForLosses(it.Key(), depth+1); err != nil {
-				return within(err, "[key]")
-			}
-			if err := lookForLosses(it.Value(), depth+1); err != nil {
-				return within(err, "[]")
-			}
-		}
-	case reflect.Struct:
-		for f, fv := range v.Fields() {
-			if f.Tag.Get("json") == "-" || !f.IsExported() && !f.Anonymous {
-				continue
-			}
-			if err := lookForLosses(fv, depth+1); err != nil {
-				return within(err, "."+f.Name)
-			}
-		}
-	}
-	return nil
+	return seen[t]
 }
 
 func hasTextMethods(t reflect.Type) bool {
@@ -195,6 +164,9 @@ func lookAtTextKeys(m reflect.Value) error {
 			}
 			text = string(b)
 		}
+		if !utf8.ValidString(text) {
+			return &fault{why: errNotUTF8.Error()}
+		}
 		if texts[text] {
 			return &fault{why: "two keys of the map have the same text"}
 		}
@@ -210,25 +182,4 @@ func lookAtTextKeys(m reflect.Value) error {
 		}
 	}
 	return nil
-}
-
-// noFieldKnown reports whether data is an object with entries of which the struct type t has none. encoding/json
-// ignores them all and leaves a zero value; only for such is this asked.
-func noFieldKnown(data []byte, t reflect.Type) bool {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(data, &object) != nil || len(object) == 0 {
-		return false
-	}
-	for name := range object {
-		one, err := json.Marshal(map[string]any{name: nil})
-		if err != nil {
-			return false
-		}
-		d := json.NewDecoder(bytes.NewReader(one))
-		d.DisallowUnknownFields()
-		if err := d.Decode(reflect.New(t).Interface()); err == nil || !strings.Contains(err.Error(), "unknown field") {
-			return false
-		}
-	}
-	return true
 }

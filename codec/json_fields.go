@@ -2,32 +2,43 @@ package codec
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 )
 
 // A jsonField is one field that a struct or a struct embedded in it stores in JSON.
 type jsonField struct {
-	path   string
-	tagged bool
+	name     string
+	path     string // in Go
+	tagged   bool
+	typ      reflect.Type
+	index    []int
+	offset   uintptr
+	indirect bool // it is behind an embedded pointer
+	quoted   bool // its tag has the option string
 }
 
-// jsonClash returns two fields of the struct type t, as paths, of which encoding/json stores neither, because they
-// have one name at one depth, and that name. It returns "" if there are none. A field that one at a lesser
-// depth hides is no clash: Go itself resolves such a name to the outer field.
-func jsonClash(t reflect.Type) (first, second, name string) {
+// A fieldClash is two fields, as paths, of which encoding/json stores neither, because they have one name at one depth.
+type fieldClash struct{ first, second, name string }
+
+// jsonFields returns the fields of the struct type t that encoding/json stores, in its order, and the first clash if
+// there is one. A field that one at a lesser depth hides is no clash: Go itself resolves such a name to the outer field.
+func jsonFields(t reflect.Type) ([]jsonField, *fieldClash) {
 	type embedded struct {
-		typ  reflect.Type
-		path string
+		typ reflect.Type
+		at  jsonField
 	}
+	var list []jsonField
 	settled, seen := map[string]bool{}, map[reflect.Type]bool{t: true}
-	for level := []embedded{{t, ""}}; len(level) > 0; {
+	for level := []embedded{{typ: t}}; len(level) > 0; {
 		var deeper []embedded
 		var names []string
 		fields, times := map[string][]jsonField{}, map[reflect.Type]int{}
 		for _, e := range level {
-			for f := range e.typ.Fields() {
-				tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			for i := range e.typ.NumField() {
+				f := e.typ.Field(i)
+				tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 				inner := f.Type
 				if inner.Kind() == reflect.Pointer && inner.Name() == "" {
 					inner = inner.Elem()
@@ -39,55 +50,50 @@ func jsonClash(t reflect.Type) (first, second, name string) {
 				if !isJSONName(tag) {
 					tag = ""
 				}
-				path := e.path + "." + f.Name
+				one := jsonField{
+					name: tag, path: e.at.path + "." + f.Name, tagged: tag != "", typ: f.Type,
+					index: append(slices.Clip(e.at.index), i), offset: e.at.offset + f.Offset, indirect: e.at.indirect,
+					quoted: slices.Contains(strings.Split(options, ","), "string"),
+				}
 				if tag == "" && isStruct {
 					if times[inner]++; !seen[inner] && times[inner] <= 2 {
-						deeper = append(deeper, embedded{inner, path})
+						if inner != f.Type {
+							one.indirect, one.offset = true, 0
+						}
+						deeper = append(deeper, embedded{inner, one})
 					}
 					continue
 				}
-				key := tag
-				if key == "" {
-					key = f.Name
+				if tag == "" {
+					one.name = f.Name
 				}
-				if fields[key] == nil {
-					names = append(names, key)
+				if fields[one.name] == nil {
+					names = append(names, one.name)
 				}
-				fields[key] = append(fields[key], jsonField{path, tag != ""})
+				fields[one.name] = append(fields[one.name], one)
 			}
 		}
-		for _, key := range names {
-			if settled[key] {
+		for _, name := range names {
+			if settled[name] {
 				continue
 			}
-			settled[key] = true
-			if a, b, ok := clash(fields[key]); ok {
-				return a, b, key
+			settled[name] = true
+			rivals := fields[name]
+			if tagged := slices.DeleteFunc(slices.Clone(rivals), func(f jsonField) bool { return !f.tagged }); len(tagged) > 0 {
+				rivals = tagged // one with a tag comes first, if it is the only one
 			}
+			if len(rivals) > 1 {
+				return nil, &fieldClash{rivals[0].path, rivals[1].path, name}
+			}
+			list = append(list, rivals[0])
 		}
 		for _, e := range deeper {
 			seen[e.typ] = true
 		}
 		level = deeper
 	}
-	return "", "", ""
-}
-
-// clash returns two of the fields if none of them comes first: one with a tag does, if it is the only one.
-func clash(fields []jsonField) (first, second string, ok bool) {
-	var rivals []jsonField
-	for _, f := range fields {
-		if f.tagged {
-			rivals = append(rivals, f)
-		}
-	}
-	if len(rivals) == 0 {
-		rivals = fields
-	}
-	if len(rivals) < 2 {
-		return "", "", false
-	}
-	return rivals[0].path, rivals[1].path, true
+	slices.SortFunc(list, func(a, b jsonField) int { return slices.Compare(a.index, b.index) })
+	return list, nil
 }
 
 // isJSONName reports whether encoding/json takes s, from a tag, as a name.

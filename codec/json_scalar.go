@@ -254,7 +254,7 @@ func jsonFloat(data []byte, bits int) (float64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(data), len(data)), bits)
-	return f, err == nil
+	return f, err == nil && !cutsInteger(data, f, bits)
 }
 
 // isJSONNumber reports whether data is one number by the grammar of JSON, which is narrower than that of strconv.

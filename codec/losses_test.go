@@ -171,7 +171,7 @@ func TestAStructReadAsAnother(t *testing.T) {
 		Seat int
 	}
 	refusedData[room](t, "\x82\xa7Subject\xa1x\xa6Tenant\xa1y", `{"Subject":"x","Tenant":"y"}`, "without any field of")
-	refusedData[room](t, "\x81\xa4room\xa1x", "", "without any field of") // JSON does not mind the case
+	refusedData[room](t, "\x81\xa4room\xa1x", "", "without any field of") // JSON ignores the case
 	if v, err := Decode[room](JSON, []byte(`{"room":"","more":1}`)); err != nil {
 		t.Errorf("Decode = %v, %v, want no error: one field is known", v, err)
 	}

@@ -79,6 +79,9 @@ func (c msgpackCodec) append(dst []byte, prog *program, p unsafe.Pointer) ([]byt
 		out, err = a.append(dst, prog.root, p)
 	}
 	if err == nil && !prog.library {
+		if len(out) == len(dst)+1 && out[len(dst)] == codeNil && !prog.root.storesNil() {
+			return dst, encodeError(c, prog.root.typ, errNilEncoded)
+		}
 		return out, nil
 	}
 	return c.appendedBadly(dst, prog, p, err)
@@ -99,7 +102,7 @@ func (c msgpackCodec) appendedBadly(dst []byte, prog *program, p unsafe.Pointer,
 // decode decodes data into the value at p by the program. p is kept only if that is not direct.
 func (c msgpackCodec) decode(data []byte, prog *program, p unsafe.Pointer) (err error) {
 	t := prog.root.typ
-	if prog.refusal != nil {
+	if prog.refusal != nil && !prog.refusal.reads {
 		return decodeError(c, t, describeMsgpack(data), prog.refusal.error(t))
 	}
 	if len(data) == 1 && data[0] == codeNil && !prog.root.storesNil() {
@@ -134,10 +137,20 @@ func (c msgpackCodec) decode(data []byte, prog *program, p unsafe.Pointer) (err 
 // storesNil reports whether nil is the encoding of a value that may be stored, not only of a pointer or interface.
 func (n *node) storesNil() bool {
 	switch n.op {
-	case opBytes, opSlice, opStrings, opMap, opMapStringString, opMapStringAny, opMarshaler, opLibrary:
+	case opBytes, opSlice, opStrings, opMap, opMapStringString, opMapStringAny:
 		return true
+	case opMarshaler, opLibrary:
+		return n.null()
 	}
 	return false
+}
+
+// zeroIsNil reports whether the zero value of n's type, which has methods or functions of its own, is encoded as nil.
+func (n *node) zeroIsNil() bool {
+	v := reflect.New(n.typ)
+	a := appender{}
+	b, err := a.append(nil, n, v.UnsafePointer())
+	return err != nil || len(b) == 1 && b[0] == codeNil
 }
 
 // keep is the largest amount of data after which the buffers of an encoder or

@@ -49,3 +49,32 @@ func TestMsgpackByJSONTags(t *testing.T) {
 		t.Errorf("Append by Msgpack = %q, %v: json tags count", b, err)
 	}
 }
+
+// TestJSONTagThatNamesAFieldDash: encoding/json stores the field under "-", the msgpack library leaves it out.
+func TestJSONTagThatNamesAFieldDash(t *testing.T) {
+	type dash struct {
+		Kept string `json:"kept"`
+		//lint:ignore SA5008 the tag is what is tested
+		Lost string `json:"-,"`
+	}
+	type around struct{ dash }
+	type outer struct{ List []dash }
+	for _, v := range []any{&dash{"x", "y"}, &outer{[]dash{{"x", "y"}}}, &around{dash{"x", "y"}}} {
+		if b, err := MsgpackJSONTags.Append(nil, v); err == nil || !strings.Contains(err.Error(), "Lost") {
+			t.Errorf("Append(%+v) = %q, %v, want an error that names the field", v, b, err)
+		}
+	}
+	for _, c := range []Codec{Msgpack, JSON} {
+		want := dash{"x", "y"}
+		b, err := Append(c, nil, &want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Decode[dash](c, b); err != nil || got != want {
+			t.Errorf("%s: Decode(%q) = %v, %v, want %v", c.Name(), b, got, err, want)
+		}
+	}
+	if got, err := Decode[dash](MsgpackJSONTags, []byte("\x81\xa4kept\xa1x")); err != nil || got.Kept != "x" {
+		t.Errorf("Decode() of what is stored already = %v, %v", got, err)
+	}
+}

@@ -19,6 +19,7 @@ type plan struct {
 	jsonBasic    bool      // JSON treats the type as its kind
 	generated    generated // where MarshalMsg and UnmarshalMsg are
 	programs     programs  // for Msgpack
+	json         atomic.Pointer[jsonProgram]
 }
 
 var (

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -15,6 +16,7 @@ type fields struct {
 	omits  bool              // some are left out while they are empty
 	intern bool              // some refer to earlier strings
 	head   string            // the map's code, when all are written
+	dash   string            // a field that encoding/json calls "-" and the library leaves out; "" for none
 }
 
 // A field is one field of a struct, perhaps of a struct embedded in it.
@@ -56,6 +58,9 @@ func (c *compiler) structure(n *node) {
 	if len(f.list) == 0 && t.NumField() > 0 && !hasExported(t) {
 		n.refuse("%s has no exported fields and no methods for encoding", shortType(t))
 	}
+	if f.dash != "" && n.refusal == nil {
+		n.refusal = &refusal{why: fmt.Sprintf("the json tag of the field %s of %s names it %q, and msgpack would leave it out", f.dash, shortType(t), "-"), reads: true}
+	}
 	for i := range f.list {
 		if fd := &f.list[i]; f.named[fd.name] != fd {
 			n.refuse("the field %s of %s cannot be told from %s, because both are stored as %q", fd.goName, shortType(t), f.named[fd.name].goName, fd.name)
@@ -87,12 +92,15 @@ func (fs *fields) collect(c *compiler, t reflect.Type) {
 		fs.omits = fs.omits || f.omit
 	}
 	for sf := range t.Fields() {
-		text := sf.Tag.Get("msgpack")
+		text, borrowed := sf.Tag.Get("msgpack"), false
 		if text == "" && c.tag != "" {
-			text = sf.Tag.Get(c.tag)
+			text, borrowed = sf.Tag.Get(c.tag), true
 		}
 		tag := tagparser.Parse(text)
 		if tag.Name == "-" {
+			if borrowed && text != "-" && sf.IsExported() {
+				fs.dash = sf.Name
+			}
 			continue
 		}
 		if sf.Name == "_msgpack" {
@@ -154,6 +162,9 @@ func (c *compiler) embedded(fs *fields, sf reflect.StructField, named map[string
 	var in fields
 	in.collect(c, t)
 	fs.intern = fs.intern || in.intern
+	if in.dash != "" {
+		fs.dash = sf.Name + "." + in.dash
+	}
 	var list []*field
 	for i := range in.list {
 		f := &in.list[i]

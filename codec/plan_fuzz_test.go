@@ -117,7 +117,7 @@ func randomStruct(r *rand.Rand, depth int) reflect.Type {
 			options += fmt.Sprint(",alias:other", r.IntN(20))
 		}
 		if name+options != "" {
-			f.Tag = reflect.StructTag(`msgpack:"` + name + options + `"`)
+			f.Tag = reflect.StructTag(`msgpack:"` + name + options + `"` + jsonTag(name, options, i))
 		}
 		fields = append(fields, f)
 	}
@@ -127,6 +127,17 @@ func randomStruct(r *rand.Rand, depth int) reflect.Type {
 		fields = append(fields[:i:i], append([]reflect.StructField{{Name: "E" + e.Name(), Type: e, Anonymous: true, Tag: reflect.StructTag([]string{"", `msgpack:",inline"`, `msgpack:",noinline"`, `msgpack:"F0"`}[r.IntN(4)])}}, fields[i:]...)...)
 	}
 	return reflect.StructOf(fields)
+}
+
+// jsonTag returns a json tag like the msgpack tag, sometimes with the option string.
+func jsonTag(name, options string, i int) string {
+	if name == "-" {
+		return ` json:"-"`
+	}
+	if i == 4 {
+		options += ",string"
+	}
+	return ` json:"` + name + options + `"`
 }
 
 // randomValue fills v, which can be set. Maps get at most one entry, because of their order, when single is set.

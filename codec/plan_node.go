@@ -61,19 +61,30 @@ type node struct {
 	refusal  *refusal
 	isZeroer bool                          // the type has a method IsZero
 	text     struct{ encode, decode bool } // text methods, not binary ones
+	null     func() bool                   // zeroIsNil, once
 	pairs    sync.Pool                     // of *mapPair, for maps
 }
 
 // A refusal says why values of a type cannot be stored.
 type refusal struct {
-	path string // of the field, without the type's own name
-	why  string
+	path  string // of the field, without the type's own name
+	why   string
+	reads bool // what is stored already may be decoded
 }
 
 // compiler makes the nodes of a type and of all types within it.
 type compiler struct {
 	nodes map[reflect.Type]*node
 	tag   string // the struct tag for fields without a msgpack tag; "" for none
+}
+
+// left reports whether the tags of f say that it is not to be stored.
+func (c *compiler) left(f reflect.StructField) bool {
+	text := f.Tag.Get("msgpack")
+	if text == "" && c.tag != "" {
+		text = f.Tag.Get(c.tag)
+	}
+	return text == "-"
 }
 
 var (
@@ -102,6 +113,7 @@ func (c *compiler) node(t reflect.Type) *node {
 		return n
 	}
 	n := &node{typ: t}
+	n.null = sync.OnceValue(n.zeroIsNil)
 	c.nodes[t] = n
 	n.isZeroer = t.Kind() != reflect.Interface && t.Implements(isZeroType)
 	c.fill(n)
@@ -168,6 +180,9 @@ func (c *compiler) fill(n *node) {
 		n.key = c.node(t.Key())
 		c.element(n)
 		n.unlessRegistered("\xc0", "\x80", "")
+		if hasPointer(t.Key()) {
+			n.refusal = &refusal{why: fmt.Sprintf("the keys of %s hold pointers, which come back as others", shortType(t)), reads: true}
+		}
 	case reflect.Pointer:
 		n.op = opPointer
 		c.element(n)
@@ -207,6 +222,27 @@ func hasInterface(t reflect.Type) bool {
 	return false
 }
 
+// hasPointer reports whether a t, which can be the key of a map, has pointers in what is stored of it. The key that comes
+// back is never equal to the one that was stored.
+func hasPointer(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return true
+	case reflect.Array:
+		return hasPointer(t.Elem())
+	case reflect.Struct:
+		if t == timeType || implementsAny(t, msgpackHooks) {
+			return false
+		}
+		for f := range t.Fields() {
+			if f.IsExported() && hasPointer(f.Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (c *compiler) element(n *node) {
 	n.elem = c.node(n.typ.Elem())
 	n.size = n.typ.Elem().Size()
@@ -227,6 +263,9 @@ var scalarOps = map[reflect.Kind]op{
 func (c *compiler) hooked(n *node) {
 	n.op = opLibrary
 	t, p := n.typ, reflect.PointerTo(n.typ)
+	if why := msgpackMethods.refuse(t, c.left); why != "" {
+		n.refusal = &refusal{why: why, reads: true}
+	}
 	if t.Kind() == reflect.Struct && !embedsItself(t, nil) {
 		n.fields = new(fields) // for omitempty, where the library looks at them
 		n.fields.collect(c, t)

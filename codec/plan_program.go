@@ -52,8 +52,8 @@ func compile(t reflect.Type, jsonTags bool) *program {
 		}
 	}
 	p.root.all(func(path string, n *node) {
-		if n.op == opRefused && p.refusal == nil {
-			p.refusal = &refusal{path: path, why: n.refusal.why}
+		if r := n.refusal; r != nil && (p.refusal == nil || p.refusal.reads && !r.reads) {
+			p.refusal = &refusal{path: path, why: r.why, reads: r.reads}
 		}
 		p.library = p.library || n.op == opStruct && n.fields.intern
 	})

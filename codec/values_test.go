@@ -2,10 +2,12 @@ package codec
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"reflect"
 	"strings"
@@ -77,10 +79,26 @@ type (
 		Name string
 	}
 	pointsToPart struct{ *leftPart }
-	textError    string
+	omitsAny     struct {
+		V any `msgpack:",omitempty" json:",omitempty"`
+	}
+	stampedNote struct {
+		time.Time
+		Note string
+	}
+	textError string
 )
 
 func (e textError) Error() string { return string(e) }
+
+// nestedIn returns a value in so many slices.
+func nestedIn(depth int) any {
+	var v any = "bottom"
+	for range depth {
+		v = []any{v}
+	}
+	return v
+}
 
 var keptRows = []keptRow{
 	{"numbers, strings, bool, bytes in fields of their type", storing(struct {
@@ -125,13 +143,23 @@ var keptRows = []keptRow{
 	{"net.IP of four bytes", storing(net.IP{192, 0, 2, 1}), "sixteen bytes", "sixteen bytes"},
 	{"uint64 beyond 2⁵³ in an interface", storing([]any{uint64(1)<<63 + 1}), "", "float64, which rounds it"},
 	{"nil pointer, slice or map in an interface", storing([]any{(*int)(nil)}), "nil", "nil"},
+	{"pointer in an interface", storing([]any{new(bool)}), "what it points to", "what it points to"},
+	{"`error`, uintptr, `reflect.Value` in an interface", storing([]any{errors.New("x")}), "", ""},
+	{"value in an interface under `omitempty` that is zero, not nil", storing(omitsAny{""}), "nil", ""},
+	{"map whose keys are or hold pointers", storing(map[*int]int{new(int): 1}), "", ""},
+	{"type with methods that encode but none that decode", storing(encodesOnly{1}), "", ""},
+	{"struct whose methods are those of one embedded field, with other fields", storing(stampedNote{time.Unix(5, 0), "x"}), "", ""},
+	{"pointer to a nil pointer, or to another value that is encoded as nil, as the whole value", storing(new(*int)), "", ""},
+	{"empty json.Number", storing([]json.Number{""}), "", "0"},
 	{"string that is not UTF-8", storing("caf\xe9"), "", ""},
 	{"NaN", storing(math.NaN()), "", ""},
-	{"value that contains itself, or is nested deeper than 1000", storing(func() any {
+	{"value that contains itself", storing(func() any {
 		m := map[string]any{}
 		m["m"] = m
 		return m
 	}()), "", ""},
+	{"value nested deeper than 1000", storing(nestedIn(1001)), "", ""},
+	{"value nested deeper than 10 000", storing(nestedIn(10001)), "", ""},
 }
 
 // A readRow is data that another program stored.
@@ -149,7 +177,8 @@ func reading[T any]() func(Codec, []byte) (any, error) {
 var readRows = []readRow{
 	{"300", "int8", reading[int8](), "\xcd\x01\x2c", "300", "", ""},
 	{"−1", "uint16", reading[uint16](), "\xff", "-1", "", ""},
-	{"2⁵³ + 1", "float64", reading[float64](), "\xcf\x00\x20\x00\x00\x00\x00\x00\x01", "9007199254740993", "", "9.007199254740992e+15"},
+	{"2⁵³ + 1", "float64", reading[float64](), "\xcf\x00\x20\x00\x00\x00\x00\x00\x01", "9007199254740993", "", ""},
+	{"1.2345678901234568e+20 as a double; in JSON its shortest form, 123456789012345680000", "float64", reading[float64](), "\xcb\x44\x1a\xc5\x3a\x7e\x04\xbc\xda", "123456789012345680000", "1.2345678901234568e+20", "1.2345678901234568e+20"},
 	{"1.5 as a double", "float32", reading[float32](), "\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00", "1.5", "1.5", "1.5"},
 	{"0.1 as a double", "float32", reading[float32](), "\xcb\x3f\xb9\x99\x99\x99\x99\x99\x9a", "0.1", "", "0.1"},
 	{"1.0", "int", reading[int](), "\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00", "1.0", "", ""},
@@ -161,13 +190,15 @@ var readRows = []readRow{
 	{"bytes", "string", reading[string](), "\xc4\x01x", `"eA=="`, "x", "eA=="},
 	{"a string", "[]byte", reading[[]byte](), "\xa1x", `"x"`, "[120]", ""},
 	{"nil", "the whole value", reading[int](), "\xc0", "null", "", ""},
+	{"nil", "the whole value, of a type with methods whose zero value is not encoded as nil", reading[netip.Addr](), "\xc0", "null", "", ""},
 	{"nil", "the whole value, a slice or map", reading[[]int](), "\xc0", "null", "[]", "[]"},
 	{"nil", "a field that is a number, string or bool", reading[struct{ A int }](), "\x81\xa1A\xc0", `{"A":null}`, "{0}", "{0}"},
 	{"a field that the struct does not have, beside one it has", "a struct", reading[struct{ A int }](), "\x82\xa1A\x01\xa1B\x02", `{"A":1,"B":2}`, "{1}", "{1}"},
 	{"only fields that the struct does not have", "a struct", reading[struct{ A int }](), "\x81\xa1B\x02", `{"B":2}`, "", ""},
+	{"only fields that the struct does not have", "a struct within another, in a list, in a map or behind a pointer", reading[struct{ L []*struct{ A int } }](), "\x81\xa1L\x91\x81\xa1B\x02", `{"L":[{"B":2}]}`, "", ""},
 	{"a field in another case", "a struct", reading[struct{ A int }](), "\x81\xa1a\x02", `{"a":2}`, "", "{2}"},
 	{"two elements", "[3]int", reading[[3]int](), "\x92\x01\x02", `[1,2]`, "[1 2 0]", "[1 2 0]"},
-	{"four elements", "[3]int", reading[[3]int](), "\x94\x01\x02\x03\x04", `[1,2,3,4]`, "", "[1 2 3]"},
+	{"four elements", "[3]int", reading[[3]int](), "\x94\x01\x02\x03\x04", `[1,2,3,4]`, "", ""},
 	{"the msgpack bytes of 57", "int", reading[int](), "\x39", "\x39", "57", "9"},
 }
 

@@ -15,7 +15,7 @@ type claims struct {
 	Subject string
 	Roles   []string
 	Token   []byte
-	Level   int
+	Level   int64
 	Next    *claims
 	Extra   map[string][]byte
 }
