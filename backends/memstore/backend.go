@@ -40,6 +40,7 @@ type Backend struct {
 	names     names
 	alarm     alarm
 	shards    [shardCount]shard
+	lists     [listShards]listShard
 }
 
 var _ store.Backend = (*Backend)(nil)
@@ -68,11 +69,20 @@ func New(opts *Options) *Backend {
 		b.shards[i].backend = b
 		b.shards[i].due.Store(never)
 	}
+	for i := range b.lists {
+		b.lists[i].backend = b
+		b.lists[i].due.Store(never)
+	}
 	return b
 }
 
 // Namespace implements [store.Backend].
-func (b *Backend) Namespace() string { return b.namespace }
+func (b *Backend) Namespace() string {
+	if b == nil {
+		return ""
+	}
+	return b.namespace
+}
 
 // Create implements [store.Backend]. A key that stands twice in initial gets
 // the later value.
@@ -134,10 +144,13 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		errs[i] = err
 	}
 	every := ctx.Err()
-	if every == nil && b.closed.Load() {
-		every = store.ErrClosed
+	var now int64
+	if b.made() {
+		if every == nil && b.closed.Load() {
+			every = store.ErrClosed
+		}
+		now = b.now()
 	}
-	now := b.now()
 	for i, s := range sessions {
 		l, err := b.own(s)
 		switch {
@@ -156,37 +169,59 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 
 // Suspend implements [store.Backend]. The grace period must be positive.
 func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
-	l, err := b.own(session)
+	l, err := b.suspendable(ctx, session, grace)
 	if err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if b.closed.Load() {
-		return store.ErrClosed
-	}
-	if grace <= 0 {
-		return errGrace
-	}
 	return l.shard.suspend(l, grace)
+}
+
+// suspendable returns the life of session if it may be suspended for grace now.
+func (b *Backend) suspendable(ctx context.Context, session store.Store, grace time.Duration) (*life, error) {
+	l, err := b.own(session)
+	switch {
+	case err != nil:
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case b.closed.Load():
+		return nil, store.ErrClosed
+	case grace <= 0:
+		return nil, errGrace
+	}
+	return l, nil
 }
 
 // Close ends all sessions, releases their values and stops the timer. Closing
 // twice is harmless.
 func (b *Backend) Close() error {
+	if !b.made() {
+		return nil
+	}
 	b.closed.Store(true)
 	b.alarm.stop()
 	for i := range b.shards {
 		b.shards[i].clear()
 	}
+	for i := range b.lists {
+		b.lists[i].clear()
+	}
 	return nil
 }
+
+// errNotMade refuses a Backend that New did not make.
+var errNotMade = errors.New("memstore: this Backend is nil or was not made by New")
+
+// made reports whether b was made by New.
+func (b *Backend) made() bool { return b != nil && b.seed != (maphash.Seed{}) }
 
 // check refuses what no method on a session ID accepts.
 func (b *Backend) check(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if !b.made() {
+		return errNotMade
 	}
 	if b.closed.Load() {
 		return store.ErrClosed

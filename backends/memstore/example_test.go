@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"time"
 
 	"github.com/sessionkv/store"
@@ -17,18 +18,24 @@ func Example() {
 
 	raw, err := backend.Create(ctx, store.NewID(), nil, store.Terms{Lease: time.Minute})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Panic(err)
 	}
-	raw.Set(ctx, "userId", []byte("u-42"))
+	if err := raw.Set(ctx, "userId", []byte("u-42")); err != nil {
+		log.Panic(err)
+	}
 	value, err := raw.Get(ctx, "userId")
-	fmt.Printf("%s %v\n", value, err)
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Printf("%s\n", value)
 
-	raw.Destroy(ctx)
+	if err := raw.Destroy(ctx); err != nil {
+		log.Panic(err)
+	}
 	_, err = raw.Get(ctx, "userId")
 	fmt.Println(errors.Is(err, store.ErrDestroyed))
 	// Output:
-	// u-42 <nil>
+	// u-42
 	// true
 }
 
@@ -46,15 +53,23 @@ func ExampleBackend_Create() {
 
 	terms := store.Terms{Lease: time.Minute, MaxKeys: 2}
 	initial := []store.Entry{{Key: "tenant", Value: []byte("acme")}}
-	raw, _ := backend.Create(ctx, "an ID that nobody guesses", initial, terms)
-
-	fmt.Println(raw.Set(ctx, "userId", []byte("u-42")))
+	raw, err := backend.Create(ctx, "an ID that nobody guesses", initial, terms)
+	if err != nil {
+		log.Panic(err)
+	}
+	if err := raw.Set(ctx, "userId", []byte("u-42")); err != nil {
+		log.Panic(err)
+	}
 	fmt.Println(raw.Set(ctx, "rooms", []byte("lobby")))
-	fmt.Println(store.Keys(ctx, raw))
+
+	keys, err := store.Keys(ctx, raw)
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(keys)
 	// Output:
-	// <nil>
 	// too many keys in this session
-	// [tenant userId] <nil>
+	// [tenant userId]
 }
 
 func ExampleBackend_Attach() {
@@ -66,13 +81,25 @@ func ExampleBackend_Attach() {
 	_, err := backend.Attach(ctx, "id", terms)
 	fmt.Println(err)
 
-	owner, _ := backend.Create(ctx, "id", nil, terms)
-	other, _ := backend.Attach(ctx, "id", terms)
-	other.Set(ctx, "seen", []byte("yes"))
-	fmt.Println(owner.Has(ctx, "seen"))
+	owner, err := backend.Create(ctx, "id", nil, terms)
+	if err != nil {
+		log.Panic(err)
+	}
+	other, err := backend.Attach(ctx, "id", terms)
+	if err != nil {
+		log.Panic(err)
+	}
+	if err := other.Set(ctx, "seen", []byte("yes")); err != nil {
+		log.Panic(err)
+	}
+	seen, err := owner.Has(ctx, "seen")
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(seen)
 	// Output:
 	// no session with this ID lives
-	// true <nil>
+	// true
 }
 
 func ExampleBackend_Resume() {
@@ -81,14 +108,25 @@ func ExampleBackend_Resume() {
 	defer backend.Close()
 	terms := store.Terms{Lease: time.Minute}
 
-	before, _ := backend.Create(ctx, "id", []store.Entry{{Key: "seen", Value: []byte("yes")}}, terms)
-	backend.Suspend(ctx, before, time.Hour) // the client dropped its connection
-
-	after, _ := backend.Resume(ctx, "id", terms) // and is back
-	fmt.Println(after.Has(ctx, "seen"))
+	before, err := backend.Create(ctx, "id", []store.Entry{{Key: "seen", Value: []byte("yes")}}, terms)
+	if err != nil {
+		log.Panic(err)
+	}
+	if err := backend.Suspend(ctx, before, time.Hour); err != nil { // the client lost its connection
+		log.Panic(err)
+	}
+	after, err := backend.Resume(ctx, "id", terms) // and is back
+	if err != nil {
+		log.Panic(err)
+	}
+	seen, err := after.Has(ctx, "seen")
+	if err != nil {
+		log.Panic(err)
+	}
+	fmt.Println(seen)
 	fmt.Println(before.Set(ctx, "seen", nil))
 	// Output:
-	// true <nil>
+	// true
 	// the session goes on elsewhere: another handle resumed it
 }
 
@@ -98,25 +136,42 @@ func ExampleBackend_Renew() {
 	defer backend.Close()
 	terms := store.Terms{Lease: time.Minute}
 
-	a, _ := backend.Create(ctx, "a", nil, terms)
-	b, _ := backend.Create(ctx, "b", nil, terms)
-	fmt.Println(backend.Renew(ctx, []store.Store{a, b}, time.Minute) == nil)
-
-	b.Destroy(ctx)
-	fmt.Println(backend.Renew(ctx, []store.Store{a, b}, time.Minute))
-	// Output:
-	// true
-	// [<nil> the session has ended]
+	var owned []store.Store
+	for _, id := range []string{"a", "b"} {
+		raw, err := backend.Create(ctx, id, nil, terms)
+		if err != nil {
+			log.Panic(err)
+		}
+		owned = append(owned, raw)
+	}
+	if err := owned[1].Destroy(ctx); err != nil {
+		log.Panic(err)
+	}
+	// The result has an error for each session, or is nil when all were renewed.
+	for i, err := range backend.Renew(ctx, owned, time.Minute) {
+		if err != nil {
+			fmt.Println(i, err)
+		}
+	}
+	// Output: 1 the session has ended
 }
 
 func ExampleBackend_Suspend() {
 	ctx := context.Background()
 	backend := memstore.New(nil)
 	defer backend.Close()
+	terms := store.Terms{Lease: time.Minute}
 
-	raw, _ := backend.Create(ctx, "id", nil, store.Terms{Lease: time.Minute})
-	fmt.Println(backend.Suspend(ctx, raw, 5*time.Minute))
-	// Output: <nil>
+	raw, err := backend.Create(ctx, "id", nil, terms)
+	if err != nil {
+		log.Panic(err)
+	}
+	if err := backend.Suspend(ctx, raw, 5*time.Minute); err != nil {
+		log.Panic(err)
+	}
+	_, err = backend.Resume(ctx, "id", terms) // within five minutes
+	fmt.Println(err == nil)
+	// Output: true
 }
 
 func ExampleBackend_Namespace() {
@@ -129,11 +184,13 @@ func ExampleBackend_Namespace() {
 func ExampleBackend_Close() {
 	ctx := context.Background()
 	backend := memstore.New(nil)
-	raw, _ := backend.Create(ctx, "id", nil, store.Terms{Lease: time.Minute})
-
-	fmt.Println(backend.Close())
+	raw, err := backend.Create(ctx, "id", nil, store.Terms{Lease: time.Minute})
+	if err != nil {
+		log.Panic(err)
+	}
+	if err := backend.Close(); err != nil {
+		log.Panic(err)
+	}
 	fmt.Println(raw.Set(ctx, "userId", []byte("u-42")))
-	// Output:
-	// <nil>
-	// store is closed
+	// Output: store is closed
 }

@@ -76,9 +76,17 @@ func (b *Backend) ring() {
 		for s.due.Load() <= now && s.expireSome(now) {
 		}
 	}
+	for i := range b.lists {
+		l := &b.lists[i]
+		for l.due.Load() <= now && l.expireSome(now) {
+		}
+	}
 	next := int64(never)
 	for i := range b.shards {
 		next = min(next, b.shards[i].due.Load())
+	}
+	for i := range b.lists {
+		next = min(next, b.lists[i].due.Load())
 	}
 	b.wakeAt(next)
 }

@@ -35,6 +35,9 @@ var (
 	_ store.KeyLister    = (*life)(nil)
 	_ store.StableReader = (*life)(nil)
 
+	_ store.ConditionalDestroyer = (*life)(nil)
+	_ store.ConditionalDestroyer = (*limited)(nil)
+
 	_ store.ManyGetter   = (*limited)(nil)
 	_ store.Committer    = (*limited)(nil)
 	_ store.KeyLister    = (*limited)(nil)
@@ -457,6 +460,36 @@ func (l *life) Destroy(ctx context.Context) error {
 	return nil
 }
 
+// DestroyIf implements [store.ConditionalDestroyer].
+func (l *life) DestroyIf(ctx context.Context, values []store.Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if l.shard.backend.closed.Load() {
+		return store.ErrClosed
+	}
+	if err := checkKeys(values); err != nil {
+		return err
+	}
+	return l.shard.destroyIf(l, values)
+}
+
+// holds reports whether values are all that l, whose table is t, has. The caller
+// holds mu.
+func (l *life) holds(t *table, values []store.Entry) bool {
+	present := int32(0)
+	for i := range values {
+		now, want := orNil(t.get(values[i].Key)), values[i].Value
+		if (now == nil) != (want == nil) || !bytes.Equal(now, want) {
+			return false
+		}
+		if want != nil {
+			present++
+		}
+	}
+	return present == l.count
+}
+
 // renew moves the deadline to lease after now, if that is later. The entry in
 // the queue stays where it is; it is put right when it comes up.
 func (l *life) renew(now int64, lease time.Duration) error {
@@ -484,6 +517,11 @@ func (l *life) renew(now int64, lease time.Duration) error {
 func (l *life) end(fate int32, heir *life) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.finish(fate, heir)
+}
+
+// finish is end for callers that hold mu as well.
+func (l *life) finish(fate int32, heir *life) {
 	l.fate.Store(fate) // before the table goes: whoever finds none looks here
 	t := l.table.Swap(nil)
 	g := t.large()

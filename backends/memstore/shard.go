@@ -17,6 +17,7 @@ type shard struct {
 	peak    int // the most sessions since index was made
 	queue   queue
 	due     atomic.Int64 // when the queue's head comes up; written under mu
+	watched watched
 	backend *Backend
 }
 
@@ -104,6 +105,32 @@ func (s *shard) destroy(l *life) {
 	}
 }
 
+// destroyIf ends l if it has exactly these values.
+func (s *shard) destroyIf(l *life, values []store.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, err := s.now()
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.table.Load()
+	switch {
+	case t == nil:
+		return l.gone()
+	case l.deadline <= now:
+		l.finish(expired, nil)
+		s.remove(l)
+		return l.ended()
+	case !l.holds(t, values):
+		return store.ErrConflict
+	}
+	l.finish(destroyed, nil)
+	s.remove(l)
+	return nil
+}
+
 // expire is destroy for a life whose deadline has come.
 func (s *shard) expire(l *life) {
 	s.mu.Lock()
@@ -120,7 +147,7 @@ func (s *shard) clear() {
 	for _, l := range s.index {
 		l.end(destroyed, nil)
 	}
-	s.index, s.queue = nil, nil
+	s.index, s.queue, s.watched = nil, nil, nil
 	s.due.Store(never)
 }
 
@@ -198,10 +225,11 @@ func (s *shard) end(l *life, fate int32) {
 func (s *shard) remove(l *life) {
 	delete(s.index, l.id)
 	s.queue.remove(l)
+	s.watched.hint(l)
 	s.shrink()
 }
 
-// shrink returns memory after a peak: a map keeps its size by itself.
+// shrink returns memory after a peak: a map keeps its size otherwise.
 func (s *shard) shrink() {
 	const small = 64
 	if s.peak <= small || len(s.index) > s.peak/4 {
