@@ -1,0 +1,1 @@
+local t=redis.call('HGET',KEYS[1],'\0t') if t~=ARGV[1] then return t and 3 or 0 end redis.call('HDEL',KEYS[1],ARGV[2]) return 1
