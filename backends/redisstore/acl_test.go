@@ -1,6 +1,7 @@
 package redisstore_test
 
 import (
+	"errors"
 	"os"
 	"regexp"
 	"slices"
@@ -29,11 +30,80 @@ func rule(t *testing.T, namespace string) []string {
 	return strings.Fields(strings.ReplaceAll(string(m[1]), "~chat:", "~"+namespace+":"))
 }
 
+// indexRule returns those that it promises to suffice for indexes.
+func indexRule(t *testing.T) []string {
+	t.Helper()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`Indexes need more:\n\n\t(.*)\n`).FindSubmatch(doc)
+	if m == nil {
+		t.Fatal("doc.go has no line with what indexes need")
+	}
+	return strings.Fields(string(m[1]))
+}
+
+// Without any of the permissions for indexes some call is refused, and no list without an expiry
+// stays behind.
+func TestFewerRightsDoNotSufficeForIndexes(t *testing.T) {
+	server := testserver.Redis(t)
+	ns := namespace(t)
+	admin := open(t, dial(t, server.URL), redisstore.Options{Namespace: ns})
+	id, _ := create(t, admin)
+	more := indexRule(t)
+	for i, right := range more {
+		t.Run("without "+right, func(t *testing.T) {
+			args := append([]string{"ACL", "SETUSER", "app", "reset", "on", ">pw"}, rule(t, ns)...)
+			if _, err := server.Do(append(args, slices.Delete(slices.Clone(more), i, i+1)...)...); err != nil {
+				t.Fatal(err)
+			}
+			b := open(t, dial(t, server.URL, func(o *redis.Options) { o.Username, o.Password = "app", "pw" }), redisstore.Options{Namespace: ns})
+			mine, err := b.Attach(t.Context(), id, store.Terms{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const list = "list"
+			entry := []store.IndexEntry{{Index: list, Member: "secret " + id}}
+			_, _, readErr := b.Entries(t.Context(), list, "")
+			_, leftErr := b.TimeLeft(t.Context(), mine)
+			refused := false
+			for call, err := range map[string]error{
+				"PutEntries":    errors.Join(b.PutEntries(t.Context(), entry, lease)...),
+				"RemoveEntries": b.RemoveEntries(t.Context(), entry),
+				"Entries":       readErr,
+				"TimeLeft":      leftErr,
+			} {
+				if err != nil {
+					wantRefused(t, call, err, "ACL user may not do this", id, "pw")
+					refused = true
+				}
+				ttl, err := server.Do("PTTL", ns+":i:"+list)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ttl == int64(-1) {
+					t.Errorf("after %s the list has no expiry", call)
+				}
+			}
+			if !refused {
+				t.Errorf("every call succeeded without %s; it does not belong to the least that is needed", right)
+			}
+			if err := errors.Join(admin.PutEntries(t.Context(), entry, lease)...); err != nil {
+				t.Fatal(err)
+			}
+			if err := admin.RemoveEntries(t.Context(), entry); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 func TestContractWithTLSAndLeastRights(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
-			rights := rule(t, "test-*")
+			rights := slices.Concat(rule(t, "test-*"), indexRule(t), noticeRights(t, "test-*"))
 			server := testserver.RedisTLS(t, []string{"user app on >pw " + strings.Join(rights, " ")}, testserver.WithFlavour(flavour))
 			contract(t, redisstore.Options{}, func(t testing.TB) redis.UniversalClient {
 				return dial(t, server.URLFor("app", "pw"), func(o *redis.Options) { o.TLSConfig = server.TLS })

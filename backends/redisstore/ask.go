@@ -2,18 +2,22 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store/backends/internal/panics"
 )
 
 const (
 	askTimeout  = 2 * time.Second
 	minAskPause = time.Second
 	maxAskPause = time.Minute
+
+	// An answer holds for a while: another server may take the place of this one, or
+	// the same come back with another number of threads.
+	holdsFor = 10 * time.Minute
 )
 
 // What an asker has been told.
@@ -26,94 +30,93 @@ const (
 // An asker finds out whether a server gains by scripts with several keys. Dragonfly
 // with several threads spreads keys over them, and such a script stops all of these.
 //
-// It asks in the background: operations go on without merging until it has an
-// answer, whatever the server or a proxy makes of the question. After a failure
-// it asks again, at first after a second and then ever later.
+//  1. It asks in the background: operations go on without merging until it has an
+//     answer, whatever the server or a proxy makes of the question.
+//  2. After a failure it asks again, at first after a second and then ever later, and
+//     what it was told before holds meanwhile.
+//  3. It asks again when an answer has held for ten minutes, and after a minute where
+//     the user may not ask: rights change.
 type asker struct {
 	client *redis.Client
 	ctx    context.Context // of the questions
 	stop   func()          // ends ctx
+	begun  time.Time
 	told   atomic.Int32
+	next   atomic.Int64 // when to ask again, from begun
 	asking atomic.Bool
 
-	// Of the one who has set asking.
-	failures int
-	next     time.Time
+	failures int // of the one who has set asking
 }
 
-// merges reports whether the server is known to gain, and asks it if it is not
-// known at all. It never waits.
+func (a *asker) start(client *redis.Client) {
+	a.client, a.begun = client, time.Now()
+	a.ctx, a.stop = context.WithCancel(context.Background())
+}
+
+// merges reports whether the server is known to gain, and asks it if that is not
+// known, or not known anew. It never waits.
 func (a *asker) merges() bool {
-	told := a.told.Load()
-	if told == notTold && a.asking.CompareAndSwap(false, true) {
-		if time.Now().Before(a.next) {
-			a.asking.Store(false)
-		} else {
-			go a.ask()
-		}
+	if time.Since(a.begun) >= time.Duration(a.next.Load()) && a.asking.CompareAndSwap(false, true) {
+		go a.ask()
 	}
-	return told == gains
+	return a.told.Load() == gains
 }
 
 func (a *asker) ask() {
 	defer a.asking.Store(false)
 	ctx, cancel := context.WithTimeout(a.ctx, askTimeout)
 	defer cancel()
-	// The client's own timeouts may be longer, or none at all.
-	told, err := question(ctx, a.client.WithTimeout(askTimeout))
-	if err != nil {
-		a.next = time.Now().Add(min(minAskPause<<min(a.failures, 16), maxAskPause))
+	var (
+		told int32
+		sure bool
+	)
+	err := panics.Guard(func() (err error) {
+		// The client's own timeouts may be longer, or none at all.
+		told, sure, err = question(ctx, a.client.WithTimeout(askTimeout))
+		return err
+	})
+	pause := holdsFor
+	switch {
+	case err != nil:
+		pause = min(minAskPause<<min(a.failures, 16), maxAskPause)
 		a.failures++
-		return
+	case !sure:
+		pause = maxAskPause
+		fallthrough
+	default:
+		a.failures = 0
+		a.told.Store(told)
 	}
-	a.told.Store(told)
+	a.next.Store(int64(time.Since(a.begun) + pause))
 }
 
-// question asks the server what it is. Where the user may not ask, it has to do
-// with merged scripts.
-func question(ctx context.Context, client *redis.Client) (int32, error) {
+// question asks the server what it is, by INFO, and where the user may not use that
+// by HELLO. It is sure of nothing but an answer to INFO.
+func question(ctx context.Context, client *redis.Client) (told int32, sure bool, err error) {
 	info, err := client.Info(ctx, "server").Result()
 	switch {
-	case err == nil && !strings.Contains(info, "dragonfly_version:"):
-		return gains, nil
-	case err == nil && strings.Contains(info, "\nthread_count:1\r"):
-		return gains, nil
-	case err == nil:
-		return loses, nil
+	case err == nil && field(info, "dragonfly_version") == "" && field(info, "server_name") != "dragonfly":
+		return gains, true, nil
+	case err == nil && field(info, "thread_count") == "1":
+		return gains, true, nil
+	case err == nil: // managed ones do not tell their threads
+		return loses, true, nil
 	case !mayNotAsk(err):
-		return notTold, err
+		return notTold, false, err
 	}
-	hello, err := client.Do(ctx, "hello").Result()
+	hello, err := askHello(ctx, client, client.Options().Protocol)
 	switch {
-	case err == nil && strings.Contains(strings.ToLower(serverOf(hello)), "dragonfly"):
-		return loses, nil
+	case err == nil && isDragonfly(hello):
+		return loses, false, nil
 	case err != nil && !mayNotAsk(err):
-		return notTold, err
+		return notTold, false, err
 	}
-	return gains, nil
-}
-
-// serverOf returns the server's name in its answer to HELLO: a map, or in the older
-// protocol a list of names and values in turn.
-func serverOf(hello any) string {
-	switch h := hello.(type) {
-	case map[any]any:
-		name, _ := h["server"].(string)
-		return name
-	case []any:
-		for i := 0; i+1 < len(h); i += 2 {
-			if h[i] == any("server") {
-				name, _ := h[i+1].(string)
-				return name
-			}
-		}
-	}
-	return ""
+	return gains, false, nil
 }
 
 // mayNotAsk reports whether a server has refused a question for good.
 func mayNotAsk(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply) && !redis.IsMaxClientsError(err) &&
+	reply, refused := replyError(err)
+	return refused && !redis.IsMaxClientsError(err) &&
 		(redis.HasErrorPrefix(reply, "NOPERM") || strings.HasPrefix(reply.Error(), "ERR "))
 }

@@ -27,15 +27,26 @@ type Backend struct {
 	replies   *replies           // nil when batching is off
 	nodes     *batch.Nodes       // nil for one server
 	merger    *merger            // nil where scripts have one key each
+	native    *native            // nil where every write is a script
 	cache     *Cache             // nil without client-side caching
 	waits     bool               // writes wait for replicas
+	password  string             // of the client, which no error may show
 	gate      *gate              // nil for a cluster
+	notices   *notices
 	logger    *slog.Logger
 	closed    atomic.Bool
 }
 
 // Namespace returns the namespace that the backend was made with.
-func (b *Backend) Namespace() string { return string(b.namespace) }
+func (b *Backend) Namespace() string {
+	if !b.made() {
+		return ""
+	}
+	return string(b.namespace)
+}
+
+// made reports whether b was made by New.
+func (b *Backend) made() bool { return b != nil && b.client != nil }
 
 // Create begins a new life of the session id; see [store.Backend].
 func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
@@ -46,7 +57,7 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	if err != nil {
 		return nil, err
 	}
-	args := make([]any, 1, 1+2*len(initial))
+	args := make([]any, 1, 1+2*len(initial)+4)
 	for _, e := range initial {
 		if err := store.CheckKey(e.Key); err != nil {
 			return nil, err
@@ -60,15 +71,27 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	}
 	s := b.handle(id, newToken(), t)
 	args[0] = lease
+	for _, e := range initial {
+		if e.Value != nil {
+			s.keys.add(e.Key)
+		}
+	}
+	if fence := s.fence(); fence != "" {
+		args = append(args, fenceField, "", fence, "")
+	}
 	defer s.forget()
 	reply, err := b.eval(ctx, once, createScript, s.name, s.token, args...)
 	if err != nil && !s.begun(ctx, err) {
 		return nil, err
 	}
-	if err == nil && reply != int64(answerDone) {
+	switch {
+	case err != nil, reply == int64(answerDone):
+		return s, nil
+	case reply == int64(answerForeign):
+		return nil, &clientError{text: "redis: " + ErrNotASession.Error(), cause: ErrNotASession}
+	default:
 		return nil, store.ErrExists
 	}
-	return s, nil
 }
 
 // Attach returns another handle to the session's current life; see
@@ -78,6 +101,7 @@ func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.S
 		return nil, err
 	}
 	s := b.handle(id, "", t)
+	s.keys.bits.Store(allKeys)
 	s.forget() // what the cache has of an earlier life
 	token, err := b.tokenOf(ctx, s)
 	if err != nil {
@@ -106,7 +130,7 @@ func (b *Backend) tokenOf(ctx context.Context, s *Store) (token any, err error) 
 // It is two round trips: the second replaces the token that the first has seen. So a
 // Resume that is held up on the way and arrives late, perhaps after its caller has
 // tried again, ends no life but the one that it was meant to end.
-func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
+func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (_ store.Store, err error) {
 	if err := b.check(ctx, id); err != nil {
 		return nil, err
 	}
@@ -115,19 +139,27 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 		return nil, err
 	}
 	s := b.handle(id, newToken(), t)
+	s.keys.bits.Store(allKeys)
 	defer s.forget()
 	seen, err := b.tokenOf(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { s.tell(err) }()
 	for {
 		// With one token for all attempts, what an earlier one has done is done.
-		answer, err := b.eval(ctx, again, resumeScript, s.name, s.token, lease, seen)
+		cmd, err := b.evalCommand(ctx, again, resumeScript, 0, s.name, s.token, lease, seen, s.fence())
 		if err != nil {
 			if s.begun(ctx, err) {
 				return s, nil
 			}
 			return nil, err
+		}
+		answer := cmd.answer()
+		if cmd.repeated && answer != any(int64(answerDone)) {
+			// The attempt before may have begun this life, and others may have ended it
+			// since. To take the session over once more would end theirs as well.
+			return nil, &unknownError{cause: errSince}
 		}
 		switch answer := answer.(type) {
 		case []any: // somebody else has resumed it in between
@@ -147,33 +179,57 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 // Suspend makes the session live for exactly grace from now; see
 // [store.Backend].
 func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
-	s, ok := session.(*Store)
-	if !ok || s.b != b {
+	s := b.ours(session)
+	if s == nil {
 		return errForeign
 	}
 	if err := s.check(ctx); err != nil {
 		return err
 	}
 	defer s.forget()
-	_, err := s.eval(ctx, again, suspendScript, millis(max(grace, 0)))
+	cmd, err := b.evalCommand(ctx, again, suspendScript, 0, s.name, s.token, expiryOf(grace))
+	s.tell(err)
+	if err != nil {
+		return err
+	}
+	err = s.endBy(cmd.answer())
+	if err != nil && cmd.repeated {
+		// The attempt before may have suspended the session, and others may have resumed
+		// or destroyed it since.
+		return &unknownError{cause: errSince}
+	}
 	return err
 }
 
 // Close ends the use of the client, which stays open. Sessions stay on the
 // server until their leases run out. Closing twice is harmless.
 //
-// It waits for operations that are under way, a few seconds at most: where a
-// server hangs, they end with the timeouts of the client.
+// With batching it waits for the operations in progress, a few seconds at most: where
+// a server hangs, they end with the timeouts of the client. Other operations in
+// progress (without batching, with WaitReplicas, reads of a Cache) go on and end
+// with their contexts or with the client.
 func (b *Backend) Close() error {
+	if !b.made() {
+		return nil
+	}
 	b.closed.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		b.notices.close(ctx)
+	}()
 	if b.merger != nil {
 		b.merger.stop()
 	}
+	if b.native != nil {
+		b.native.stop()
+	}
 	if b.batcher != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
 		_ = b.batcher.Close(ctx) // its error would say no more than that a server hangs
 	}
+	<-told
 	return nil
 }
 
@@ -189,6 +245,9 @@ func (b *Backend) check(ctx context.Context, id string) error {
 // open refuses an operation on a closed backend, with an ended context, or on a
 // server that is a replica.
 func (b *Backend) open(ctx context.Context) error {
+	if !b.made() {
+		return errNotMade
+	}
 	if b.closed.Load() {
 		return store.ErrClosed
 	}
@@ -196,6 +255,14 @@ func (b *Backend) open(ctx context.Context) error {
 		return err
 	}
 	return b.gate.pass(ctx)
+}
+
+// ours returns session if this Backend handed it out, and nil otherwise.
+func (b *Backend) ours(session store.Store) *Store {
+	if s, ok := session.(*Store); ok && s != nil && s.b == b {
+		return s
+	}
+	return nil
 }
 
 func (b *Backend) handle(id string, token string, t store.Terms) *Store {
@@ -215,8 +282,15 @@ func leaseOf(t store.Terms) (int64, error) {
 	if t.Lease <= 0 {
 		return 0, errLease
 	}
-	return millis(t.Lease), nil
+	return expiryOf(t.Lease), nil
 }
+
+// longestExpiry is eight years. Dragonfly cuts off what is more than 2^28-1 seconds,
+// without a word, and Redis refuses what is more than 2^63 milliseconds after 1970.
+const longestExpiry = 8 * 365 * 24 * time.Hour
+
+// expiryOf returns a lease or a grace in milliseconds, as it is sent.
+func expiryOf(d time.Duration) int64 { return millis(min(max(d, 0), longestExpiry)) }
 
 // millis rounds up to the server's granularity.
 func millis(d time.Duration) int64 {

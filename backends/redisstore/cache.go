@@ -47,7 +47,7 @@ func (c *Cache) Reserve(cacheKey string, redisKeys []string) (token uint64, shou
 }
 
 // forget drops everything that was read from name, and keeps reads that are
-// under way from being remembered.
+// in progress from being remembered.
 func (c *Cache) forget(name string) { c.LocalCache.DeleteByRedisKey(name) }
 
 // A cachedReader reads through the client's cache. Only commands that go-redis

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -182,4 +183,88 @@ func TestForeignCacheIsBypassed(t *testing.T) {
 			t.Errorf("the cache has %d entries, want 0", stats.Entries)
 		}
 	})
+}
+
+// A cache that has not seen the server's notice of another process's write misleads no
+// write that depends on a value.
+func TestCacheMisleadsNoWrite(t *testing.T) {
+	server := testserver.SharedRedis(t)
+	const key = store.Key[string]("k")
+	update := func(change func(string, bool) (string, error)) func(context.Context, *store.Session) (string, error) {
+		return func(ctx context.Context, s *store.Session) (string, error) { return key.Update(ctx, s, change) }
+	}
+	for _, c := range []struct {
+		name string
+		run  func(ctx context.Context, s *store.Session) (string, error)
+		want string // returned
+		left string // on the server; empty: nothing
+	}{
+		{"Take", key.Take, "new", ""},
+		{"Update that keeps", update(func(string, bool) (string, error) { return "", store.Keep }), "new", "new"},
+		{"Update that removes", update(func(string, bool) (string, error) { return "", store.Remove }), "", ""},
+		{"Update that appends", update(func(old string, _ bool) (string, error) { return old + "+", nil }), "new+", "new+"},
+		{"Session.Update that reads", func(ctx context.Context, s *store.Session) (v string, err error) {
+			err = s.Update(ctx, func(tx *store.Tx) error { v, err = key.In(tx).Get(); return err })
+			return v, err
+		}, "new", "new"},
+	} {
+		for _, before := range []string{"", "old"} { // what the cache has: that there is nothing, or a value
+			t.Run(fmt.Sprintf("%s, cached %q", c.name, before), func(t *testing.T) {
+				ns := namespace(t)
+				node := func(change ...func(*redis.Options)) *store.Sessions {
+					ss, err := store.New(open(t, dial(t, server.URL, change...), redisstore.Options{Namespace: ns}), nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { ss.Close(context.Background()) })
+					return ss
+				}
+				here := node(func(o *redis.Options) {
+					o.Protocol = 3
+					o.ClientSideCache = redisstore.NewCache(redis.CacheConfig{DrainInterval: time.Hour, MaxStaleness: time.Hour})
+				})
+				other := node()
+				// behind returns two handles of a session, the second of which has a cache that
+				// does not have the last Set yet. The client may have heard of it all the same.
+				behind := func() (owned, s *store.Session, ok bool) {
+					owned, err := other.Create(t.Context(), store.NewID())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if before != "" {
+						if err := key.Set(t.Context(), owned, before); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if s, err = here.Attach(t.Context(), owned.ID()); err != nil {
+						t.Fatal(err)
+					}
+					if v, _, err := key.Lookup(t.Context(), s); v != before || err != nil {
+						t.Fatalf("Lookup() = %q, %v, want %q", v, err, before)
+					}
+					if err := key.Set(t.Context(), owned, "new"); err != nil {
+						t.Fatal(err)
+					}
+					v, _, err := key.Lookup(t.Context(), s)
+					if v != before && v != "new" || err != nil {
+						t.Fatalf("Lookup() = %q, %v, want %q from the cache", v, err, before)
+					}
+					return owned, s, v == before
+				}
+				owned, s, ok := behind()
+				for tries := 1; !ok; tries++ {
+					if tries == 100 {
+						t.Fatal("the cache is never behind, so nothing can be shown")
+					}
+					owned, s, ok = behind()
+				}
+				if got, err := c.run(t.Context(), s); got != c.want || err != nil {
+					t.Errorf("%s = %q, %v, want %q", c.name, got, err, c.want)
+				}
+				if left, _, err := key.Lookup(t.Context(), owned); left != c.left || err != nil {
+					t.Errorf("after %s the server has %q, %v, want %q", c.name, left, err, c.left)
+				}
+			})
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/internal/panics"
 )
 
 const (
@@ -28,13 +29,17 @@ const (
 // client takes it for (a replica, a Sentinel, one node of a cluster, one with TLS).
 //
 // A setting that loses sessions without failing an operation, such as an eviction
-// policy, is reported to Options.Logger. What the user may not ask about (CONFIG,
+// policy, is reported to Options.Logger, and so is a right that only notices of ends
+// need. What the user may not ask about (CONFIG,
 // INFO) is passed over. The session's ID is random, and should its end be lost it
 // expires after ten seconds.
 //
 // backends.Open calls it. Programs that make their own client call it once at the
 // start.
 func (b *Backend) Check(ctx context.Context) error {
+	if !b.made() {
+		return errNotMade
+	}
 	if b.closed.Load() {
 		return store.ErrClosed
 	}
@@ -49,16 +54,18 @@ func (b *Backend) Check(ctx context.Context) error {
 	if err := b.checkCommands(ctx); err != nil {
 		return err
 	}
+	b.native.askNow(ctx)
 	if err := b.checkLife(ctx); err != nil {
 		return err
 	}
 	b.checkSettings(ctx)
+	b.notices.check(ctx)
 	return nil
 }
 
 // checkKind makes sure that the server is a primary of its own.
 func (b *Backend) checkKind(ctx context.Context, client *redis.Client) error {
-	var f facts
+	roles := make(chan string, 1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if o := client.Options(); o.TLSConfig != nil {
@@ -70,12 +77,14 @@ func (b *Backend) checkKind(ctx context.Context, client *redis.Client) error {
 		}).Stop()
 	}
 	err := await(ctx, func() error {
-		known, err := askRole(ctx, client, client.Options().Protocol)
-		if err == nil {
-			f = known
-		}
+		role, err := askRole(ctx, client, client.Options().Protocol)
+		roles <- role
 		return err
 	})
+	role := ""
+	if err == nil {
+		role = <-roles
+	}
 	switch {
 	case err != nil && context.Cause(ctx) == errPlain:
 		return &clientError{text: "redis: " + errPlain.Error(), cause: errPlain}
@@ -83,9 +92,9 @@ func (b *Backend) checkKind(ctx context.Context, client *redis.Client) error {
 		return ctx.Err()
 	case err != nil:
 		return b.checkError(ctx, err)
-	case f.role == sentinel:
+	case role == sentinel:
 		return &clientError{text: "redis: " + errSentinel.Error(), cause: errSentinel}
-	case f.role == replica:
+	case role == replica:
 		return &clientError{text: "redis: " + ErrReplica.Error(), cause: ErrReplica}
 	}
 	return b.checkSlots(ctx, client)
@@ -123,7 +132,8 @@ func (b *Backend) checkSlots(ctx context.Context, client *redis.Client) error {
 
 // probeScript runs each command that the scripts use, on a key that does not exist,
 // and answers a list of those that failed, each before what it failed with. A key
-// that HSET leaves is removed by one of the commands that have worked before.
+// that HSET leaves is removed by one of the commands that have worked before. Renewals
+// need PTTL where PEXPIRE does not know GT.
 var probeScript = `
 local k,bad=KEYS[1],{}
 local function try(...)
@@ -134,6 +144,7 @@ local function try(...)
 end
 try('HGET',k,'f') try('HEXISTS',k,'f') try('HLEN',k) try('HKEYS',k)
 local p,u,d=try('PEXPIRE',k,'1000'),try('UNLINK',k),try('HDEL',k,'f')
+if p and type(redis.pcall('PEXPIRE',k,'1000','GT'))~='number' then try('PTTL',k) end
 if p or u or d then
   try('HSET',k,'f','v')
   redis.pcall('PEXPIRE',k,'1000')
@@ -295,16 +306,37 @@ func (b *Backend) checkSettings(ctx context.Context) {
 		case policy != "" && policy != "noeviction":
 			b.logger.WarnContext(ctx, "redis: the server evicts sessions when its memory is full; set maxmemory-policy to noeviction", "maxmemory-policy", policy, "server", node.Options().Addr)
 		}
+		if b.mayBeSplit(ctx, node) {
+			b.logger.WarnContext(ctx, "redis: DragonflyDB may run scripts in steps, so that two sessions of one ID can begin; run it without --default_lua_flags", "server", node.Options().Addr)
+		}
 	}
 	_ = await(ctx, func() error { // what it says it has logged
 		switch client := b.client.(type) {
 		case *redis.Client:
 			look(ctx, client)
 		case *redis.ClusterClient:
-			return client.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { look(ctx, node); return nil })
+			return client.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+				return panics.Guard(func() error { look(ctx, node); return nil })
+			})
 		}
 		return nil
 	})
+}
+
+// undeclaredScript reads a key that it has not declared.
+const undeclaredScript = `return redis.call('HGET',ARGV[1],'f')`
+
+// mayBeSplit reports whether node is a DragonflyDB that may execute other commands in
+// the middle of a script. It tells nobody its --default_lua_flags, but refuses a
+// script that reads an undeclared key, unless they have allow-undeclared-keys, which
+// locks the whole server for each script, or disable-atomicity.
+func (b *Backend) mayBeSplit(ctx context.Context, node *redis.Client) bool {
+	if info, err := node.Info(ctx, "server").Result(); err != nil || field(info, "dragonfly_version") == "" {
+		return false
+	}
+	declared, other := b.namespace.Session(store.NewID()), b.namespace.Session(store.NewID())
+	err := node.Eval(ctx, undeclaredScript, []string{declared}, other).Err()
+	return errors.Is(err, redis.Nil)
 }
 
 // field returns a field of an answer to INFO.

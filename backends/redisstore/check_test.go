@@ -1,7 +1,6 @@
 package redisstore_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -29,7 +28,7 @@ func wantCheck(t *testing.T, client redis.UniversalClient, o redisstore.Options,
 	}
 }
 
-// serverFlavours are those that this package starts by itself.
+// serverFlavours are those that this package starts itself.
 var serverFlavours = []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey}
 
 func TestCheckPasses(t *testing.T) {
@@ -143,7 +142,7 @@ func TestCheckNamesTheWrongServer(t *testing.T) {
 // nobody may ask, nothing is.
 func TestCheckWarns(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--maxmemory-policy", "volatile-lru"))
-	if _, err := server.Do("ACL", "SETUSER", "blind", "on", ">pw", "~*", "+@all", "-config", "-info"); err != nil {
+	if _, err := server.Do("ACL", "SETUSER", "blind", "on", ">pw", "~*", "&*", "+@all", "-config", "-info"); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -155,8 +154,8 @@ func TestCheckWarns(t *testing.T) {
 		{"replicas", "", "too few replicas confirm writes", redisstore.Options{WaitReplicas: 1, WaitTimeout: 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var log bytes.Buffer
-			tt.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			log, o := logTo("")
+			tt.o.Logger = o.Logger
 			wantCheck(t, dial(t, server.URL, func(o *redis.Options) {
 				if tt.user != "" {
 					o.Username, o.Password = tt.user, "pw"

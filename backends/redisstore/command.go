@@ -15,13 +15,17 @@ import (
 // leaves behind. That it was sent is known from its fuse. That its reply was read
 // is known from its value: a reply always sets one, which check compares with
 // what the script can answer.
+//
+// The commands that know the type of their reply leave the rest of another type on the
+// connection, and the next command of the pipeline takes that for its own reply.
 type command struct {
-	redis.Cmder         // *redis.Cmd, or *redis.SliceCmd for what answers a list
+	redis.Cmder         // *redis.Cmd, which alone reads whatever comes as a whole
 	script      *script // nil for a command on a hash
 	lists       int     // the length of a list as the reply
 	state       atomic.Int32
 	fuse        fuse
 	class       class  // of its reply, when batching is on
+	repeated    bool   // the server may have executed an attempt before this one
 	retryable   bool   // go-redis may repeat it, and may answer it from its cache
 	few         [9]any // room for the arguments of most commands
 }
@@ -37,7 +41,7 @@ const (
 func newHash(ctx context.Context, name any, fields []any) *command {
 	c := &command{lists: len(fields)}
 	args := append(c.few[:0], "hmget", name)
-	c.Cmder = redis.NewSliceCmd(ctx, append(args, fields...)...) // which costs less to read than a Cmd
+	c.Cmder = redis.NewCmd(ctx, append(args, fields...)...)
 	c.SetFirstKeyPos(1)
 	return c
 }
@@ -94,7 +98,7 @@ func (c *command) burn() bool {
 	return c.state.CompareAndSwap(fresh, sent) || c.state.Load() == sent
 }
 
-// withdraw reports whether the server surely executes nothing of the command,
+// withdraw reports whether the server certainly executes nothing of the command,
 // and makes sure of it.
 func (c *command) withdraw() bool {
 	return c.state.CompareAndSwap(fresh, withdrawn) || c.state.Load() == withdrawn
@@ -106,7 +110,7 @@ func (c *command) spare() { c.state.CompareAndSwap(sent, fresh) }
 // SetErr also notes a refusal. A cluster's client sends a command that one node
 // has redirected to another.
 func (c *command) SetErr(err error) {
-	if _, refused := err.(redis.Error); refused && err != redis.Nil {
+	if _, refused := err.(redis.Error); refused && err != redis.Nil && !lostBehind(err) {
 		c.spare()
 	}
 	c.Cmder.SetErr(err)
@@ -114,25 +118,15 @@ func (c *command) SetErr(err error) {
 
 // check requires a reply that was read and that the server can give.
 func (c *command) check() error {
-	if c.script == nil {
-		values := c.Cmder.(*redis.SliceCmd).Val()
-		switch {
-		case values == nil:
-			return errNoReply
-		case len(values) != c.lists || !stringsOrNil(values):
-			return errReply
-		}
-		return nil
-	}
-	switch reply := c.Cmder.(*redis.Cmd).Val().(type) {
+	switch reply := c.answer().(type) {
 	case nil:
 		return errNoReply
-	case int64:
-		if !c.script.answers(reply) {
+	case []any:
+		if c.script == nil && !values(reply, c.lists) || c.script != nil && !c.script.lists(reply, c.lists) {
 			return errReply
 		}
-	case []any:
-		if !c.script.lists(reply, c.lists) {
+	case int64:
+		if c.script == nil || !c.script.answers(reply) {
 			return errReply
 		}
 	default:
@@ -140,6 +134,12 @@ func (c *command) check() error {
 	}
 	return nil
 }
+
+// answer returns the reply.
+func (c *command) answer() any { return c.Cmder.(*redis.Cmd).Val() }
+
+// values returns the reply to an HMGET, which check has accepted.
+func (c *command) values() []any { return c.answer().([]any) }
 
 func stringsOrNil(values []any) bool {
 	for _, v := range values {

@@ -24,25 +24,66 @@ redis-cli and programs in other languages can read a session:
 	3) "userId"
 	4) "\xa4u-42"
 
-Two fields begin with NUL, which no key does. "\x00t" holds the token of the
-session's present life, 128 random bits made when it was created or resumed; the
-hash of a session without values has this field alone. "\x00c" holds a random
-mark of the last conditional write; see below. Whoever writes to the hash from
-elsewhere bypasses the checks described here, and must keep both fields as they
-are.
+Fields that begin with NUL, which no key does, hold no value. "\x00t" holds the
+token of the session's present life, 128 random bits made when it was created or
+resumed; the hash always has it. "\x00c" holds a random mark of the last conditional
+write; see below. On servers that know HSETEX there is also a fence: the empty
+fields "\x00r" and "\x00L" followed by the token. While the first exists, the second is that of
+the present life and the only one of its kind. The fence takes about 35 bytes.
 
 The hash has an expiry at every moment: the lease, or the grace period after
-Suspend.
+Suspend. What is longer than eight years counts as eight years, on every server alike;
+store.New allows a week and a year.
+
+# Writing from elsewhere
+
+Another program must not send a plain HSET: when the session has ended it makes a hash that
+belongs to no life and has no expiry. Attach and Resume rightly find no session in it, and Create fails with
+[ErrNotASession] until it is deleted. Instead:
+
+ 1. Read the token: HGET chat:u%3A1 "\x00t". Without one there is no session.
+ 2. Send this script with the hash as its key, and the token, the key and the value as arguments.
+    It answers 1, or 0 when that life has ended.
+
+The script:
+
+	if redis.call('HGET', KEYS[1], '\0t') ~= ARGV[1] then return 0 end
+	redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+	return 1
+
+The value is in the form of the key's codec. Limits of the session do not apply, and the fields that
+begin with NUL stay as they are.
+
+# Indexes
+
+With Options.Indexes of package store, the sessions with one value of an indexed key are in a sorted set. Its name is the namespace, ":i:" and a
+hash of the value, a keyed one where values are sealed; no session has a name with two colons. A member is 8 random bytes and the session's ID, and
+its score the time at which it goes, in milliseconds of the server's clock; what is past goes with the next
+member that comes. The set has an expiry at every moment, no earlier than its last member's. In a Cluster it may lie in another
+slot than the session: no command touches both.
+
+Putting an entry is a script, merged with others where Sets are. What a failover loses of a set, the next renewal of
+its sessions puts back, within a lease. A server that is out of memory still takes entries.
 
 # Atomicity
 
 Get and GetMany are one HMGET of the values together with the token, which is
-compared here. Everything else is one Lua script, sent by its hash (EVALSHA), that
+compared here. A Set of a key that has a value is, on Redis from 8.0, Valkey from 9.0 and
+DragonflyDB,
+
+	HSETEX chat:u%3A1 FXX FIELDS 3 "\x00r" "" "\x00LxV3R1oEJ0yb8dXpKk0-Zvw" "" userId "\xa4u-42"
+
+which writes if all three fields exist, and else nothing. Then, and for everything else, comes one Lua script, sent by its hash (EVALSHA), that
 compares the token, keeps the limit of keys, and writes, in one step. Its only
 key is the session's hash. Servers that do not know a script yet, or no longer,
 are sent it again, unnoticed.
 
-Sets of several sessions that happen to share a pipeline are sent as one script,
+Whether a server takes HSETEX is asked with the first write, aside. One that refuses it gets
+scripts, and is asked again when it may have become another: after a lost connection, a
+forgotten script or a refusal that says READONLY, and once a minute. Backends
+with WaitReplicas send scripts only.
+
+Where a Set is a script, Sets of several sessions that happen to share a pipeline are sent as one script,
 at most 64 of them, which halves what a Set costs the server. Each has its own
 check and its own outcome, and all their hashes are declared keys. A Cluster, whose
 scripts have keys of one slot only, and Dragonfly, which spreads keys over its threads,
@@ -62,7 +103,7 @@ repeated always: Resume replaces the token that it has read before, so one that
 arrives late ends no other life. A lost Create or Commit is looked for on the server by
 its token or mark, and counts as done if it is found. All else fails with
 [store.ErrUnknownOutcome] and, by errors.As, the client's error. A context that
-ends while a write is under way leaves it just as unknown.
+ends while a write is in progress leaves it just as unknown.
 
 A write of unknown outcome may still be on its way, and take effect after later ones. To
 be certain, write again and read back, or resume the session: that ends the life that
@@ -75,7 +116,9 @@ something else, a hook that swallows the command are errors, and never an end of
 life.
 
 A renewal that was on its way when Suspend was called can arrive after it, and lengthen the
-grace to the rest of the lease, once.
+grace to one lease from its arrival. It never shortens it. The same holds for a Suspend whose
+reply was lost and that was sent again: its first attempt can arrive late, and the grace begins
+anew then. Neither touches a session that was resumed in the meantime.
 
 # What a failover can lose
 
@@ -96,7 +139,10 @@ remains: until its first write is refused, a process whose connections lead to t
 old primary reads what was true before the failover. backends.Open makes
 clients that leave all older connections at that refusal and bound their age; a
 client of the caller's own does the better part of it with OnConnect:
-[RefuseReplica] and a ConnMaxLifetime. In a Cluster, nodes redirect.
+[RefuseReplica] and a ConnMaxLifetime. In a Cluster, nodes redirect. An OnConnect of
+the caller's own must return the error of each command that got no reply: a reply that
+arrives later is otherwise taken for that of the next command, here as in any other
+use of the client.
 
 [Backend.Check] makes sure, once at the start, that a server does what sessions
 need. The table of servers is docs/servers.md.
@@ -110,20 +156,60 @@ This is the least that an ACL user needs, for the namespace chat:
 A client's handshake also tries HELLO and CLIENT SETINFO, and goes on without them
 where they are refused (client-side caching needs +hello). A client of
 a Cluster also needs +command and +cluster|slots. On Redis 6 renewals need +pttl.
-WaitReplicas needs +wait, and client-side caching +client|tracking.
+On Redis 8 and Valkey 9 add +hsetex: without it each Set is a script.
+WaitReplicas needs +wait, and client-side caching +client|tracking. Indexes need more:
+
+	+zadd +zrem +zremrangebyscore +zscan +pttl +time
+
+Prompt notices of ends need
+
+	&chat:* +subscribe +publish +ping +pttl
+
+and in a Cluster +ssubscribe and +spublish in place of +subscribe and +publish, or all four where not
+every node has sharded channels.
+
+# Notices of ends
+
+Where somebody waits for the end of a session (Session.Done, Context or AfterEnd), the backend
+subscribes to the channel chat:/ends. Whoever destroys, resumes or suspends a session
+publishes a hint there: 8 bytes of a SHA-256 of the hash's name, of all sessions of a few
+milliseconds in one message. A handle that is hinted at asks the server at once, so it ends a few
+milliseconds after a Destroy or Resume elsewhere. Handles whose session expires ask when its
+deadline has passed.
+
+A hint is never more than a reason to ask. Publishing comes after the write and aside: it does not
+delay it, and cannot fail it. Without the rights for notices, on a server without channels,
+or while the subscription is broken, ends come to notice at the next renewal, half a lease later at
+most, and Options.Logger gets one line. A subscription that broke is made again, after a pause
+that grows from 50 ms to 15 s, and then every handle that is waited for asks once. A refusal is tried
+again after a minute.
+
+The subscription is one connection for each process, beside the pool, from the first who waits until
+Close. In a Cluster with sharded channels (Redis 7, Valkey) it leads to the node
+that has the channel's slot, and the messages stay there; elsewhere every node gets them. Whoever may publish on the
+channel can make handles ask in vain, which is bounded, and learns nothing.
+
+# Versions side by side
+
+Processes of this version and of the one before the fence may share sessions on one server, in any
+order of upgrade and downgrade. A process of the earlier version that
+resumes a session deletes "\x00r", so that no write of the life before passes; the next
+Resume or Set of this version makes the fence anew. The earlier version counts the fence as two keys
+when a session is near its limit of keys. Versions from before the outcomes of Resume were read (it was one
+round trip then) do not delete "\x00r"; stop their processes first.
 
 # Sizing
 
-A session costs the server about 200 bytes and its values. The lease bounds how
+A session costs the server about 200 bytes and its values, and 35 more with a fence. The lease bounds how
 long the sessions of a process that died stay: each session is renewed twice in a
 lease, which costs the server about 5 µs and the process 3. At 100,000 sessions and
 the default lease of 60 s that is less than 3 % of a core, at a lease of 10 s six
 times as much; in a Cluster, where renewals do not merge, one and a half
 times that.
 
-With batching, as many pipelines as the client's PipelinePoolSize (10) are under way to
+With batching, as many pipelines as the client's PipelinePoolSize (10) are in progress to
 a server at the same time, or three quarters of its PoolSize if that is less, so that the
-default pool of 10 connections per processor is plenty. Without batching, each operation under way holds a
+default pool of 10 connections per processor is plenty. Without batching, each operation in progress holds a
 connection: size the pool to the number of them that run at the same time.
 
 # Contexts
@@ -149,8 +235,9 @@ holds then:
     connection. The same holds for a session whose lease ran out, which a
     server notices only when it gets around to it. If notices are lost, an entry serves for the
     cache's MaxStaleness at most.
-  - Writes, Has, Keys, Commit and Attach always ask the server. So a Commit, and with
-    it every typed Update, works with current values.
+  - Writes, Has, Keys, Commit and Attach always ask the server, and so does what typed
+    Take, Update and transactions read, unless a wrapper hides [Store.GetCurrent] from
+    them. So these neither miss a value that is there nor decide by an old one.
 
 Any other cache that a client may have is bypassed, because it gives none of the above.
 */

@@ -115,8 +115,9 @@ func ExampleStore_Commit() {
 
 	absent := []store.Entry{{Key: "seat"}}
 	mine := []store.Entry{{Key: "seat", Value: []byte("12A")}}
-	_, err = store.Commit(ctx, s, absent, mine)
-	fmt.Println(err) // <nil>
+	if _, err := store.Commit(ctx, s, absent, mine); err != nil {
+		log.Panic(err)
+	}
 	current, err := store.Commit(ctx, s, absent, mine)
 	fmt.Printf("%v: %s\n", err, current[0]) // the values changed in the meantime: 12A
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/internal/panics"
 	"github.com/sessionkv/store/backends/redisstore/internal/batch"
 )
 
@@ -45,8 +48,11 @@ type request struct {
 }
 
 func (r *request) command(ctx context.Context) *command {
-	if r.script == nil {
+	switch r.script {
+	case nil:
 		return newHash(ctx, r.name, r.args)
+	case nativeSet:
+		return newNative(ctx, r.name, r.args[0], r.args[1], r.args[2])
 	}
 	return newEval(ctx, r.script, r.teach, r.lists, r.name, r.args)
 }
@@ -59,19 +65,29 @@ func (b *Backend) eval(ctx context.Context, k kind, s *script, name, token any, 
 
 // evalList is eval for a script that may answer a list with n entries.
 func (b *Backend) evalList(ctx context.Context, k kind, s *script, n int, name, token any, args ...any) (any, error) {
+	cmd, err := b.evalCommand(ctx, k, s, n, name, token, args...)
+	if err != nil {
+		return nil, err
+	}
+	return cmd.answer(), nil
+}
+
+// evalCommand is evalList for those who ask whether the answer is that of a repetition.
+func (b *Backend) evalCommand(ctx context.Context, k kind, s *script, n int, name, token any, args ...any) (*command, error) {
 	var room [8]any
 	r := request{script: s, lists: n, name: name, args: append(append(room[:0], token), args...)}
 	cmd, err := b.run(ctx, k, &r)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") && !errors.Is(err, store.ErrUnknownOutcome) {
 		// The server has restarted or forgotten its scripts, or is another one
 		// since a failover. It has executed nothing. EVAL also teaches it.
+		b.native.forget()
 		r.teach = true
 		cmd, err = b.run(ctx, k, &r)
 	}
 	if err != nil {
 		return nil, b.explain(err, secretsOf(name, r.args)...)
 	}
-	return cmd.Cmder.(*redis.Cmd).Val(), nil
+	return cmd, nil
 }
 
 // hmget reads fields of the session called name.
@@ -80,11 +96,11 @@ func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([
 	if err != nil {
 		return nil, b.explain(err, secretsOf(name, fields)...)
 	}
-	return cmd.Cmder.(*redis.SliceCmd).Val(), nil
+	return cmd.values(), nil
 }
 
-// run executes a command once, and again where that is harmless: when it surely
-// was not sent, when the server surely refused it for the moment, or when k
+// run executes a command once, and again where that is harmless: when it certainly
+// was not sent, when the server certainly refused it for the moment, or when k
 // allows it. Its errors satisfy errors.Is(err, store.ErrUnknownOutcome) where
 // the server may have executed the command without our knowing. Without an error
 // the reply was read and is one that the command can have.
@@ -102,6 +118,7 @@ func (b *Backend) run(ctx context.Context, k kind, r *request) (*command, error)
 			err = cmd.check()
 		}
 		if err == nil {
+			cmd.repeated = maybe
 			return cmd, nil
 		}
 		if b.closed.Load() && errors.Is(err, batch.ErrNotSent) && !maybe {
@@ -118,6 +135,9 @@ func (b *Backend) run(ctx context.Context, k kind, r *request) (*command, error)
 			lost     = reply == nil && !cmd.withdraw()
 		)
 		maybe = maybe || lost && k > read
+		if reply == nil {
+			b.native.forget()
+		}
 		if ctxErr := ctx.Err(); ctxErr != nil && reply == nil {
 			return nil, outcome(maybe, err, ctxErr)
 		}
@@ -155,7 +175,7 @@ func outcome(maybe bool, err, ctxErr error) error {
 }
 
 // lookAround makes a cluster's client ask who serves what now. go-redis does so
-// by itself only for commands that it may repeat.
+// on its own only for commands that it may repeat.
 func (b *Backend) lookAround() {
 	if cluster, ok := b.client.(*redis.ClusterClient); ok {
 		cluster.ReloadState(context.Background())
@@ -187,11 +207,29 @@ func pause(ctx context.Context, attempt int) error {
 
 // replyError returns the server's own error in err, if it is one: then the
 // server has refused the command and nothing of it remains; see script. It may also
-// have refused the connection, on which the command was not even sent.
+// have refused the connection, on which the command was not even sent. What a proxy
+// answers in the server's place, see lostBehind, is none.
 func replyError(err error) (redis.Error, bool) {
 	var reply redis.Error
-	ok := errors.As(err, &reply)
-	return reply, ok
+	if !errors.As(err, &reply) || lostBehind(reply) {
+		return nil, false
+	}
+	return reply, true
+}
+
+// proxyLosses are the beginnings of what proxies answer to a command that they have
+// passed on when they lose their connection to the server: predixy, Envoy, twemproxy.
+var proxyLosses = []string{"server connection close", "deliver request fail", "upstream failure", "Connection timed out", "Connection reset by peer"}
+
+// lostBehind reports whether a proxy has answered so because it lost its connection to
+// the server, which may have executed the command.
+func lostBehind(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	text := strings.TrimPrefix(reply.Error(), "ERR ")
+	return slices.ContainsFunc(proxyLosses, func(loss string) bool { return strings.HasPrefix(text, loss) })
 }
 
 // passing reports whether a server that refused a command so may well take it a
@@ -205,7 +243,7 @@ func (b *Backend) passing(err error) bool {
 		redis.IsMasterDownError(err) || redis.IsTryAgainError(err) || redis.IsMaxClientsError(err)
 }
 
-// direct executes each command by itself, on a connection of the pool.
+// direct executes each command individually, on a connection of the pool.
 type direct struct{ client redis.UniversalClient }
 
 func (d direct) Process(ctx context.Context, cmd redis.Cmder) error {
@@ -213,14 +251,14 @@ func (d direct) Process(ctx context.Context, cmd redis.Cmder) error {
 }
 
 // await runs f and returns its error, or the context's when that ends first.
-// go-redis by itself waits for a reply until its read timeout, whatever the
-// context says.
+// go-redis alone waits for a reply until its read timeout, whatever the
+// context says. When go-redis panics in f, that is an error of the connection.
 func await(ctx context.Context, f func() error) error {
 	if ctx.Done() == nil {
-		return f()
+		return panics.Guard(f)
 	}
 	done := make(chan error, 1)
-	go func() { done <- f() }()
+	go func() { done <- panics.Guard(f) }()
 	select {
 	case err := <-done:
 		return err

@@ -3,7 +3,9 @@ package redisstore_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -136,4 +138,47 @@ func (m *monitor) until(t *testing.T, args ...string) []string {
 	}
 	t.Fatalf("MONITOR ended: %v", m.lines.Err())
 	return nil
+}
+
+// Whatever lease or grace is asked for, the server gets one that Dragonfly does not
+// cut and Redis does not refuse.
+func TestLongestExpiry(t *testing.T) {
+	server := testserver.SharedRedis(t)
+	b := open(t, dial(t, server.URL), redisstore.Options{})
+	const longest = 8 * 365 * 24 * time.Hour
+	for _, d := range []time.Duration{longest - time.Hour, longest, 9 * 365 * 24 * time.Hour, math.MaxInt64} {
+		want := min(d, longest)
+		id := store.NewID()
+		var s store.Store
+		for _, step := range []struct {
+			name string
+			do   func() error
+		}{
+			{"Create()", func() (err error) {
+				s, err = b.Create(t.Context(), id, nil, store.Terms{Lease: d})
+				return err
+			}},
+			{"Suspend()", func() error { return b.Suspend(t.Context(), s, d) }},
+			{"Resume()", func() (err error) {
+				s, err = b.Resume(t.Context(), id, store.Terms{Lease: d})
+				return err
+			}},
+			{"Renew()", func() error { return errors.Join(b.Renew(t.Context(), []store.Store{s}, d)...) }},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatalf("%s with %v = %v", step.name, d, err)
+			}
+			answer, err := server.Do("PTTL", b.Namespace()+":"+id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left := time.Duration(answer.(int64)) * time.Millisecond
+			if left > want || left < want-time.Hour/2 {
+				t.Errorf("%s with %v leaves the session %v, want %v", step.name, d, left, want)
+			}
+		}
+		if err := s.Destroy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

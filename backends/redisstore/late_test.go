@@ -118,7 +118,7 @@ func TestRepeatedWritesNeedConfirmation(t *testing.T) {
 				eventually(t, name+" with the replica", call, func(err error) bool { return err == nil })
 			}
 			for _, key := range client.Keys(t.Context(), b.Namespace()+":*").Val() {
-				if client.PTTL(t.Context(), key).Val() < 0 || client.HExists(t.Context(), key, "\x00r").Val() {
+				if client.PTTL(t.Context(), key).Val() < 0 || client.HExists(t.Context(), key, "\x00x").Val() {
 					t.Errorf("a session has no expiry, or more fields than it should: %q", client.HKeys(t.Context(), key).Val())
 				}
 			}
@@ -320,6 +320,94 @@ func TestEndsAreToldApart(t *testing.T) {
 						t.Errorf("%s on a life that ended = %v, want ErrDestroyed, and ErrResumed: %t", op.name, err, resumed)
 					}
 				}
+			}
+		}
+	})
+}
+
+// A write that is repeated because its reply was lost tells nobody that it has not
+// happened, when others have ended in between what it may have begun. Nor does it end
+// what they have begun.
+func TestRepetitionAfterOthers(t *testing.T) {
+	server := testserver.SharedRedis(t)
+	type call func(ctx context.Context, b *redisstore.Backend, id string, s store.Store) error
+	writes := map[string]call{
+		"Resume": func(ctx context.Context, b *redisstore.Backend, id string, _ store.Store) error {
+			_, err := b.Resume(ctx, id, store.Terms{Lease: lease})
+			return err
+		},
+		"Suspend": func(ctx context.Context, b *redisstore.Backend, _ string, s store.Store) error {
+			return b.Suspend(ctx, s, lease)
+		},
+	}
+	resume := func(ctx context.Context, b *redisstore.Backend, id string) (store.Store, error) {
+		return b.Resume(ctx, id, store.Terms{Lease: lease})
+	}
+	others := map[string]func(ctx context.Context, b *redisstore.Backend, id string) (store.Store, error){
+		"Destroy": func(ctx context.Context, b *redisstore.Backend, id string) (store.Store, error) {
+			s, err := b.Attach(ctx, id, store.Terms{})
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.Destroy(ctx)
+		},
+		"Resume": resume,
+		"Resume and Destroy": func(ctx context.Context, b *redisstore.Backend, id string) (store.Store, error) {
+			s, err := resume(ctx, b, id)
+			if err != nil {
+				return nil, err
+			}
+			return nil, s.Destroy(ctx)
+		},
+		"Destroy and Create": func(ctx context.Context, b *redisstore.Backend, id string) (store.Store, error) {
+			s, err := b.Attach(ctx, id, store.Terms{})
+			if err == nil {
+				err = s.Destroy(ctx)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return b.Create(ctx, id, []store.Entry{{Key: "k", Value: []byte("v")}}, store.Terms{Lease: lease})
+		},
+	}
+	both(t, func(t *testing.T, o redisstore.Options) {
+		o.Namespace = namespace(t)
+		elsewhere := open(t, dial(t, server.URL), o)
+		p := newProxy(t, server.Addr)
+		b := open(t, dial(t, "redis://"+p.addr), o)
+		taught, s := create(t, b)
+		for _, write := range writes {
+			if err := write(t.Context(), b, taught, s); err != nil && !errors.Is(err, store.ErrDestroyed) {
+				t.Fatal(err)
+			}
+		}
+		for writeName, write := range writes {
+			for otherName, other := range others {
+				t.Run(writeName+" then "+otherName, func(t *testing.T) {
+					id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
+					began := make(chan store.Store, 1)
+					p.arm(reply, "evalsha", func() {
+						theirs, err := other(context.Background(), elsewhere, id)
+						if err != nil {
+							t.Errorf("%s = %v", otherName, err)
+						}
+						began <- theirs
+					})
+					err := write(t.Context(), b, id, s)
+					if !p.sprung() {
+						t.Fatal("no reply was lost")
+					}
+					theirs := <-began
+					if !errors.Is(err, store.ErrUnknownOutcome) || errors.Is(err, store.ErrNoSession) || errors.Is(err, store.ErrDestroyed) {
+						t.Errorf("%s = %v, want ErrUnknownOutcome alone", writeName, err)
+					}
+					if err != nil {
+						wantSilent(t, err, id)
+					}
+					if theirs != nil {
+						wantGet(t, "of the other life", theirs, "v")
+					}
+				})
 			}
 		}
 	})

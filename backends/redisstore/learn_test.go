@@ -8,7 +8,7 @@ import (
 )
 
 // Merging stops for a while when a Set that was refused as part of a merged script
-// succeeds by itself, and only then.
+// succeeds individually, and only then.
 func TestMergerLearns(t *testing.T) {
 	set := func(answer int64, err error) redis.Cmder {
 		c := newEval(t.Context(), setScript, false, 0, "name", []any{"token", "key", []byte("v"), 0})
@@ -27,7 +27,8 @@ func TestMergerLearns(t *testing.T) {
 		{"too many keys after all", []redis.Cmder{set(answerTooMany, nil)}, false},
 	} {
 		m := new(merger)
-		m.told.Store(gains) // there is no server to ask
+		m.told.Store(gains)
+		m.asking.Store(true) // there is no server to ask
 		m.Learn(c.cmds)
 		if got := m.Ready(); got != c.want {
 			t.Errorf("%s: Ready() = %t, want %t", c.name, got, c.want)

@@ -16,13 +16,14 @@ type merger struct {
 	known atomic.Bool // the server has the script, as far as we know
 	skip  atomic.Int64
 
-	knowsRenew atomic.Bool // the same of the script that renews
+	knowsRenew   atomic.Bool // the same of the script that renews,
+	knowsRenewIf atomic.Bool // of the one that does so on a condition,
+	knowsPut     atomic.Bool // and of the one that puts entries of an index
 }
 
 func newMerger(client *redis.Client) *merger {
 	m := new(merger)
-	m.client = client
-	m.ctx, m.stop = context.WithCancel(context.Background())
+	m.start(client)
 	return m
 }
 
@@ -67,8 +68,8 @@ func (m *merger) Merge(cmds []redis.Cmder) redis.Cmder {
 	return newMerged(args)
 }
 
-func newMerged(args []any) *redis.IntSliceCmd {
-	c := redis.NewIntSliceCmd(context.Background(), args...)
+func newMerged(args []any) *redis.Cmd {
+	c := redis.NewCmd(context.Background(), args...)
 	c.SetFirstKeyPos(3)
 	return c
 }
@@ -89,7 +90,7 @@ func (f tokenFuse) MarshalBinary() ([]byte, error) {
 func (f tokenFuse) String() string { return "token" }
 
 // Split gives each of cmds its outcome. It returns the places of those that the
-// server has surely not executed, and that have to be sent by themselves.
+// server has certainly not executed, and that have to be sent individually.
 func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int) {
 	err := merged.Err()
 	if m.refused(err, &m.known) {
@@ -131,11 +132,17 @@ func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int) {
 // of some of them, in ascending order from 1, each with what makes it up to width
 // numbers. It fails where the script cannot have answered so.
 func exceptionsOf(merged redis.Cmder, n, width int) ([]int64, error) {
-	reply := merged.(*redis.IntSliceCmd).Val()
-	if len(reply)%width != 1%width || len(reply) == 0 || reply[0] != int64(n) {
+	list, _ := merged.(*redis.Cmd).Val().([]any)
+	if len(list)%width != 1%width || len(list) == 0 || list[0] != any(int64(n)) {
 		return nil, errReply
 	}
-	reply = reply[1:]
+	reply := make([]int64, len(list)-1)
+	for i, v := range list[1:] {
+		var ok bool
+		if reply[i], ok = v.(int64); !ok {
+			return nil, errReply
+		}
+	}
 	last := int64(0)
 	for i := 0; i < len(reply); i += width {
 		if reply[i] <= last || reply[i] > int64(n) {
@@ -151,7 +158,7 @@ func exceptionsOf(merged redis.Cmder, n, width int) ([]int64, error) {
 
 // refused reports whether err, with which a merged script failed, is the server's
 // own refusal of the whole script, and remembers what follows: that it has forgotten
-// the script, or that it had better get none for a while. An error from within the
+// the script, or gets none for a while. An error from within the
 // script, such as a lack of memory for Lua, is none: some sessions may be done.
 func (m *merger) refused(err error, known *atomic.Bool) bool {
 	reply, refused := replyError(err)

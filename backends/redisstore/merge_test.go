@@ -72,6 +72,7 @@ func TestMergedSets(t *testing.T) {
 			t.Parallel()
 			server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 			b := open(t, dial(t, server.URL), redisstore.Options{})
+			redisstore.WriteByScript(b)
 			awaitMerging(t, b)
 			for round := range 3 { // the first teaches the server the script
 				ids, sessions := make([]string, setters), make([]store.Store, setters)
@@ -162,6 +163,7 @@ func TestMergedSetsWithALostReply(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
 	p := newProxy(t, server.Addr)
 	b := open(t, dial(t, "redis://"+p.addr), redisstore.Options{})
+	redisstore.WriteByScript(b)
 	awaitMerging(t, b)
 	sessions, ids := make([]store.Store, setters), make([]string, setters)
 	for i := range setters {
@@ -192,7 +194,7 @@ func TestMergedSetsWithALostReply(t *testing.T) {
 }
 
 // A server short of memory refuses each of the Sets with its own words, and a
-// server that refuses scripts with several keys gets each Set by itself.
+// server that refuses scripts with several keys gets each Set individually.
 func TestMergedSetsRefused(t *testing.T) {
 	t.Run("no memory", func(t *testing.T) {
 		server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))

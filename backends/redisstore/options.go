@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/redisstore/internal/batch"
 	"github.com/sessionkv/store/internal/keyspace"
 )
@@ -18,7 +19,7 @@ type Options struct {
 	// Empty means "store".
 	Namespace string
 
-	// DisableBatching sends every operation by itself. By default operations
+	// DisableBatching sends every operation individually. By default operations
 	// that run at the same time share pipelines, which serves many sessions
 	// several times faster and costs a lone caller nothing.
 	DisableBatching bool
@@ -34,7 +35,8 @@ type Options struct {
 	// client's ReadTimeout. Zero means one second.
 	WaitTimeout time.Duration
 
-	// Logger gets what [Backend.Check] finds to be dangerous but not in the way.
+	// Logger gets what [Backend.Check] finds to be dangerous but not in the way, and why
+	// ends of sessions elsewhere do not come to notice promptly, where that is so.
 	// Nil drops it.
 	Logger *slog.Logger
 }
@@ -75,9 +77,14 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		if c == nil {
 			return nil, errNoClient
 		}
-		readTimeout = c.Options().ReadTimeout
+		readTimeout, b.password = c.Options().ReadTimeout, c.Options().Password
 		b.gate = &gate{client: c}
-		b.cache, _ = c.Options().ClientSideCache.(*Cache)
+		if cache, ok := c.Options().ClientSideCache.(*Cache); ok {
+			if cache == nil || cache.LocalCache == nil {
+				return nil, errCache
+			}
+			b.cache = cache
+		}
 	case *redis.ClusterClient:
 		if c == nil {
 			return nil, errNoClient
@@ -85,7 +92,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		if c.Options().ReadOnly {
 			return nil, errors.New("redis: this cluster client reads from replicas, which lag behind; create it without ReadOnly, RouteByLatency and RouteRandomly")
 		}
-		readTimeout = c.Options().ReadTimeout
+		readTimeout, b.password = c.Options().ReadTimeout, c.Options().Password
 		b.nodes = batch.NewNodes(c)
 	case nil:
 		return nil, errNoClient
@@ -115,7 +122,10 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		w := &waiter{client: client, nodes: b.nodes, replicas: o.WaitReplicas, timeout: o.WaitTimeout}
 		b.executors[again], b.executors[once] = w, w
 		b.waits = true
+	} else {
+		b.native = newNativeOf(client, func() string { return namespace.Session(store.NewID()) })
 	}
+	b.notices = newNotices(b)
 	return b, nil
 }
 

@@ -21,6 +21,7 @@ type proxy struct {
 	lose     trap
 	trapped  func() // called before the connection breaks
 	requests [][]byte
+	held     chan struct{} // of late: closed by release
 }
 
 type trap int
@@ -30,6 +31,7 @@ const (
 	reply        // the server executes the request, but its reply is lost
 	request      // the connection breaks before the server gets the request
 	swallow      // the server never gets it and the connection stays, for every such request until disarmed
+	late         // the reply, and what follows it, arrives only after release
 )
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -78,6 +80,17 @@ func (p *proxy) arm(lose trap, marker string, trapped func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lose, p.marker, p.trapped, p.requests = lose, []byte(marker), trapped, nil
+	p.held = make(chan struct{})
+}
+
+// release lets the replies pass that are late.
+func (p *proxy) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held != nil {
+		close(p.held)
+		p.held = nil
+	}
 }
 
 // sprung reports whether that has happened.
@@ -105,6 +118,7 @@ func (p *proxy) serve(client, upstream net.Conn) {
 	defer upstream.Close()
 	var carried atomic.Int64 // bytes of replies since the last request
 	var lost sync.Mutex      // held from the request whose reply is lost
+	var slow atomic.Pointer[chan struct{}]
 	go func() {
 		defer client.Close()
 		b := make([]byte, 64<<10)
@@ -123,6 +137,9 @@ func (p *proxy) serve(client, upstream net.Conn) {
 				return
 			}
 			lost.Unlock()
+			if held := slow.Load(); held != nil {
+				<-*held
+			}
 			if most := p.patience.Load(); carried.Add(int64(n)) > most && most > 0 {
 				return
 			}
@@ -144,6 +161,11 @@ func (p *proxy) serve(client, upstream net.Conn) {
 			lost.Lock()
 		case swallow:
 			continue
+		case late:
+			p.mu.Lock()
+			held := p.held
+			p.mu.Unlock()
+			slow.Store(&held)
 		}
 		carried.Store(0)
 		if _, err := upstream.Write(b[:n]); err != nil {

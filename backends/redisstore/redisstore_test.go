@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -19,6 +20,13 @@ import (
 
 func TestMain(m *testing.M) {
 	logging.Disable() // of the client, which reports every connection that a test breaks
+	if peer := strings.Fields(os.Getenv(peerVariable)); len(peer) == 3 {
+		if err := bePeer(peer[0], peer[1], peer[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(testserver.Main(m))
 }
 

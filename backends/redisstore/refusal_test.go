@@ -146,15 +146,16 @@ func TestServerThatHangs(t *testing.T) {
 		o.Namespace = namespace(t)
 		hang := func(t *testing.T, op operation, cause error) {
 			b := open(t, dial(t, server.URL, func(o *redis.Options) { o.ReadTimeout = 500 * time.Millisecond }), o)
+			redisstore.WriteByScript(b)                                      // its question would need a second connection
 			id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")}) // over a connection that stays
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			if cause == context.Canceled {
-				ctx, cancel = context.WithCancel(t.Context())
-				time.AfterFunc(20*time.Millisecond, cancel)
-			}
-			defer cancel()
 			server.Pause()
 			defer server.Resume()
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // enough to send the request
+			if cause == context.Canceled {
+				ctx, cancel = context.WithCancel(t.Context())
+				time.AfterFunc(200*time.Millisecond, cancel)
+			}
+			defer cancel()
 			err := op.run(ctx, b, id, s)
 			if !errors.Is(err, cause) {
 				t.Fatalf("%s = %v, want %v", op.name, err, cause)
@@ -230,6 +231,42 @@ func TestClosed(t *testing.T) {
 		client.Close()
 		for _, op := range operations {
 			wantRefused(t, op.name, op.run(t.Context(), b, id, s), "the client was closed", id)
+		}
+	})
+}
+
+// A server that repeats what it was sent in plain words, in a text of its own, does not
+// bring that into an error: neither a session's ID nor the client's password.
+func TestRefusalsThatRepeatSecrets(t *testing.T) {
+	const password, id, other = "Geheimnis", "Karlsson", "Pippilotta"
+	server := testserver.Redis(t, testserver.WithACL("user app on >"+password+" ~* &* +@all"))
+	both(t, func(t *testing.T, o redisstore.Options) {
+		w := new(wire)
+		b := open(t, dial(t, server.URL, func(o *redis.Options) { o.Username, o.Password, o.Dialer = "app", password, w.dial }), o)
+		var sessions []store.Store
+		for _, id := range []string{id, other} {
+			s, err := b.Create(t.Context(), id, []store.Entry{{Key: "k", Value: []byte("v")}}, store.Terms{Lease: lease})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sessions = append(sessions, s)
+		}
+		w.set(oddReplies, "-ERR no "+id+" and no "+other+" for "+password+"\r\n")
+		for name, do := range map[string]func() error{
+			"Create":  func() error { return second(b.Create(t.Context(), id, nil, store.Terms{Lease: lease})) },
+			"Attach":  func() error { return second(b.Attach(t.Context(), id, store.Terms{})) },
+			"Set":     func() error { return sessions[0].Set(t.Context(), "k", []byte("w")) },
+			"Renew":   func() error { return b.Renew(t.Context(), sessions[:1], lease)[0] },
+			"Renew 0": func() error { return b.Renew(t.Context(), sessions, 0)[0] },
+			"Renews":  func() error { return b.Renew(t.Context(), sessions, lease)[0] },
+			"Suspend": func() error { return b.Suspend(t.Context(), sessions[0], lease) },
+		} {
+			err := do()
+			if err == nil || !strings.Contains(err.Error(), "refused the command: no … and no") {
+				t.Errorf("%s = %v, want the refusal without names", name, err)
+				continue
+			}
+			wantSilent(t, err, id, password)
 		}
 	})
 }

@@ -25,45 +25,81 @@ const renewGroup = 64
 // Renew makes each of the sessions live for at least lease from now; see
 // [store.Backend]. It is one round trip for every 1024 sessions.
 func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
-	r := &renewal{b: b, ctx: ctx, errs: make([]error, len(sessions)), lease: millis(max(lease, 0))}
-	refused := b.open(ctx)
+	return b.renewAll(sessions, &renewal{b: b, ctx: ctx, lease: expiryOf(lease), script: renewScript})
+}
+
+// renewAll does with each session what r says.
+func (b *Backend) renewAll(sessions []store.Store, r *renewal) []error {
+	r.errs = make([]error, len(sessions))
+	refused := b.open(r.ctx)
 	for i, session := range sessions {
-		s, ok := session.(*Store)
+		s := b.ours(session)
 		switch {
-		case !ok || s.b != b:
+		case s == nil:
 			r.errs[i] = errForeign
 		case refused != nil:
 			r.errs[i] = refused
 		case s.over() != nil:
 			r.errs[i] = s.over()
 		default:
-			r.todo = append(r.todo, target{at: i, s: s})
+			r.todo = append(r.todo, target{at: i, name: s.name, s: s})
 		}
 	}
+	r.all()
+	return r.outcomes()
+}
+
+// all does what there is to do, in few round trips.
+func (r *renewal) all() {
 	for chunk := range slices.Chunk(r.todo, renewChunk) {
 		r.renew(chunk)
 	}
+	if r.lease > 0 {
+		for _, t := range r.todo {
+			if t.s != nil && r.errs[t.at] == nil {
+				t.s.lasts(time.Duration(r.lease) * time.Millisecond)
+			}
+		}
+	}
+}
+
+// outcomes returns the errors, nil when there are none.
+func (r *renewal) outcomes() []error {
 	if !slices.ContainsFunc(r.errs, func(err error) bool { return err != nil }) {
 		return nil
 	}
 	return r.errs
 }
 
-// A renewal is one call of Renew.
+// A renewal is one call of Renew or RenewIf, or of what does the same to entries of indexes.
 type renewal struct {
-	b     *Backend
-	ctx   context.Context
-	lease int64 // milliseconds; zero only looks which sessions live
-	todo  []target
-	errs  []error
+	b      *Backend
+	ctx    context.Context
+	script *script
+	lease  int64           // milliseconds; zero only looks which sessions live
+	expect [][]store.Entry // of RenewIf, by the places of the sessions
+	todo   []target
+	errs   []error
+
+	refused error // why nothing can be done
 }
 
-// A target is a session and its place among the errors.
+// A target is a session or an entry, and its place among the errors.
 type target struct {
 	at      int
-	s       *Store
-	doubted bool // a merged script has called its life ended
-	teach   bool // its server has forgotten the script
+	name    any
+	s       *Store // nil for an entry
+	member  string // of an entry
+	doubted bool   // a merged script has called its life ended
+	teach   bool   // its server has forgotten the script
+}
+
+// secrets are what no error about t may show.
+func (t target) secrets() []string {
+	if t.s == nil {
+		return secretsOf(t.name, []any{t.member})
+	}
+	return secretsOf(t.s.name, []any{t.s.token})
 }
 
 // renew renews the sessions of one chunk. To repeat a renewal is harmless.
@@ -83,13 +119,13 @@ func (r *renewal) renew(chunk []target) {
 				if t.doubted {
 					r.b.merger.skip.Store(skips)
 				}
-			case errors.Is(err, store.ErrDestroyed):
+			case errors.Is(err, store.ErrDestroyed), err == store.ErrConflict:
 				r.errs[t.at] = err
 			case reply != nil && (redis.HasErrorPrefix(reply, "NOSCRIPT") || batch.Redirected(reply)):
 				t.teach = !batch.Redirected(reply)
 				alone = append(alone, t)
 			default:
-				r.errs[t.at] = r.b.explain(err)
+				r.errs[t.at] = r.b.explain(err, t.secrets()...)
 				if reply == nil && !errors.Is(err, redis.ErrClosed) || reply != nil && r.b.passing(reply) {
 					later = append(later, t)
 				}
@@ -110,21 +146,24 @@ func (r *renewal) renew(chunk []target) {
 }
 
 // merged renews many sessions with few scripts, and returns those that have to be
-// asked about by themselves: that a life has ended is not believed before the
+// asked about individually: that a life has ended does not count before the
 // session says so on the server of its own key, see merger.
 func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
+	script, known := r.mergedScript(m)
+	if script == nil {
+		return chunk
+	}
 	groups := slices.Collect(slices.Chunk(chunk, renewGroup))
 	cmds := make([]redis.Cmder, len(groups))
 	for i, group := range groups {
-		args := m.call(mergedRenewScript, &m.knowsRenew, len(group), 1+2*len(group))
-		for _, t := range group {
-			args = append(args, t.s.name)
+		if r.expect != nil && !r.sameKeys(group) {
+			return chunk
 		}
-		args = append(args, r.lease)
+		args := m.call(script, known, len(group), 1+(2+r.width())*len(group))
 		for _, t := range group {
-			args = append(args, t.s.token)
+			args = append(args, t.name)
 		}
-		cmds[i] = newMerged(args)
+		cmds[i] = newMerged(r.mergedArgs(args, group))
 	}
 	err := await(r.ctx, func() error { batch.Run(r.ctx, m.client, cmds...); return nil })
 	if err != nil {
@@ -133,8 +172,8 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 	for i, cmd := range cmds {
 		var places []int64
 		if err := cmd.Err(); err != nil {
-			m.knowsRenew.Store(false)
-			m.refused(err, &m.knowsRenew)
+			known.Store(false)
+			m.refused(err, known)
 			rest = append(rest, groups[i]...)
 			continue
 		}
@@ -143,7 +182,7 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 			rest = append(rest, groups[i]...)
 			continue
 		}
-		m.knowsRenew.Store(true)
+		known.Store(true)
 		for _, place := range places {
 			t := groups[i][place-1]
 			t.doubted = true
@@ -151,6 +190,44 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 		}
 	}
 	return rest
+}
+
+// mergedScript returns the script that does for many what r does for one, and whether the server has it. It is nil where
+// there is none.
+func (r *renewal) mergedScript(m *merger) (*script, *atomic.Bool) {
+	switch r.script {
+	case renewScript:
+		return mergedRenewScript, &m.knowsRenew
+	case renewIfScript:
+		return mergedRenewIfScript, &m.knowsRenewIf
+	case putScript:
+		return mergedPutScript, &m.knowsPut
+	}
+	return nil, nil
+}
+
+// width is how many arguments beyond its token each session of a merged script has.
+func (r *renewal) width() int {
+	if len(r.expect) == 0 {
+		return 0
+	}
+	return 1 + len(r.expect[0])
+}
+
+// mergedArgs appends what follows the names in a merged script.
+func (r *renewal) mergedArgs(args []any, group []target) []any {
+	if r.expect != nil {
+		return r.mergedRenewIf(args, group)
+	}
+	args = append(args, r.lease)
+	for _, t := range group {
+		if t.s == nil {
+			args = append(args, t.member)
+		} else {
+			args = append(args, t.s.token)
+		}
+	}
+	return args
 }
 
 // pipeline executes a command for each session of chunk, in one round trip for each
@@ -169,9 +246,10 @@ func (r *renewal) pipeline(chunk []target) []error {
 func (r *renewal) execute(chunk []target) []error {
 	errs := make([]error, len(chunk))
 	cmds := make([]*command, len(chunk))
+	lefts := make(map[int]*redis.DurationCmd)
 	nodes := make(map[*redis.Client][]redis.Cmder, 1)
 	for i, t := range chunk {
-		node, err := nodeOf(r.ctx, r.b.client, r.b.nodes, t.s.name)
+		node, err := nodeOf(r.ctx, r.b.client, r.b.nodes, t.name)
 		if err != nil {
 			// Nobody knows the nodes, so that asking for each session would take long.
 			for j := range chunk[i:] {
@@ -179,8 +257,20 @@ func (r *renewal) execute(chunk []target) []error {
 			}
 			break
 		}
-		cmds[i] = r.request(t.s).command(r.ctx)
+		request, err := r.request(t)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		cmds[i] = request.command(r.ctx)
 		nodes[node] = append(nodes[node], cmds[i])
+		if r.lease > 0 || t.s == nil {
+			continue
+		}
+		if left := t.s.leftOf(r.ctx); left != nil {
+			lefts[i] = left
+			nodes[node] = append(nodes[node], left)
+		}
 	}
 	var wg sync.WaitGroup
 	for node, cmds := range nodes {
@@ -189,18 +279,40 @@ func (r *renewal) execute(chunk []target) []error {
 	wg.Wait()
 	for i, cmd := range cmds {
 		if cmd != nil {
-			errs[i] = chunk[i].s.outcomeOf(cmd)
+			errs[i] = chunk[i].outcomeOf(cmd)
+		}
+		if errs[i] == nil && lefts[i] != nil {
+			chunk[i].s.tookIn(lefts[i])
 		}
 	}
 	return errs
 }
 
-// request is what renews, or only looks at, the session s.
-func (r *renewal) request(s *Store) *request {
-	if r.lease == 0 {
-		return &request{name: s.name, args: []any{tokenField}}
+// request is what renews, or only looks at, the session of t, or what there is to do with its entry.
+func (r *renewal) request(t target) (*request, error) {
+	switch {
+	case r.script == removeScript:
+		return &request{script: removeScript, name: t.name, args: []any{t.member}}, nil
+	case r.script == putScript:
+		return &request{script: putScript, name: t.name, args: []any{r.lease, t.member}}, nil
+	case r.script == renewIfScript:
+		args, err := expected([]any{t.s.token, r.lease}, r.expect[t.at])
+		return &request{script: renewIfScript, name: t.name, args: args}, err
+	case r.lease == 0:
+		return &request{name: t.name, args: []any{tokenField}}, nil
 	}
-	return &request{script: renewScript, name: s.name, args: []any{s.token, r.lease}}
+	return &request{script: renewScript, name: t.name, args: []any{t.s.token, r.lease}}, nil
+}
+
+// outcomeOf returns what the reply says of what was done with t.
+func (t *target) outcomeOf(c *command) error {
+	if t.s != nil {
+		return t.s.outcomeOf(c)
+	}
+	if err := c.Err(); err != nil {
+		return err
+	}
+	return c.check()
 }
 
 // outcomeOf returns what the reply of a renewal, or of a look, says of this life.
@@ -213,15 +325,19 @@ func (s *Store) outcomeOf(c *command) error {
 		return err
 	}
 	if c.script != nil {
-		return s.endBy(c.Cmder.(*redis.Cmd).Val())
+		answer := c.answer()
+		if answer == any(int64(answerOtherValues)) {
+			return store.ErrConflict
+		}
+		return s.endBy(answer)
 	}
-	if token := c.Cmder.(*redis.SliceCmd).Val()[0]; token != s.token {
+	if token := c.values()[0]; token != s.token {
 		return s.endSeen(token)
 	}
 	return nil
 }
 
-// renewers is how many sessions are asked about by themselves at a time.
+// renewers is how many sessions are asked about individually at a time.
 const renewers = 16
 
 // each asks about sessions one by one: those that another node serves, or whose server
@@ -247,14 +363,33 @@ func (r *renewal) each(chunk []target) {
 
 // alone is pipeline for one session.
 func (r *renewal) alone(t target) error {
-	request := r.request(t.s)
-	request.teach = t.teach
-	cmd, err := r.b.run(r.ctx, read, request)
-	if err == nil {
-		err = t.s.outcomeOf(cmd)
+	request, err := r.request(t)
+	if err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, store.ErrDestroyed) {
-		err = r.b.explain(err)
+	request.teach = t.teach
+	k := read // to repeat a renewal is harmless
+	if t.s == nil {
+		k = again // and the replicas are to have an entry before its value
+	}
+	cmd, err := r.b.run(r.ctx, k, request)
+	if err != nil && t.s == nil && redis.HasErrorPrefix(err, "NOSCRIPT") && !errors.Is(err, store.ErrUnknownOutcome) {
+		request.teach = true
+		cmd, err = r.b.run(r.ctx, k, request)
+	}
+	if err == nil {
+		err = t.outcomeOf(cmd)
+	}
+	if err == nil && r.lease == 0 && t.s != nil {
+		if left := t.s.leftOf(r.ctx); left != nil {
+			_ = await(r.ctx, func() error { return r.b.client.Process(r.ctx, left) })
+			if r.ctx.Err() == nil { // else left may belong to what still runs
+				t.s.tookIn(left)
+			}
+		}
+	}
+	if err != nil && !errors.Is(err, store.ErrDestroyed) && err != store.ErrConflict {
+		err = r.b.explain(err, t.secrets()...)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// Many sessions are renewed by few scripts, each session still by itself.
+// Many sessions are renewed by few scripts, each session still individually.
 func TestRenewMany(t *testing.T) {
 	for name, o := range map[string]redisstore.Options{"merged": {}, "one by one": {DisableBatching: true}} {
 		t.Run(name, func(t *testing.T) {

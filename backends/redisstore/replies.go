@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"hash/maphash"
+	"math"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -63,13 +64,7 @@ func (s *replies) Learn(cmd redis.Cmder) {
 	if !ok || c.class == noClass {
 		return
 	}
-	var values []any
-	switch cmd := c.Cmder.(type) {
-	case *redis.SliceCmd:
-		values = cmd.Val()
-	case *redis.Cmd:
-		values, _ = cmd.Val().([]any)
-	}
+	values, _ := c.answer().([]any)
 	size := smallReply
 	for _, v := range values {
 		text, _ := v.(string)
@@ -78,7 +73,7 @@ func (s *replies) Learn(cmd redis.Cmder) {
 	place := &s.sizes[c.class-1]
 	switch was := place.Load(); {
 	case uint32(size) > was:
-		place.Store(uint32(min(size, 1<<31)))
+		place.Store(uint32(min(size, math.MaxInt32)))
 	case was-uint32(size) >= 64:
 		place.Store(was - (was-uint32(size))/8)
 	}

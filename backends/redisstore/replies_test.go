@@ -17,7 +17,7 @@ func TestRepliesLearn(t *testing.T) {
 		r := &request{name: "session" + fmt.Sprint(size), args: []any{tokenField, key}}
 		c := r.command(context.Background())
 		c.class = s.classOf(r)
-		c.Cmder.(*redis.SliceCmd).SetVal([]any{strings.Repeat("t", 22), strings.Repeat("x", size)})
+		c.Cmder.(*redis.Cmd).SetVal([]any{strings.Repeat("t", 22), strings.Repeat("x", size)})
 		return c
 	}
 	if got := s.Expect(read("avatar", 0)); got >= 0 {
@@ -39,7 +39,7 @@ func TestRepliesLearn(t *testing.T) {
 	if got := s.Expect(read("avatar", 7)); got > 200 {
 		t.Errorf("Expect() after 200 small ones more = %d, want a small one", got)
 	}
-	for _, script := range []*script{setScript, hasScript, deleteScript, destroyScript, renewScript} {
+	for _, script := range []*script{setScript, hasScript, deleteScript, destroyScript, destroyIfScript, renewScript} {
 		r := &request{script: script, name: "session", args: []any{"token"}}
 		if c := s.classOf(r); c != noClass {
 			t.Errorf("the reply of %q has class %d, want none", script.source[:30], c)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store/backends/internal/panics"
 )
 
 // ErrReplica is returned when the server of a client is a replica. A replica
@@ -25,11 +26,33 @@ var errSentinel = errors.New("the server is a Sentinel and has no data; use redi
 //
 // It does not fail where the server keeps its role to itself. It must not be used
 // for the client of a Cluster, whose nodes redirect by themselves.
-func RefuseReplica(ctx context.Context, conn *redis.Conn) error {
-	if f, _ := askRole(ctx, conn, 0); f.role == replica {
-		return ErrReplica
+//
+// When the server did not answer, it fails as well: the answer may arrive later, and
+// the client would take it for that of the next command, and so on with every one.
+//
+// For a client whose options name protocol 2, use [RefuseReplicaOver].
+func RefuseReplica(ctx context.Context, conn *redis.Conn) error { return refuseReplica(ctx, conn, 0) }
+
+// RefuseReplicaOver is [RefuseReplica] for a client whose options have this Protocol. To
+// ask is to choose the protocol again: RefuseReplica leaves connections with RESP3.
+func RefuseReplicaOver(protocol int) func(context.Context, *redis.Conn) error {
+	return func(ctx context.Context, conn *redis.Conn) error { return refuseReplica(ctx, conn, protocol) }
+}
+
+func refuseReplica(ctx context.Context, conn *redis.Conn, protocol int) error {
+	if conn == nil {
+		return errNoConn
 	}
-	return nil
+	role := ""
+	err := panics.Guard(func() (err error) { role, err = askRole(ctx, conn, protocol); return err })
+	switch {
+	case err != nil:
+		return err
+	case role == replica:
+		return ErrReplica
+	default:
+		return nil
+	}
 }
 
 // Roles of a server.
@@ -39,13 +62,6 @@ const (
 	sentinel = "sentinel"
 )
 
-// facts is what a server says about itself. What it keeps to itself is empty.
-type facts struct {
-	role      string
-	cluster   bool // it is a node of a cluster
-	dragonfly bool
-}
-
 // A doer is a client, or one connection of it.
 type doer interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
@@ -53,48 +69,60 @@ type doer interface {
 
 // askRole asks by HELLO, which needs no right on Redis 7 and later and names the
 // role, and by ROLE where that does not. protocol is that of the connection, zero
-// for the client's default. The error is that of a connection that failed.
-func askRole(ctx context.Context, c doer, protocol int) (f facts, err error) {
+// for the client's default. The role is empty where the server keeps it to itself. The
+// error is that of a connection that failed. A client with a cache refuses HELLO itself;
+// on a connection that has failed at HELLO, ROLE fails as well.
+func askRole(ctx context.Context, c doer, protocol int) (string, error) {
+	if answer, err := askHello(ctx, c, protocol); err == nil {
+		switch {
+		case answer["mode"] == "sentinel":
+			return sentinel, nil
+		case answer["role"] == "master":
+			return primary, nil
+		case answer["role"] == "replica", answer["role"] == "slave":
+			return replica, nil
+		}
+	} else if ctx.Err() != nil {
+		return "", err
+	}
+	cmd := redis.NewSliceCmd(ctx, "role")
+	if err := c.Process(ctx, cmd); err != nil {
+		if _, refused := replyError(err); !refused {
+			return "", err
+		}
+		return "", nil
+	}
+	if answer := cmd.Val(); len(answer) > 0 {
+		switch answer[0] {
+		case "master":
+			return primary, nil
+		case "slave", "replica":
+			return replica, nil
+		case "sentinel":
+			return sentinel, nil
+		}
+	}
+	return "", nil
+}
+
+// askHello asks by HELLO with the protocol that the connection has: without it some
+// servers go back to the older one.
+func askHello(ctx context.Context, c doer, protocol int) (map[string]any, error) {
 	if protocol == 0 {
 		protocol = 3
 	}
 	hello := redis.NewMapStringInterfaceCmd(ctx, "hello", protocol)
-	if err := c.Process(ctx, hello); err == nil {
-		answer := hello.Val()
-		_, f.dragonfly = answer["dragonfly_version"]
-		f.cluster = answer["mode"] == "cluster"
-		switch {
-		case answer["mode"] == "sentinel":
-			f.role = sentinel
-		case answer["role"] == "master":
-			f.role = primary
-		case answer["role"] == "replica", answer["role"] == "slave":
-			f.role = replica
-		}
-		if f.role != "" {
-			return f, nil
-		}
-	} else if ctx.Err() != nil {
-		return f, err
+	if err := c.Process(ctx, hello); err != nil {
+		return nil, err
 	}
-	role := redis.NewSliceCmd(ctx, "role")
-	if err := c.Process(ctx, role); err != nil {
-		if _, refused := replyError(err); !refused {
-			return f, err
-		}
-		return f, nil
-	}
-	if answer := role.Val(); len(answer) > 0 {
-		switch answer[0] {
-		case "master":
-			f.role = primary
-		case "slave", "replica":
-			f.role = replica
-		case "sentinel":
-			f.role = sentinel
-		}
-	}
-	return f, nil
+	return hello.Val(), nil
+}
+
+// isDragonfly reports whether Dragonfly has given answer to HELLO. It calls its server
+// "redis", as old clients want it, and adds a version of its own.
+func isDragonfly(answer map[string]any) bool {
+	_, versioned := answer["dragonfly_version"]
+	return versioned || answer["server"] == any("dragonfly")
 }
 
 const (
@@ -102,7 +130,7 @@ const (
 	roleTries   = 3
 )
 
-// A gate lets operations through once the server is known to be no replica. It is
+// A gate lets operations through once the server is known not to be a replica. It is
 // closed again when the server refuses a write because it is one now.
 //
 //  1. The first operation asks, and others wait with it, no longer than
@@ -150,18 +178,23 @@ func (g *gate) pass(ctx context.Context) error {
 func (g *gate) ask(done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), roleTimeout)
 	defer cancel()
-	var f facts
-	err := await(ctx, func() (err error) {
-		f, err = askRole(ctx, g.client, g.client.Options().Protocol)
+	roles := make(chan string, 1)
+	err := await(ctx, func() error {
+		role, err := askRole(ctx, g.client, g.client.Options().Protocol)
+		roles <- role
 		return err
 	})
+	role := ""
+	if err == nil {
+		role = <-roles
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.err, g.asking = nil, nil
 	switch {
-	case errors.Is(err, ErrReplica) || err == nil && f.role == replica:
+	case errors.Is(err, ErrReplica) || role == replica:
 		g.err = &clientError{text: "redis: " + ErrReplica.Error(), cause: ErrReplica}
-	case err == nil && f.role == sentinel:
+	case role == sentinel:
 		g.err = &clientError{text: "redis: " + errSentinel.Error(), cause: errSentinel}
 	case err != nil:
 		if g.failed++; g.failed >= roleTries {

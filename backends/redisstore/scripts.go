@@ -8,8 +8,8 @@ import (
 )
 
 // The names of the fields that hold no value. They begin with NUL, so that no
-// key can be one of them. The scripts below write them as \0t and \0c, and \0r
-// for one that never has a value.
+// key can be one of them. The scripts below write them as \0t and \0c, those of the
+// fence, see fenceField, as \0r and \0L, and \0x for one that no session ever has.
 const (
 	tokenField  = "\x00t"
 	commitField = "\x00c"
@@ -56,6 +56,9 @@ const (
 	answerTooMany = 2
 	answerOther   = 3 // another life goes on
 
+	answerOtherValues = 4 // of destroy if
+	answerForeign     = 5 // of create: a hash that is not a session
+
 	answerAbsent  = 1 // of has
 	answerPresent = 2
 )
@@ -74,14 +77,32 @@ func names(reply []any, _ int) bool {
 // guard refuses a script when the life of its token has ended.
 const guard = `local t=redis.call('HGET',KEYS[1],'\0t') if t~=ARGV[1] then return t and 3 or 0 end `
 
-// tooMany takes a new key away again if the session may not have so many.
+// tooMany takes a new key away again if the session may not have so many. Fields
+// that are not keys are counted only where there are so many that it matters.
 const tooMany = `
 local function tooMany(k,most,key)
   local n=redis.pcall('HLEN',k)
   if type(n)~='number' or n-1<=most then return false end
-  local c=redis.pcall('HEXISTS',k,'\0c')
-  if type(c)~='number' or n-1-c<=most then return false end
+  local names=redis.pcall('HKEYS',k)
+  if names.err then return false end
+  for i=1,#names do
+    if string.byte(names[i])==0 then n=n-1 end
+  end
+  if n<=most then return false end
   return type(redis.pcall('HDEL',k,key))=='number'
+end
+`
+
+// stale lists the fields of the fence that belong to no life, or to another one than
+// that of the field called name. Where there is no fence, what processes of the
+// layout before have left may be among them.
+const stale = `
+local function stale(k,name)
+  local names,old=redis.call('HKEYS',k),{}
+  for i=1,#names do
+    if string.sub(names[i],1,2)=='\0L' and names[i]~=name then old[#old+1]=names[i] end
+  end
+  return old
 end
 `
 
@@ -108,9 +129,17 @@ end
 // newer servers take a script that wrote nothing for confirmed. The first HDEL
 // also keeps a server that is out of memory from refusing.
 const touch = `
-redis.call('HDEL',KEYS[1],'\0r')
-redis.call('HSET',KEYS[1],'\0r','')
-redis.call('HDEL',KEYS[1],'\0r')
+redis.call('HDEL',KEYS[1],'\0x')
+redis.call('HSET',KEYS[1],'\0x','')
+redis.call('HDEL',KEYS[1],'\0x')
+`
+
+// setBody writes a value: token, key, value, most keys (0: no limit).
+const setBody = `
+local k=KEYS[1]
+if redis.call('HSET',k,ARGV[2],ARGV[3])==1 and ARGV[4]~='0' then` + tooMany + `
+  if tooMany(k,tonumber(ARGV[4]),ARGV[2]) then return 2 end
+end
 `
 
 var (
@@ -119,11 +148,20 @@ var (
 	// Most Sets replace a value, so the limit is looked at only when a key is
 	// new, and that key is taken away again if it is one too many. Where an ACL
 	// keeps a command of this from working, the key stays, and the answer says so.
-	setScript = newScript(guard+`
-local k=KEYS[1]
-if redis.call('HSET',k,ARGV[2],ARGV[3])==1 and ARGV[4]~='0' then`+tooMany+`
-  if tooMany(k,tonumber(ARGV[4]),ARGV[2]) then return 2 end
+	setScript = newScript(guard+setBody+`return 1`, nil, answerGone, answerOther, answerDone, answerTooMany)
+
+	// fencing set: what set takes, and the name of the field that fences this life. It
+	// makes the fence where there is none: the session was begun by the layout
+	// before, or a process of that has resumed it. The value is written in any case.
+	fencingSetScript = newScript(stale+guard+setBody+`
+local has=redis.pcall('HMGET',k,'\0r',ARGV[5])
+if has.err or has[1] and has[2] then return 1 end
+local ok,old=pcall(stale,k,ARGV[5])
+if not ok then return 1 end
+for i=1,#old do
+  if type(redis.pcall('HDEL',k,old[i]))~='number' then return 1 end
 end
+redis.pcall('HSET',k,'\0r','',ARGV[5],'')
 return 1`, nil, answerGone, answerOther, answerDone, answerTooMany)
 
 	// merged set: as keys the sessions, then for each what set takes. It answers
@@ -169,6 +207,20 @@ return bad`, nil)
 	// destroy: token.
 	destroyScript = newScript(guard+`redis.call('UNLINK',KEYS[1]) return 1`, nil, answerGone, answerOther, answerDone)
 
+	// destroy if: token, number of keys, then key and value alternating. The fields
+	// that begin with NUL are not keys.
+	destroyIfScript = newScript(guard+`
+local k,n=KEYS[1],0
+for _,f in ipairs(redis.call('HKEYS',k)) do
+  if string.byte(f,1)~=0 then n=n+1 end
+end
+if n~=tonumber(ARGV[2]) then return 4 end
+for at=3,#ARGV,2 do
+  if redis.call('HGET',k,ARGV[at])~=ARGV[at+1] then return 4 end
+end
+redis.call('UNLINK',k)
+return 1`, nil, answerGone, answerOther, answerDone, answerOtherValues)
+
 	// confirmed destroy: token. It writes in any case, so that WAIT also confirms
 	// a life that an earlier, unconfirmed attempt has ended.
 	confirmedDestroyScript = newScript(`
@@ -212,32 +264,51 @@ return bad`, nil)
 	// suspend: token, grace in milliseconds.
 	suspendScript = newScript(guard+`redis.call('PEXPIRE',KEYS[1],ARGV[2]) return 1`, nil, answerGone, answerOther, answerDone)
 
-	// resume: new token, lease in milliseconds, the token that was seen. When
-	// another life has begun since, it answers a list: the new token, and that one's.
-	// One that arrives late finds a token that it does not expect, or its own.
+	// resume: new token, lease in milliseconds, the token that was seen, the name of
+	// the field that fences the new life, "" for none. When another life has begun
+	// since, it answers a list: the new token, and that one's. One that arrives late
+	// finds a token that it does not expect, or its own.
 	//
-	// HDEL lets it go on where a server is out of memory: it frees none but needs
-	// none.
-	resumeScript = newScript(`
-local k=KEYS[1]
+	// The fence of the life before goes in the same step. HDEL lets it go on where a
+	// server is out of memory: it frees none but needs none.
+	resumeScript = newScript(stale+`
+local k,name=KEYS[1],ARGV[4]
 local t=redis.call('HGET',k,'\0t')
 if not t then return 0 end
 if t~=ARGV[1] and t~=ARGV[3] then return {ARGV[1],t} end
-redis.call('HDEL',k,'\0r')
-redis.call('HSET',k,'\0t',ARGV[1])
-if t==ARGV[1] then return 1 end
+redis.call('HDEL',k,'\0x')
+if t==ARGV[1] then
+  redis.call('HSET',k,'\0t',t)
+  return 1
+end
+local fenced,old=redis.call('HEXISTS',k,'\0r')==1,{}
+if fenced then
+  old[1]='\0L'..t
+  if name=='' then old[2]='\0r' end
+elseif name~='' then
+  old=stale(k,name)
+end
+if name~='' then
+  redis.call('HSET',k,'\0t',ARGV[1],'\0r','',name,'')
+else
+  redis.call('HSET',k,'\0t',ARGV[1])
+end
 local expiry=redis.pcall('PEXPIRE',k,ARGV[2])
 if type(expiry)=='table' then
   redis.call('HSET',k,'\0t',t)
+  if name~='' then redis.call('HDEL',k,name) end
+  if not fenced then redis.call('HDEL',k,'\0r') end
   return expiry
 end
+for i=1,#old do redis.call('HDEL',k,old[i]) end
 return 1`, func(reply []any, _ int) bool { return echoed(reply, 1) && isToken(reply[1]) }, answerGone, answerDone)
 
-	// create: new token, lease in milliseconds, then key and value alternating.
-	// HLEN also finds (and refuses) what is no session of ours.
+	// create: new token, lease in milliseconds, then key and value alternating, the
+	// fields of the fence among them.
+	// HLEN also finds (and refuses) what is not a session of ours.
 	createScript = newScript(inSlices+`
 local k=KEYS[1]
-if redis.call('HLEN',k)>0 then return 0 end
+if redis.call('HLEN',k)>0 then return redis.call('HEXISTS',k,'\0t')==1 and 0 or 5 end
 store('\0t',ARGV[1],3,#ARGV)
 local expiry=redis.pcall('PEXPIRE',k,ARGV[2])
 if type(expiry)=='table' then
@@ -247,7 +318,7 @@ if type(expiry)=='table' then
   end
   return expiry
 end
-return 1`, nil, answerGone, answerDone)
+return 1`, nil, answerGone, answerDone, answerForeign)
 
 	// commit: token, most keys (0: no limit), nonce, number of expected keys, of
 	// keys to set, then for each expected key its name, 1 or 0 for present or
@@ -277,13 +348,19 @@ if limit>0 and ns>0 then
   local growth=0
   for at=sets,dels-1,2 do growth=growth+1-redis.call('HEXISTS',k,ARGV[at]) end
   for at=dels,#ARGV do growth=growth-redis.call('HEXISTS',k,ARGV[at]) end
-  local n=redis.call('HLEN',k)-1-redis.call('HEXISTS',k,'\0c')
-  if growth>0 and n+growth>limit then return 2 end
+  local n=growth>0 and redis.call('HLEN',k)+growth or 0
+  if n-1>limit then
+    local names=redis.call('HKEYS',k)
+    for i=1,#names do
+      if string.byte(names[i])==0 then n=n-1 end
+    end
+    if n>limit then return 2 end
+  end
 end
 if ns>0 then
   if dels<=#ARGV then
     redis.call('HSET',k,'\0t',ARGV[1])
-    redis.call('HDEL',k,'\0r')
+    redis.call('HDEL',k,'\0x')
   end
   store('\0c',ARGV[3],sets,dels-1)
 end

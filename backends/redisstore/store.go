@@ -17,6 +17,8 @@ var (
 	_ store.ManyGetter = (*Store)(nil)
 	_ store.Committer  = (*Store)(nil)
 	_ store.KeyLister  = (*Store)(nil)
+
+	_ store.ConditionalDestroyer = (*Store)(nil)
 )
 
 // A Store holds the values of one life of one session in one hash on the
@@ -28,6 +30,9 @@ type Store struct {
 	token   any          // string, boxed once: the life
 	maxKeys any          // int, boxed once; zero: no limit
 	ended   atomic.Int32 // how this life is known to have ended; it never comes back
+	keys    keySet       // that probably have a value
+
+	watchers atomic.Int32 // of this handle; see Watch
 }
 
 // How a life ended, as a server has answered.
@@ -43,10 +48,20 @@ var endedAs = [...]error{gone: store.ErrDestroyed, resumed: store.ErrResumed, de
 
 // Get returns the value under key; see [store.Store].
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	return s.get(ctx, look, key)
+}
+
+// GetCurrent is Get that asks the server, also where a [Cache] has an answer. Typed
+// writes that depend on a value begin with it.
+func (s *Store) GetCurrent(ctx context.Context, key string) ([]byte, error) {
+	return s.get(ctx, read, key)
+}
+
+func (s *Store) get(ctx context.Context, k kind, key string) ([]byte, error) {
 	if err := s.checkKey(ctx, key); err != nil {
 		return nil, err
 	}
-	values, err := s.fields(ctx, tokenField, key)
+	values, err := s.fields(ctx, k, tokenField, key)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +75,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 // GetMany returns the values of keys as they were at one instant; see
 // [store.ManyGetter].
 func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
-	if err := s.b.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	fields := make([]any, 1, 1+len(keys))
@@ -74,7 +89,7 @@ func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	if err := s.over(); err != nil {
 		return nil, err
 	}
-	replies, err := s.fields(ctx, fields...)
+	replies, err := s.fields(ctx, look, fields...)
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +137,31 @@ func (s *Store) Set(ctx context.Context, key string, value []byte) error {
 	}
 	defer s.forget()
 	value = lend(ctx, value)
-	answer, err := s.eval(ctx, once, setScript, key, value, s.maxKeys)
-	if err == nil && answer == int64(answerTooMany) {
+	fence := ""
+	if s.b.native.knows() && s.keys.has(key) {
+		if written, err := s.setNative(ctx, key, value); written || err != nil {
+			return err
+		}
+		// The script decides: this life has ended, the key is new, the session has no
+		// fence yet, or the server does not take native writes any more.
+		fence = s.fence()
+	}
+	var answer any
+	var err error
+	if fence != "" {
+		answer, err = s.eval(ctx, once, fencingSetScript, key, value, s.maxKeys, fence)
+	} else {
+		answer, err = s.eval(ctx, once, setScript, key, value, s.maxKeys)
+	}
+	switch {
+	case err != nil:
+		return err
+	case answer == int64(answerTooMany):
+		s.keys.remove(key)
 		return store.ErrTooManyKeys
 	}
-	return err
+	s.keys.add(key)
+	return nil
 }
 
 // Delete removes key; see [store.Store].
@@ -135,6 +170,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer s.forget()
+	s.keys.remove(key)
 	script := deleteScript
 	if s.b.waits {
 		script = confirmedDeleteScript
@@ -145,7 +181,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // Destroy ends this life of the session; see [store.Store].
 func (s *Store) Destroy(ctx context.Context) error {
-	if err := s.b.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	script := destroyScript
@@ -159,10 +195,46 @@ func (s *Store) Destroy(ctx context.Context) error {
 	}
 	defer s.forget()
 	_, err := s.b.eval(ctx, again, script, s.name, s.token)
+	s.tell(err)
 	if err == nil {
 		s.ended.Store(destroyed)
 	}
 	return err
+}
+
+// DestroyIf ends this life of the session if it has exactly the given values; see
+// [store.ConditionalDestroyer]. Where the reply was lost, it fails with
+// [store.ErrUnknownOutcome]: what has ended leaves no trace.
+func (s *Store) DestroyIf(ctx context.Context, values []store.Entry) error {
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	args := make([]any, 1, 1+2*len(values))
+	present := 0
+	for _, e := range values {
+		if err := store.CheckKey(e.Key); err != nil {
+			return err
+		}
+		if e.Value != nil { // an absent one shows in the number of keys
+			args = append(args, e.Key, lend(ctx, e.Value))
+			present++
+		}
+	}
+	args[0] = present
+	if err := s.over(); err != nil {
+		return err
+	}
+	defer s.forget()
+	answer, err := s.eval(ctx, once, destroyIfScript, args...)
+	if answer == any(int64(answerOtherValues)) {
+		return store.ErrConflict
+	}
+	s.tell(err)
+	if err != nil {
+		return err
+	}
+	s.ended.Store(destroyed)
+	return nil
 }
 
 // Commit writes conditionally; see [store.Committer].
@@ -171,7 +243,7 @@ func (s *Store) Destroy(ctx context.Context) error {
 // tells so; it fails with [store.ErrUnknownOutcome] only when another Commit
 // or the end of the session has covered its trace, or the server stays silent.
 func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
-	if err := s.b.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	args := make([]any, 4, 4+3*len(expect)+2*len(write))
@@ -212,11 +284,18 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 	}
 	args[0], args[1], args[2], args[3] = s.maxKeys, nonce, len(expect), sets
 	answer, err := s.b.evalList(ctx, k, commitScript, len(expect), s.name, s.token, args...)
-	if err != nil {
-		if s.committed(ctx, err, nonce) {
-			return nil, nil
-		}
+	if err != nil && !s.committed(ctx, err, nonce) {
 		return nil, err
+	}
+	if err != nil || answer == int64(answerDone) {
+		for _, e := range write {
+			if e.Value != nil {
+				s.keys.add(e.Key)
+			} else {
+				s.keys.remove(e.Key)
+			}
+		}
+		return nil, nil
 	}
 	switch answer := answer.(type) {
 	case []any:
@@ -270,9 +349,9 @@ func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
 // fields reads fields of the hash, the first of which is the token's. That this
 // life has ended is taken from the server only: the cache may be older than the
 // handle.
-func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
-	values, err := s.b.hmget(ctx, look, s.name, fields...)
-	if err == nil && values[0] != s.token && s.b.cache != nil {
+func (s *Store) fields(ctx context.Context, k kind, fields ...any) ([]any, error) {
+	values, err := s.b.hmget(ctx, k, s.name, fields...)
+	if err == nil && values[0] != s.token && k == look && s.b.cache != nil {
 		s.forget()
 		values, err = s.b.hmget(ctx, read, s.name, fields...)
 	}
@@ -339,15 +418,23 @@ func (s *Store) forget() {
 	}
 }
 
+// open is that of the Backend.
+func (s *Store) open(ctx context.Context) error {
+	if s == nil {
+		return errNotMade
+	}
+	return s.b.open(ctx)
+}
+
 func (s *Store) check(ctx context.Context) error {
-	if err := s.b.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	return s.over()
 }
 
 func (s *Store) checkKey(ctx context.Context, key string) error {
-	if err := s.b.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	if err := store.CheckKey(key); err != nil {

@@ -69,6 +69,9 @@ func describe(err error, secrets ...string) string {
 		if m := unknownCommand.FindStringSubmatch(text); m != nil {
 			return fmt.Sprintf("the server does not know the command %s; redisstore needs Redis 6.2 or later, Valkey or DragonflyDB, with no command renamed", strings.ToUpper(m[1]))
 		}
+		if text == "" || text == "ERR" {
+			return "the server refused the command without saying why"
+		}
 		return "the server refused the command: " + scrub(text, secrets)
 	}
 	var op *net.OpError
@@ -79,10 +82,12 @@ func describe(err error, secrets ...string) string {
 		return "the client was closed; close the backend before its client"
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return "no connection of the client's pool became free in time; raise PoolSize or PoolTimeout"
-	case errors.Is(err, errReply), errors.Is(err, errNoReply):
+	case errors.Is(err, errReply), errors.Is(err, errNoReply), errors.Is(err, errSince):
 		return err.Error()
 	case errors.As(err, &op) && op.Op == "dial":
 		return "the server cannot be reached: " + op.Error()
+	case lostBehind(err):
+		return "a proxy in between has lost its connection to the server"
 	case isTimeout(err):
 		return "the server did not answer within the client's read timeout"
 	default:

@@ -114,6 +114,8 @@ func (e *unconfirmedError) Error() string {
 	}
 }
 
+func (e *unconfirmedError) GoString() string { return e.Error() }
+
 func (e *unconfirmedError) Unwrap() []error {
 	if e.err != nil {
 		return []error{store.ErrUnknownOutcome, e.err}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -18,6 +19,8 @@ type wire struct {
 	mu    sync.Mutex
 	mode  fault
 	odd   string // what scripts and HMGET are answered, with oddReplies
+	only  string // if not empty, the one command that is answered so
+	kept  int    // how many bytes of a reply arrive, with tornReplies
 	conns map[net.Conn]bool
 }
 
@@ -25,24 +28,62 @@ type wire struct {
 type fault int
 
 const (
-	none       fault = iota
-	refused          // new connections are refused
-	mute             // the server gets what is sent, and nothing comes back
-	deaf             // the server gets nothing
-	oddReplies       // the server executes scripts and HMGET, but they are answered with odd
+	none        fault = iota
+	refused           // new connections are refused
+	mute              // the server gets what is sent, and nothing comes back
+	deaf              // the server gets nothing
+	oddReplies        // the server executes scripts and HMGET, but they are answered with odd
+	tornReplies       // the server executes them, but the connection ends within the reply
 )
 
 // set changes the mode, also of the connections that are open.
 func (w *wire) set(mode fault, odd string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mode, w.odd = mode, odd
+	w.mode, w.odd, w.only = mode, odd, ""
+}
+
+// answer has the command called name answered with odd.
+func (w *wire) answer(name, odd string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mode, w.odd, w.only = oddReplies, odd, name
+}
+
+// tear has connections end after so many bytes of a reply.
+func (w *wire) tear(kept int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mode, w.odd, w.only, w.kept = tornReplies, "", "", kept
+}
+
+// spoiled returns what arrives instead of reply, and whether the connection ends there.
+func (w *wire) spoiled(reply []byte) (arrives []byte, ends bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mode == tornReplies {
+		return reply[:min(w.kept, len(reply))], true
+	}
+	return []byte(w.odd), false
 }
 
 func (w *wire) state() (fault, string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.mode, w.odd
+}
+
+// spoils reports whether the command called name is answered with odd.
+func (w *wire) spoils(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.mode != oddReplies && w.mode != tornReplies:
+		return false
+	case w.only != "":
+		return name == w.only
+	}
+	return name == "eval" || name == "evalsha" || name == "hmget" || name == "hsetex"
 }
 
 // cut closes the connections that are open.
@@ -85,6 +126,7 @@ type wireConn struct {
 	names   []string // of the commands whose replies are due
 	reply   []byte   // not yet complete
 	ready   []byte   // for Read
+	ended   bool     // once ready is read
 }
 
 func (c *wireConn) Write(b []byte) (int, error) {
@@ -117,8 +159,12 @@ func (c *wireConn) Read(b []byte) (int, error) {
 	}
 	buf := make([]byte, 64<<10)
 	for {
+		if c.ended {
+			c.Conn.Close()
+			return 0, io.EOF
+		}
 		n, err := c.Conn.Read(buf)
-		mode, odd := c.w.state()
+		mode, _ := c.w.state()
 		if mode == mute || mode == deaf {
 			if err != nil {
 				return 0, err
@@ -127,7 +173,7 @@ func (c *wireConn) Read(b []byte) (int, error) {
 		}
 		c.mu.Lock()
 		c.reply = append(c.reply, buf[:n]...)
-		for {
+		for !c.ended {
 			n := replyLen(c.reply)
 			if n == 0 {
 				break
@@ -135,9 +181,8 @@ func (c *wireConn) Read(b []byte) (int, error) {
 			whole := c.reply[:n:n]
 			c.reply = c.reply[n:]
 			if whole[0] != '>' && len(c.names) > 0 { // a notice answers nothing
-				switch name := c.names[0]; {
-				case mode == oddReplies && (name == "eval" || name == "evalsha" || name == "hmget"):
-					whole = []byte(odd)
+				if c.w.spoils(c.names[0]) {
+					whole, c.ended = c.w.spoiled(whole)
 				}
 				c.names = c.names[1:]
 			}

@@ -10,7 +10,7 @@ import (
 
 // Options tunes a [Batcher]. The zero value is ready to use.
 type Options struct {
-	// MaxInFlight bounds the pipelines that are under way to one server at
+	// MaxInFlight bounds the pipelines that are in progress to one server at
 	// the same time, and so the connections taken from the client's pool.
 	// Zero means the size of the pool that the client keeps for pipelines
 	// (10, unless its PipelinePoolSize says otherwise), or three quarters of
@@ -56,11 +56,11 @@ type Merger interface {
 	// Merge returns a command that does what cmds do.
 	Merge(cmds []redis.Cmder) redis.Cmder
 	// Split sets the outcomes of cmds from that of merged, and returns the places
-	// of those that merged has not executed, and that have to be sent by themselves.
+	// of those that merged has not executed, and that have to be sent individually.
 	// It leaves these without an outcome.
 	Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int)
 	// Learn looks at the outcomes of commands that Split returned although the
-	// server had executed merged, after they were sent by themselves.
+	// server had executed merged, after they were sent individually.
 	Learn(cmds []redis.Cmder)
 }
 
@@ -114,7 +114,7 @@ type Batcher struct {
 
 // New returns a Batcher over client, which the caller keeps, and closes after
 // the Batcher. It merges commands for [*redis.Client] (plain or Sentinel) and
-// [*redis.ClusterClient]; any other client gets every command by itself.
+// [*redis.ClusterClient]; any other client gets every command individually.
 func New(client redis.UniversalClient, opts Options) *Batcher {
 	b := &Batcher{client: client}
 	switch c := client.(type) {
@@ -142,7 +142,7 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 //
 // A command in a pipeline is sent at most once. A lone one whose NoRetry method
 // does not report true may be sent again by the client after a network error. A
-// cluster's redirections are followed, for each command by itself. The error is
+// cluster's redirections are followed, for each command individually. The error is
 // nil only if the command's own reply was read.
 //
 // When ctx ends while the command is queued or in a pipeline, Process returns
@@ -152,7 +152,7 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 // not be written to, and cmd not be read, ever again. Otherwise the command
 // was not and will not be sent.
 //
-// A caller that finds nothing under way runs its command itself, on its own
+// A caller that finds nothing in progress runs its command itself, on its own
 // goroutine. It notices a cancellation only after the reply or the timeouts
 // of the client, as with the client itself. Its deadline is kept. That is
 // cheapest when the client keeps to deadlines on its own (ContextTimeoutEnabled
@@ -184,7 +184,7 @@ func (b *Batcher) returnsInTime(ctx context.Context) bool {
 }
 
 // Close refuses new commands, and waits until those accepted before have
-// their outcome or ctx ends, whose error it then returns. Batches under way
+// their outcome or ctx ends, whose error it then returns. Batches in progress
 // are not cut off: they end at the latest with the client's own timeouts.
 func (b *Batcher) Close(ctx context.Context) error {
 	b.mu.Lock()

@@ -229,7 +229,7 @@ func TestEndOfContext(t *testing.T) {
 	}
 	cancel1(cause)
 	if err := <-sent; errors.Is(err, ErrNotSent) || !errors.Is(err, cause) || !Unknown(err) {
-		t.Errorf("under way: Process() = %v, unknown %t, want an unknown outcome because of %v", err, Unknown(err), cause)
+		t.Errorf("in progress: Process() = %v, unknown %t, want an unknown outcome because of %v", err, Unknown(err), cause)
 	}
 	link.resume()
 	if err := <-stays; err != nil {
@@ -266,7 +266,7 @@ func TestHangingServer(t *testing.T) {
 	if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Close(ctx) = %v, want DeadlineExceeded", err)
 	}
-	closeNow(t, b) // the client's ReadTimeout ends what is under way
+	closeNow(t, b) // the client's ReadTimeout ends what is in progress
 	until(t, "no goroutine of the batcher is left", func() bool {
 		buf := make([]byte, 1<<20)
 		return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "(*lane).run")

@@ -84,7 +84,7 @@ func TestCluster(t *testing.T) {
 		t.Errorf("lanes = %d, want one for each node: 2", lanes)
 	}
 
-	// A slot moves to the other node while the client believes it has not:
+	// A slot moves to the other node unknown to the client:
 	// the replies are redirections, which are followed.
 	from, err := client.MasterForKey(t.Context(), "moving")
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/sessionkv/store/backends/internal/panics"
 )
 
 // An entry stands in for its command in one pipeline. It records whether the
@@ -94,28 +96,19 @@ func execError(err error, answered bool) error {
 	return err
 }
 
-// errPanic is the outcome of a command whose reply made the client panic, as a
-// negative length of a list does. The client closes such a connection.
-var errPanic = errors.New("the client library panicked, as it does on replies that break the protocol")
-
 // exec executes pipe.
-func exec(ctx context.Context, pipe redis.Pipeliner) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errPanic
-		}
-	}()
-	_, err = pipe.Exec(ctx)
-	return err
+func exec(ctx context.Context, pipe redis.Pipeliner) error {
+	return panics.Guard(func() error {
+		_, err := pipe.Exec(ctx)
+		return err
+	})
 }
 
-// Process executes cmd by itself.
-func Process(ctx context.Context, client redis.UniversalClient, cmd redis.Cmder) (err error) {
-	defer func() {
-		if recover() != nil {
-			err = errPanic
-			cmd.SetErr(err)
-		}
-	}()
-	return client.Process(ctx, cmd)
+// Process executes cmd alone.
+func Process(ctx context.Context, client redis.UniversalClient, cmd redis.Cmder) error {
+	err := panics.Guard(func() error { return client.Process(ctx, cmd) })
+	if err == panics.Err {
+		cmd.SetErr(err)
+	}
+	return err
 }

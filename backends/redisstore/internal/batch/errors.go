@@ -22,13 +22,13 @@ func notSent(cause error) error { return fmt.Errorf("%w: %w", ErrNotSent, cause)
 
 // errAbandoned marks the error of a caller that left before the outcome of
 // its command was known.
-var errAbandoned = errors.New("redis command is under way, its outcome is unknown")
+var errAbandoned = errors.New("redis command is in progress, its outcome is unknown")
 
 func abandoned(cause error) error { return fmt.Errorf("%w: %w", errAbandoned, cause) }
 
 // Unknown reports whether a command that ended with err may or may not have
 // been executed. It is false for a nil err, for a reply of the server
-// (including [redis.Nil] and refusals), and for a command that surely was not
+// (including [redis.Nil] and refusals), and for a command that certainly was not
 // sent: [ErrNotSent], no connection to the server, none free in the pool.
 // When in doubt it is true.
 func Unknown(err error) bool {

@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A lane leads to one server: a queue of calls, and the batches under way.
+// A lane leads to one server: a queue of calls, and the batches in progress.
 type lane struct {
 	b     *Batcher
 	plain bool // never merge
@@ -292,7 +292,7 @@ func (l *lane) executeMany(bt *batch) {
 	}
 	l.merge(bt)
 	// Large replies come last, so that the others are read when the connection
-	// breaks while they are under way.
+	// breaks while they are in progress.
 	for _, c := range bt.calls {
 		if !c.merged && c.reply <= smallReply {
 			bt.cmds = append(bt.cmds, c)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/sessionkv/store/backends/internal/panics"
 )
 
 // lookupTimeout bounds one look-up of a cluster's nodes that nobody else bounds.
@@ -71,7 +73,7 @@ func (n *Nodes) look(l *lookup) {
 	defer cancel()
 	found := make(chan error, 1)
 	go func() {
-		_, err := n.cluster.MasterForKey(ctx, "")
+		err := panics.Guard(func() error { _, err := n.cluster.MasterForKey(ctx, ""); return err })
 		if err == nil {
 			n.known.Store(true)
 		}

@@ -178,7 +178,7 @@ func TestWhatOverflowsStartsBatches(t *testing.T) {
 	wg.Wait()
 }
 
-// A caller who only can cancel is heard where the client would wait for ever.
+// A caller who only can cancel is heard where the client would wait without end.
 func TestCancelWithoutTimeouts(t *testing.T) {
 	b, _ := stalled(t, Options{}, 0)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// single executes cmd by itself, and follows a cluster's redirections.
+// single executes cmd individually, and follows a cluster's redirections.
 func (l *lane) single(ctx context.Context, cmd redis.Cmder) error {
 	err := Process(ctx, l.node(), cmd)
 	if l.b.redirected(err) {
@@ -54,7 +54,7 @@ func Redirected(err error) bool {
 const hops = 3
 
 // follow sends cmd, which was redirected with err, to where it belongs. Every
-// attempt is a command by itself, so the last error is that of the last attempt.
+// attempt is a command of its own, so the last error is that of the last attempt.
 func (b *Batcher) follow(ctx context.Context, cmd redis.Cmder, err error) error {
 	b.cluster.ReloadState(ctx)
 	for range hops {
@@ -86,7 +86,7 @@ func (b *Batcher) follow(ctx context.Context, cmd redis.Cmder, err error) error 
 // followers is how many redirected commands of a batch are on their way at a time.
 const followers = 8
 
-// followAll finishes calls that were redirected, each by itself.
+// followAll finishes calls that were redirected, each individually.
 func (b *Batcher) followAll(calls []*call) {
 	if len(calls) == 0 {
 		return

@@ -1,0 +1,22 @@
+package redisstore_test
+
+import (
+	"testing"
+
+	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/zerotest"
+)
+
+// TestNothingPanicsOnZeroValues finds all that the package exports.
+func TestNothingPanicsOnZeroValues(t *testing.T) {
+	zerotest.Run(t, map[string]any{
+		"Backend":           (*redisstore.Backend)(nil),
+		"New":               redisstore.New,
+		"Options":           redisstore.Options{},
+		"Store":             (*redisstore.Store)(nil),
+		"Cache":             nil, // its methods are those of go-redis, which calls them; New refuses a zero one
+		"NewCache":          redisstore.NewCache,
+		"RefuseReplica":     redisstore.RefuseReplica,
+		"RefuseReplicaOver": redisstore.RefuseReplicaOver,
+	})
+}
