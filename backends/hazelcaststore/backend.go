@@ -3,6 +3,7 @@ package hazelcaststore
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,10 @@ type Options struct {
 	// while yet. Writes, renewals and this process's own changes are not
 	// affected. Without it, New refuses a client that has a near cache there.
 	NearCache bool
+
+	// Logger gets why ends of sessions elsewhere do not come to notice promptly, where
+	// that is so. Nil drops it.
+	Logger *slog.Logger
 }
 
 // A Backend keeps sessions in one map of a Hazelcast cluster. Its Stores have all
@@ -61,6 +66,8 @@ type Backend struct {
 	clock        clock
 	lives        lives
 	owners       owners
+	notices      *notices
+	logger       *slog.Logger
 
 	entriesStay      atomic.Int64          // the default time to live of the map's entries, as the members are configured
 	misconfiguration atomic.Pointer[error] // nil while all members are configured well
@@ -71,7 +78,7 @@ type Backend struct {
 	cancel   context.CancelFunc
 	gate     sync.RWMutex // held for writing while closed is set
 	closed   atomic.Bool
-	calls    sync.WaitGroup // calls and goroutines under way
+	calls    sync.WaitGroup // calls and goroutines in progress
 }
 
 var _ store.Backend = (*Backend)(nil)
@@ -134,6 +141,10 @@ func prepare(opts *Options) (*Backend, error) {
 	}
 	b := &Backend{namespace: namespace, timeout: o.Timeout, documentSize: o.DocumentSize, clock: clock{origin: time.Now(), busy: make(chan struct{}, 1)}}
 	b.clock.due.Store(true)
+	b.notices = newNotices(b)
+	if b.logger = o.Logger; b.logger == nil {
+		b.logger = slog.New(slog.DiscardHandler)
+	}
 	b.lives.init()
 	b.owners.init()
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -161,16 +172,28 @@ func (b *Backend) setDefaultTTL(d time.Duration) { b.entriesStay.Store(int64(d))
 func (b *Backend) mapName() string { return string(b.namespace) + ":sessions" }
 
 // Namespace implements [store.Backend].
-func (b *Backend) Namespace() string { return string(b.namespace) }
+func (b *Backend) Namespace() string {
+	if !b.made() {
+		return ""
+	}
+	return string(b.namespace)
+}
 
-// Close ends the calls under way and waits for them, which takes up to about two
+// made reports whether b was made by New or Open.
+func (b *Backend) made() bool { return b != nil && b.ctx != nil }
+
+// Close ends the calls in progress and waits for them, which takes up to about two
 // seconds while no member can be reached: so long the client does not look up. It
-// shuts the client down only if [Open] started it. A write under way fails with
+// shuts the client down only if [Open] started it. A write in progress fails with
 // [store.ErrUnknownOutcome].
 func (b *Backend) Close() error {
+	if !b.made() {
+		return nil
+	}
 	b.gate.Lock()
 	b.closed.Store(true)
 	b.gate.Unlock()
+	b.notices.close()
 	b.cancel()
 	b.calls.Wait()
 	return b.closeClient()
@@ -180,6 +203,9 @@ func (b *Backend) Close() error {
 func (b *Backend) check(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if !b.made() {
+		return errNotMade
 	}
 	if b.closed.Load() {
 		return store.ErrClosed

@@ -4,7 +4,6 @@ import (
 	"context"
 	cryptorand "crypto/rand"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -83,9 +82,7 @@ func newToken() (t document.Token) {
 
 func (b *Backend) create(ctx context.Context, key string, initial []store.Entry, t store.Terms, writes *gate) (*life, error) {
 	writer := rand.Uint64()
-	var tried []document.Token // each attempt begins a life of its own
-	var failure error          // of the attempt before
-	for n := 1; ; n++ {
+	for {
 		deadline := b.deadline(t.Lease)
 		token := newToken()
 		draft := document.New(token, deadline)
@@ -104,18 +101,13 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 		if !writes.pass() {
 			return nil, context.Canceled // nobody waits
 		}
-		there, err := b.grid.PutIfAbsentWithTTL(b.attempt(ctx, n), key, fresh.Bytes(), b.firstTTL(deadline))
+		there, err := b.grid.PutIfAbsentWithTTL(b.attempt(ctx, 1), key, fresh.Bytes(), b.firstTTL(deadline))
 		if err != nil {
-			if failure == nil && b.final(err) {
+			if b.final(err) {
 				return nil, b.describe(key, err)
 			}
-			failure = err
 			b.failed()
-			tried = append(tried, token)
-			if b.closed.Load() || !b.running() || !pause(ctx, n, failurePause, failurePauseMost) {
-				return nil, unknown(b.describe(key, err))
-			}
-			continue
+			return b.created(ctx, key, token, writer, err)
 		}
 		doc, err := bytesOf(there)
 		if err != nil {
@@ -128,22 +120,32 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 		if err != nil {
 			return nil, err
 		}
-		ours := false // the client repeated an attempt by itself
-		if alive {
-			_, ours = v.Wrote(writer)
+		if !alive {
+			continue // what stood there had expired, and is gone
 		}
-		switch {
-		case alive && (v.Token() == token || slices.Contains(tried, v.Token())):
-			return b.lifeOf(key, v, writer), nil // the reply to an attempt was lost
-		case alive && (failure != nil || ours):
-			// An attempt may have begun a life that others have resumed since, or
-			// that ended before what stands there began.
+		if v.Token() == token { // the client repeated the call, and the reply to the first was lost
+			return b.lifeOf(key, v, writer), nil
+		}
+		if _, ours := v.Wrote(writer); ours { // and others have resumed the session since
 			return nil, unknown(errForgotten)
-		case alive:
-			return nil, store.ErrExists
 		}
-		// What stood there had expired, and is gone.
+		return nil, store.ErrExists
 	}
+}
+
+// created looks whether the life with token has begun, after the call that should begin
+// it came to lost. The call is never repeated: the life may have begun and ended
+// meanwhile, and a second call would bring back a session that somebody has destroyed.
+// (No other write has this trouble: each of them rests on bytes that never recur.)
+func (b *Backend) created(ctx context.Context, key string, token document.Token, writer uint64, lost error) (*life, error) {
+	doc, err := b.read(ctx, key)
+	if err != nil {
+		return nil, unknown(err)
+	}
+	if v, err := document.Open(doc); err == nil && v.Token() == token {
+		return b.lifeOf(key, v, writer), nil
+	}
+	return nil, unknown(b.describe(key, lost)) // it may begin yet, or has ended
 }
 
 // Attach implements [store.Backend] in one round trip.
@@ -176,9 +178,11 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (store.S
 	if t.Lease <= 0 {
 		return nil, errLease
 	}
-	return b.begun(ctx, t, func(ctx context.Context, writes *gate) (*life, error) {
+	s, err := b.begun(ctx, t, func(ctx context.Context, writes *gate) (*life, error) {
 		return b.resume(ctx, entryKey(id), t, writes)
 	})
+	b.tellAll(keyspace.Escape(id), err)
+	return s, err
 }
 
 func (b *Backend) resume(ctx context.Context, key string, t store.Terms, writes *gate) (*life, error) {
@@ -188,6 +192,7 @@ func (b *Backend) resume(ctx context.Context, key string, t store.Terms, writes 
 		return nil, err
 	}
 	if err := b.stretch(ctx, key, next); err != nil {
+		b.keepStretching(key, next)
 		return nil, unknown(err)
 	}
 	return b.lifeOf(key, next, writer), nil
@@ -202,7 +207,9 @@ func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, write
 	if err != nil {
 		return none, err
 	}
-	for n := 1; ; n++ {
+	rivals := contest{b: b, key: key}
+	defer rivals.over()
+	for {
 		before, alive, err := b.living(ctx, key, doc)
 		if err != nil {
 			return none, err
@@ -218,27 +225,23 @@ func (b *Backend) takeOver(ctx context.Context, key string, t store.Terms, write
 		if !writes.pass() {
 			return none, context.Canceled // nobody waits
 		}
-		done, current, err := b.replace(ctx, key, before, next, writer)
+		done, _, err := b.replace(ctx, key, before, next, writer)
 		if err != nil {
+			b.stretchUnknown(key, next, err)
 			return none, err
 		}
 		if done {
 			if l := b.lives.find(lifeName{key, before.Token()}); l != nil {
-				l.end()
+				l.endAs(store.ErrResumed)
 			}
 			b.tell(ctx, before)
 			return next, nil
 		}
-		doc = current
-		if n == patience {
-			var unlock func()
-			ctx, unlock = b.lock(ctx, key)
-			defer unlock()
-			if doc, err = b.read(ctx, key); err != nil {
-				return none, err
-			}
-		} else if n > patience && !pause(ctx, n-patience, rivalPause, rivalPauseMost) {
+		if !rivals.lose(&ctx, rivalPauseMost) {
 			return none, b.describe(key, ctx.Err())
+		}
+		if doc, err = b.read(ctx, key); err != nil {
+			return none, err
 		}
 	}
 }

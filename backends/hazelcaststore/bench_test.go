@@ -122,3 +122,54 @@ func BenchmarkRenew(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*len(list)), "µs/session")
 }
+
+// An instant is a grid that has one entry and answers at once, so that what is measured
+// on it is the backend's own part.
+type instant struct {
+	grid
+	doc []byte
+}
+
+func (g *instant) Get(context.Context, any) (any, error) { return g.doc, nil }
+
+func (g *instant) ReplaceIfSame(_ context.Context, _, _, next any) (bool, error) {
+	g.doc = next.([]byte)
+	return true, nil
+}
+
+// What a small write to a session of many keys takes of this process, without the client
+// and the cluster.
+func BenchmarkOwnPartOfSet(b *testing.B) {
+	backend := open(b, dial(b, testserver.SharedHazelcast(b)), namespace())
+	ctx := b.Context()
+	for _, keys := range []int{3, 1024} {
+		values := make([]store.Entry, keys)
+		for i := range values {
+			values[i] = store.Entry{Key: fmt.Sprintf("key-%04d", i), Value: fmt.Appendf(nil, "value-%06d", i)}
+		}
+		s, err := backend.Create(ctx, store.NewID(), values, store.Terms{Lease: time.Minute, MaxKeys: 2048})
+		if err != nil {
+			b.Fatal(err)
+		}
+		doc, err := backend.read(ctx, s.(*handle).life.key)
+		if err != nil {
+			b.Fatal(err)
+		}
+		cluster := backend.grid
+		b.Run(fmt.Sprint("keys=", keys), func(b *testing.B) {
+			backend.grid = &instant{grid: cluster, doc: doc}
+			defer func() { backend.grid = cluster }()
+			b.ReportAllocs()
+			value := []byte("value-000000")
+			var times []float64
+			for b.Loop() {
+				start := time.Now()
+				if err := s.Set(ctx, "key-0002", value); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, float64(time.Since(start)))
+			}
+			b.ReportMetric(median(times), "median-ns")
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,7 @@ const (
 // the error satisfies errors.Is(err, [hzerrors.ErrAuthentication]). The client's own
 // log is kept unless config names a custom logger.
 func Open(ctx context.Context, config hazelcast.Config, opts *Options) (*Backend, error) {
-	o := &ownClient{config: config, words: &lastWords{next: config.Logger.CustomLogger}}
+	o := &ownClient{config: config, words: &lastWords{next: config.Logger.CustomLogger, addresses: known(config.Cluster.Network.Addresses)}}
 	o.config.Logger.Level = ""
 	o.config.Logger.CustomLogger = o.words
 	client, err := o.start(ctx)
@@ -133,6 +134,7 @@ func (b *Backend) replaceClient(o *ownClient) {
 	b.wire.current.Store(m)
 	before := b.client.Swap(client)
 	b.clock.due.Store(true)
+	b.notices.changed()
 	go shutdown(before) // it may take minutes
 }
 
@@ -159,22 +161,38 @@ func shutdown(client *hazelcast.Client) error {
 var errRefused = fmt.Errorf("the cluster refuses this client; check the cluster name, the user and the password: %w", hzerrors.ErrAuthentication)
 
 // lastWords is a logger that keeps what the client says about connecting: it does not
-// return that, but only that it took too long.
+// return that, but only that it took too long. It asks for no text of a debug message: the
+// client reads for some of them what it writes at the same time.
 type lastWords struct {
-	next logger.Logger // may be nil
+	next      logger.Logger // may be nil
+	addresses int           // how many members are tried in a round; zero when that is not known
 
 	mu      sync.Mutex
 	cancel  context.CancelCauseFunc // guarded by mu; of the start
 	said    string                  // guarded by mu
-	refused int                     // guarded by mu; members that refused within this round
-	others  int                     // guarded by mu; members that failed otherwise
+	tried   map[string]bool         // guarded by mu; members that failed within this round: whether they refused
+	refused int                     // guarded by mu; of those
+}
+
+// known returns the number of addresses, zero when one has no port, so that the client
+// tries several.
+func known(addresses []string) int {
+	for _, a := range addresses {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return 0
+		}
+	}
+	return len(addresses)
 }
 
 func (w *lastWords) begin(cancel context.CancelCauseFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cancel, w.said, w.refused, w.others = cancel, "", 0, 0
+	w.cancel, w.said = cancel, ""
+	w.newRound()
 }
+
+func (w *lastWords) newRound() { w.tried, w.refused = make(map[string]bool), 0 }
 
 func (w *lastWords) last() string {
 	w.mu.Lock()
@@ -187,27 +205,34 @@ func (w *lastWords) Log(weight logger.Weight, text func() string) {
 	if w.next != nil {
 		w.next.Log(weight, text)
 	}
-	if weight > logger.WeightDebug {
+	if weight > logger.WeightError {
 		return
 	}
 	said := text()
-	member, round := strings.HasPrefix(said, "cannot connect to "), strings.Contains(said, "error connecting to cluster")
-	if !member && !round {
+	rest, member := strings.CutPrefix(said, "cannot connect to ")
+	if !member {
 		return
 	}
+	address, _, _ := strings.Cut(rest, ": ")
+	refused := strings.Contains(said, hzerrors.ErrAuthentication.Error()) || strings.Contains(said, "invalid credentials") ||
+		strings.Contains(said, hzerrors.ErrClientNotAllowedInCluster.Error())
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case round && w.refused > 0 && w.others == 0 && w.cancel != nil:
+	w.said = summary(said)
+	over := w.addresses
+	if _, again := w.tried[address]; again {
+		over = len(w.tried) // a round has ended, and with it is known how many there are
+	}
+	if over > 0 && over == len(w.tried) && w.refused < over {
+		w.newRound()
+	}
+	if _, again := w.tried[address]; !again {
+		w.tried[address] = refused
+		if refused {
+			w.refused++
+		}
+	}
+	if w.refused == len(w.tried) && w.refused == over && w.cancel != nil {
 		w.cancel(errRefused)
-	case round:
-		w.refused, w.others = 0, 0
-	case strings.Contains(said, hzerrors.ErrAuthentication.Error()) || strings.Contains(said, "invalid credentials") ||
-		strings.Contains(said, hzerrors.ErrClientNotAllowedInCluster.Error()):
-		w.refused++
-		w.said = summary(said)
-	default:
-		w.others++
-		w.said = summary(said)
 	}
 }

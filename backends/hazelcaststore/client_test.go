@@ -3,6 +3,7 @@ package hazelcaststore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/hazelcast/hazelcast-go-client"
 	members "github.com/hazelcast/hazelcast-go-client/cluster"
 	"github.com/hazelcast/hazelcast-go-client/hzerrors"
+	"github.com/hazelcast/hazelcast-go-client/logger"
 	"github.com/hazelcast/hazelcast-go-client/types"
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/internal/testserver"
@@ -85,5 +87,53 @@ func TestClientIsReplaced(t *testing.T) {
 	}
 	if b.client.Load().Running() {
 		t.Error("after Close the client runs")
+	}
+}
+
+// All members of a round must have refused the client, and no debug message is asked for
+// its text.
+func TestLastWords(t *testing.T) {
+	const (
+		refusal = "cannot connect to %s: authentication error"
+		silence = "cannot connect to %s: connection refused"
+	)
+	for _, tt := range []struct {
+		name      string
+		addresses int
+		said      []string // format and address
+		want      bool
+	}{
+		{"the only one", 1, []string{refusal, "a:1"}, true},
+		{"one of two", 2, []string{refusal, "a:1"}, false},
+		{"both", 2, []string{refusal, "a:1", refusal, "b:1"}, true},
+		{"one, and the other is silent", 2, []string{refusal, "a:1", silence, "b:1"}, false},
+		{"the same, in the next round both", 2, []string{refusal, "a:1", silence, "b:1", refusal, "a:1", refusal, "b:1"}, true},
+		{"the same in two rounds", 2, []string{refusal, "a:1", silence, "b:1", refusal, "a:1", silence, "b:1"}, false},
+		{"nobody knows how many", 0, []string{refusal, "a:1", refusal, "a:2"}, false},
+		{"nobody knows how many, until the next round", 0, []string{refusal, "a:1", refusal, "a:2", refusal, "a:1"}, true},
+		{"silent twice", 1, []string{silence, "a:1", silence, "a:1"}, false},
+	} {
+		w := &lastWords{addresses: tt.addresses}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		w.begin(cancel)
+		for i := 0; i < len(tt.said); i += 2 {
+			w.Log(logger.WeightError, func() string { return fmt.Sprintf(tt.said[i], tt.said[i+1]) })
+			w.Log(logger.WeightDebug, func() string {
+				t.Errorf("%s: a debug message was asked for its text", tt.name)
+				return ""
+			})
+		}
+		if got := errors.Is(context.Cause(ctx), errRefused); got != tt.want {
+			t.Errorf("%s: the start is ended: %v, want %v", tt.name, got, tt.want)
+		}
+		cancel(nil)
+	}
+	for _, tt := range []struct {
+		addresses []string
+		want      int
+	}{{[]string{"h:1"}, 1}, {[]string{"h:1", "[::1]:2"}, 2}, {[]string{"h:1", "h"}, 0}, {nil, 0}} {
+		if got := known(tt.addresses); got != tt.want {
+			t.Errorf("known(%q) = %d, want %d", tt.addresses, got, tt.want)
+		}
 	}
 }

@@ -39,6 +39,7 @@ func (b *Backend) follow(client *hazelcast.Client) error {
 		if e.State == members.MembershipStateAdded {
 			b.clock.due.Store(true)
 		}
+		b.notices.changed()
 	})
 	return b.describe(b.mapName(), err)
 }

@@ -39,9 +39,20 @@ readers in other languages.
 Every write replaces the document by a compare-and-swap against the one that was
 seen last, so that the check of the life, the values expected, the limits and the
 write itself are one atomic step, for one key or many. Writes of one session that
-come while another is under way are carried together by the next. A writer that
+come while another is in progress are carried together by the next. A writer that
 keeps losing against other processes locks the entry for one write, which is for
 fairness and not for correctness.
+
+# Indexes
+
+With Options.Indexes of package store, the sessions with one value of an indexed key are in an entry of the same map. Its key is
+":i:", a hash of the value, a colon and a number, which no session's key is. The document (package internal/document, type List) has the members, each with its
+deadline. A list of more than 256 members has several entries, whose numbers go up; Find reads one after the other. As
+with sessions, an entry stays for the map's default time to live after its last write; members whose deadline has come are read by nobody.
+
+To put an entry takes one round trip into a list without members and two otherwise, and one more into a long list. Renewals of processes with indexes take one
+compare-and-swap for each session, as with a lease beyond the default time to live: through the record of the process nobody would see what
+others have written to the sessions.
 
 # Round trips
 
@@ -75,6 +86,20 @@ they agree again.
 
 Deadlines are rounded up to milliseconds. Leases beyond ten years count as ten years.
 
+# Notices of ends
+
+Where somebody waits for the end of a session (Session.Done, Context or AfterEnd), the client listens
+to a topic called by the namespace and ":/ends", over the connections that it has. Whoever
+destroys, resumes or suspends a session publishes a hint there: 8 bytes of a SHA-256 of the
+namespace and the ID, of all sessions of a few milliseconds in one message. A handle that is hinted at asks
+the cluster at once, and one whose session expires asks when its deadline has passed.
+
+A hint is never more than a reason to ask. Publishing comes after the write and aside: it does not delay
+it, and cannot fail it. The client does not say whether it listens, so a process that heard nothing
+for 15 seconds, or whose cluster has changed, publishes a message that hints at nobody and waits for it. Without
+that echo it listens anew, Options.Logger gets one line, and until then ends come to notice at the next renewal,
+half a lease later at most. Once it hears again, every handle that is waited for asks once.
+
 # Lost replies
 
 Each document carries the last writers and what they wrote last. A write whose reply
@@ -84,6 +109,14 @@ client's own second try is seen through. An attempt is given up after half a sec
 next after twice as long. Only when the cluster stays silent, or the session is gone in
 the meantime, does the write fail with [store.ErrUnknownOutcome]. What is written after
 that is another writer's, so that the two cannot be mistaken for each other.
+
+When several processes give one session a new ID at once (Sessions.Rotate), one succeeds. The others may say
+that the outcome is unknown, for the same reason: the session is gone, perhaps by the first of two calls. They
+leave a copy under their own new ID, for the grace or a lease, as Rotate says.
+
+Create is the exception: its call is made once. When the reply was lost, the cluster is
+asked whether the session is there, and if not, the outcome is unknown. The session may
+have been created and destroyed meanwhile, and a second call would bring it back.
 Leave the client's RedoOperation off: it may repeat the creation of a session unseen.
 
 # The client

@@ -18,6 +18,7 @@ var ErrMapConfig = errors.New("the Hazelcast map is not configured for sessions"
 var (
 	errNearCache    = fmt.Errorf("%w: the client has a near cache for it, from which ended sessions could be read; remove it from the client's configuration, or set Options.NearCache", ErrMapConfig)
 	errLittleEndian = fmt.Errorf("%w: the client's Serialization.LittleEndian is set, so that other processes would not find its sessions, nor it theirs; leave it off", ErrMapConfig)
+	errNotMade      = errors.New("hazelcaststore: this Backend is nil or was not made by New or Open")
 	errClient       = errors.New("hazelcaststore: the client is nil; start one with hazelcast.StartNewClient")
 	errLease        = errors.New("the lease must be positive; give the time that the session lives without a renewal")
 	errGrace        = errors.New("the grace period must be positive; to end a session now, destroy it")

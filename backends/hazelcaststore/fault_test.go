@@ -114,6 +114,21 @@ func (r *rig) attach(t testing.TB, id string) store.Store {
 	return s
 }
 
+// hold keeps back the next write: it closes held when that begins, and lets it go on when
+// goOn is closed.
+func (f *faulty) hold() (held, goOn chan struct{}) {
+	held, goOn = make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	f.before = func(string) error {
+		first.Do(func() {
+			close(held)
+			<-goOn
+		})
+		return nil
+	}
+	return held, goOn
+}
+
 // once makes the next write that is called op report done and err, after it has
 // been carried out, and runs meanwhile, if not nil, before the backend hears that.
 func (f *faulty) once(op string, done bool, err error, meanwhile func()) {
@@ -223,6 +238,21 @@ func TestLostReplies(t *testing.T) {
 		get(t, s, "0")
 		get(t, r.attach(t, id), "0")
 	})
+	t.Run("Create, and the session was destroyed since", func(t *testing.T) {
+		id := store.NewID()
+		r.faults.once("put", false, errLost, func() {
+			if err := r.attach(t, id).Destroy(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		s, err := r.b.Create(ctx, id, nil, store.Terms{Lease: time.Minute})
+		if s != nil || !errors.Is(err, store.ErrUnknownOutcome) || !errors.Is(err, hzerrors.ErrTargetDisconnected) {
+			t.Errorf("Create = %v, %v, want %v", s, err, store.ErrUnknownOutcome)
+		}
+		if s, err := r.other.Attach(ctx, id, store.Terms{}); !errors.Is(err, store.ErrNoSession) {
+			t.Errorf("Attach = %v, %v, want %v: the session was destroyed", s, err, store.ErrNoSession)
+		}
+	})
 	t.Run("Set, and the session was destroyed since", func(t *testing.T) {
 		id, s := r.session(t)
 		other := r.attach(t, id)
@@ -265,6 +295,7 @@ func TestUnknownOutcome(t *testing.T) {
 		{"Renew", func() error { return errors.Join(r.b.Renew(ctx, []store.Store{s}, time.Hour)...) }},
 		{"Resume", func() error { _, err := r.b.Resume(ctx, id, store.Terms{Lease: time.Minute}); return err }},
 		{"Create", func() error {
+			r.faults.writes.Store(1) // not even the first gets through
 			_, err := r.b.Create(ctx, store.NewID(), nil, store.Terms{Lease: time.Minute})
 			return err
 		}},
@@ -303,15 +334,7 @@ func TestRejectedWrite(t *testing.T) {
 func TestContextEndsDuringWrite(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	_, s := r.session(t)
-	sent, goOn := make(chan struct{}), make(chan struct{})
-	var first sync.Once
-	r.faults.before = func(string) error {
-		first.Do(func() {
-			close(sent)
-			<-goOn
-		})
-		return nil
-	}
+	sent, goOn := r.faults.hold()
 	ctx, cancel := context.WithCancel(t.Context())
 	flying, queued := make(chan error, 1), make(chan error, 1)
 	go func() { flying <- s.Set(ctx, "flying", nil) }()
@@ -325,7 +348,7 @@ func TestContextEndsDuringWrite(t *testing.T) {
 	}
 	cancel()
 	if err := <-flying; !errors.Is(err, store.ErrUnknownOutcome) || !errors.Is(err, context.Canceled) {
-		t.Errorf("Set that was under way = %v, want %v and %v", err, store.ErrUnknownOutcome, context.Canceled)
+		t.Errorf("Set that was in progress = %v, want %v and %v", err, store.ErrUnknownOutcome, context.Canceled)
 	}
 	if err := <-queued; err != context.Canceled {
 		t.Errorf("Set that was not = %v, want %v", err, context.Canceled)
@@ -340,10 +363,14 @@ func TestContextEndsDuringWrite(t *testing.T) {
 	}
 }
 
-// What a handle does, in calls to the cluster, while nobody else writes.
+// What a handle does, in calls to the cluster, while nobody else writes. The first renewal of
+// a process for a lease takes one write more, of the owner's record.
 func TestRoundTrips(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()
+	for _, lease := range []time.Duration{time.Minute, 2 * time.Minute} {
+		r.owned(t, 1, lease)
+	}
 	id := store.NewID()
 	var s store.Store
 	k := []store.Entry{{Key: "k", Value: []byte("1")}}
@@ -427,20 +454,111 @@ func TestDocumentSize(t *testing.T) {
 	}
 }
 
+// A Set whose caller has left is on its way yet. What becomes of it must not reach the Set
+// that comes next.
+func TestSetThatIsLeftHasNoSuccessor(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	_, one := r.session(t)
+	_, two := r.session(t)
+	for range 20 { // memory is reused by chance
+		arrived, refuse, goOn := make(chan struct{}, 2), make(chan struct{}), make(chan struct{})
+		var calls atomic.Int64
+		r.faults.before = func(string) error {
+			n := calls.Add(1)
+			arrived <- struct{}{}
+			if n == 1 {
+				<-refuse
+				return hzerrors.ErrIllegalArgument
+			}
+			<-goOn
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		left, next := make(chan error, 1), make(chan error, 1)
+		go func() { left <- one.Set(ctx, "k", []byte("left")) }()
+		<-arrived
+		cancel()
+		if err := <-left; !errors.Is(err, store.ErrUnknownOutcome) {
+			t.Fatalf("Set that was left = %v, want %v", err, store.ErrUnknownOutcome)
+		}
+		go func() { next <- two.Set(t.Context(), "k", []byte("next")) }()
+		<-arrived
+		close(refuse)
+		for l := one.(*handle).life; ; {
+			l.mu.Lock()
+			over := !l.flying
+			l.mu.Unlock()
+			if over {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		close(goOn)
+		if err := <-next; err != nil {
+			t.Fatalf("the Set after one that was left = %v, want no error", err)
+		}
+		r.faults.before = nil
+	}
+	if got, err := two.Get(t.Context(), "k"); err != nil || string(got) != "next" {
+		t.Errorf("Get = %q, %v, want %q", got, err, "next")
+	}
+}
+
+// What a refused Commit returns stays as it is, also when a Set that the same flight carried
+// was the last to write it.
+func TestRefusedCommitKeepsItsValues(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	_, s := r.session(t)
+	held, goOn := r.faults.hold()
+	queued := func(n int) {
+		for l := s.(*handle).life; ; time.Sleep(time.Millisecond) {
+			l.mu.Lock()
+			got := len(l.queue)
+			l.mu.Unlock()
+			if got == n {
+				return
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	set := func(value string) {
+		wg.Go(func() {
+			if err := s.Set(t.Context(), "k", []byte(value)); err != nil {
+				t.Errorf("Set = %v", err)
+			}
+		})
+	}
+	set("first")
+	<-held
+	set("second")
+	queued(1)
+	var current [][]byte
+	wg.Go(func() {
+		var err error
+		current, err = store.Commit(t.Context(), s, []store.Entry{{Key: "k"}}, []store.Entry{{Key: "k", Value: []byte("third")}})
+		if err != store.ErrConflict {
+			t.Errorf("Commit = %v, want %v", err, store.ErrConflict)
+		}
+	})
+	queued(2)
+	close(goOn)
+	wg.Wait()
+	for range 20 { // memory is reused by chance
+		if err := s.Set(t.Context(), "k", []byte("fourth")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(current) != 1 || string(current[0]) != "second" {
+		t.Errorf("the values of the refused Commit are %q, want %q", current, "second")
+	}
+}
+
 // Writers of one session share round trips.
 func TestWritersAreCombined(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	_, s := r.session(t)
 	const writers = 10
-	held, goOn := make(chan struct{}), make(chan struct{})
-	var first sync.Once
-	r.faults.before = func(string) error {
-		first.Do(func() {
-			close(held)
-			<-goOn
-		})
-		return nil
-	}
+	held, goOn := r.faults.hold()
 	r.faults.writes.Store(0)
 	var wg sync.WaitGroup
 	set := func(i int) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hazelcast/hazelcast-go-client/hzerrors"
@@ -16,12 +18,12 @@ import (
 // Delays between attempts: after losing against another process, which is no
 // failure, and after a failed call.
 const (
-	rivalPause, rivalPauseMost     = 100 * time.Microsecond, 10 * time.Millisecond
+	rivalPause, rivalPauseMost     = 400 * time.Microsecond, 10 * time.Millisecond
 	failurePause, failurePauseMost = 20 * time.Millisecond, time.Second
 )
 
 // An op is one write of a handle. Those of one life that come while a
-// compare-and-swap is under way are carried by the next one together.
+// compare-and-swap is in progress are carried by the next one together.
 type op struct {
 	// apply changes the draft, or returns why not and leaves it as it is. It
 	// may be called several times, on other drafts. Nil destroys the life.
@@ -29,52 +31,119 @@ type op struct {
 
 	err  error // what apply returned last
 	done chan error
+
+	set setting // the write of a Set, whose apply is made once for each op
+}
+
+// ops are those of Sets that are done. One whose caller has left is not among them: a
+// flight may carry it yet.
+var ops = sync.Pool{New: func() any {
+	o := &op{done: make(chan error, 1)}
+	o.apply = o.set.apply
+	return o
+}}
+
+// A setting is one value that is to be set.
+type setting struct {
+	handle *handle
+	key    string
+	value  []byte
+}
+
+// keptValue is the largest value whose memory an op keeps for the next one.
+const keptValue = 4 << 10
+
+// apply is op.apply.
+func (s *setting) apply(d *document.Draft) error {
+	h := s.handle
+	if h.maxKeys > 0 && d.Len() >= h.maxKeys && d.Get(s.key) == nil {
+		return store.ErrTooManyKeys
+	}
+	if err := h.life.backend.fits(d, store.Entry{Key: s.key, Value: s.value}); err != nil {
+		return err
+	}
+	d.Put(s.key, s.value)
+	return nil
+}
+
+// doSet carries out a Set.
+func (h *handle) doSet(ctx context.Context, key string, value []byte) error {
+	o := ops.Get().(*op)
+	o.set.handle, o.set.key = h, key
+	o.set.value = append(o.set.value[:0], value...)
+	if o.set.value == nil {
+		o.set.value = []byte{}
+	}
+	err, over := h.life.attempt(ctx, o)
+	if over {
+		o.err = nil
+		o.set.handle, o.set.key = nil, ""
+		if cap(o.set.value) > keptValue {
+			o.set.value = nil
+		}
+		ops.Put(o)
+	}
+	return err
 }
 
 // do carries out o and returns when it is done or when ctx ends.
 func (l *life) do(ctx context.Context, o *op) error {
+	o.done = make(chan error, 1)
+	err, _ := l.attempt(ctx, o)
+	return err
+}
+
+// attempt is do. It reports whether nobody has to do with o any more.
+func (l *life) attempt(ctx context.Context, o *op) (err error, over bool) {
 	b := l.backend
 	if err := b.keepTime(ctx); err != nil {
-		return err
+		return err, true
 	}
-	o.done = make(chan error, 1)
 	l.mu.Lock()
 	if !l.flying {
 		if err := b.begin(); err != nil {
 			l.mu.Unlock()
-			return err
+			return err, true
 		}
 		l.flying = true
-		go l.fly()
+		go l.flight()
 	}
 	l.queue = append(l.queue, o)
 	l.mu.Unlock()
 	select {
 	case err := <-o.done:
-		return err
+		return err, true
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i := slices.Index(l.queue, o); i >= 0 {
 		l.queue = slices.Delete(l.queue, i, i+1)
-		return ctx.Err()
+		return ctx.Err(), true
 	}
 	select {
 	case err := <-o.done:
-		return err
+		return err, true
 	default:
-		return unknown(ctx.Err())
+		return unknown(ctx.Err()), false
 	}
 }
 
 // fly carries the queue, batch by batch, until it is empty.
 func (l *life) fly() {
 	defer l.backend.calls.Done()
+	const few = 4
+	var room [few]*op
 	for {
 		l.mu.Lock()
 		ops, base := l.queue, l.base
-		l.queue = nil
+		if len(ops) <= few { // the queue keeps its memory for the next write
+			ops = append(room[:0], ops...)
+			clear(l.queue)
+			l.queue = l.queue[:0]
+		} else {
+			l.queue = nil
+		}
 		if len(ops) == 0 {
 			l.flying = false
 			l.mu.Unlock()
@@ -100,16 +169,12 @@ func finish(ops []*op, err error) {
 // carry writes what ops change, against base if that is known.
 func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 	b := l.backend
-	unlock := func() {}
-	defer func() { unlock() }()
-	var doc []byte // just read; nil when the cluster is yet to be asked
-	for lost := 0; ; {
+	rivals := contest{b: b, key: l.key}
+	defer rivals.over()
+	for {
 		fresh := false // base is what the cluster had after ops began
 		if base.Bytes() == nil || b.expired(base) {
-			var err error
-			if doc == nil {
-				doc, err = b.read(ctx, l.key)
-			}
+			doc, err := b.read(ctx, l.key)
 			if err == nil {
 				base, err = l.own(ctx, doc)
 			}
@@ -119,7 +184,6 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 			}
 			fresh = true
 		}
-		doc = nil
 		draft := base.Draft()
 		for _, o := range ops {
 			o.err = o.apply(draft)
@@ -143,23 +207,20 @@ func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
 			// take it for the next write, which is another writer's therefore.
 			l.writer = rand.Uint64()
 			l.fail(ops, err)
+			b.stretchUnknown(l.key, next, err)
 			return
 		case done:
 			l.note(next)
 			l.keptFrom(asked)
-			unlock() // the time to live cannot be set in a lock, not even in one's own
-			unlock = func() {}
+			rivals.over() // the time to live cannot be set in a lock, not even in one's own
 			l.succeed(ops, next, b.stretch(ctx, l.key, next))
 			return
 		case current == nil:
 			finish(ops, l.end())
 			return
 		}
-		doc, base = current, document.View{}
-		if lost++; lost == patience {
-			ctx, unlock = b.lock(ctx, l.key)
-			doc = nil
-		} else if lost > patience && !pause(ctx, lost-patience, rivalPause, rivalPauseMost) {
+		base = document.View{} // and current is old after the pause
+		if !rivals.lose(&ctx, rivalPauseMost) {
 			finish(ops, b.describe(l.key, ctx.Err()))
 			return
 		}
@@ -220,6 +281,8 @@ func (l *life) carryDestroy(ctx context.Context, ops []*op, base document.View) 
 // doc unless that is nil.
 func (l *life) remove(ctx context.Context, doc []byte) error {
 	b := l.backend
+	rivals := contest{b: b, key: l.key}
+	defer rivals.over()
 	var failure error
 	for n := 1; ; n++ {
 		if doc == nil {
@@ -256,17 +319,72 @@ func (l *life) remove(ctx context.Context, doc []byte) error {
 			failure, most = err, failurePauseMost
 			b.failed()
 		}
-		if n == patience {
-			var unlock func()
-			ctx, unlock = b.lock(ctx, l.key)
-			defer unlock()
-		} else if n > patience && !pause(ctx, n-patience, rivalPause, most) {
+		if !rivals.lose(&ctx, most) {
 			if failure == nil {
 				return b.describe(l.key, ctx.Err())
 			}
 			return unknown(b.describe(l.key, failure))
 		}
 	}
+}
+
+var errPerhapsOwn = errors.New("the entry has gone, and whether this call removed it cannot be told")
+
+// removeIf removes this life's entry if values are all that it has. It sets sent before
+// the first attempt.
+func (l *life) removeIf(ctx context.Context, values []store.Entry, sent *atomic.Bool) error {
+	b := l.backend
+	for n := 1; ; n++ {
+		doc, err := b.read(ctx, l.key)
+		if err != nil {
+			return err
+		}
+		if doc == nil && n > 1 {
+			// The client repeats calls whose replies were lost, and the second one
+			// is refused when the first has removed the entry.
+			l.end()
+			return unknown(errPerhapsOwn)
+		}
+		v, err := l.own(ctx, doc)
+		if err != nil {
+			return err
+		}
+		if !holds(v, values) {
+			return store.ErrConflict
+		}
+		sent.Store(true)
+		gone, err := b.grid.RemoveIfSame(b.attempt(ctx, n), l.key, doc)
+		switch {
+		case err != nil && b.final(err):
+			return b.describe(l.key, err)
+		case err != nil:
+			b.failed()
+			return unknown(b.describe(l.key, err))
+		case gone:
+			b.tell(ctx, v)
+			l.end()
+			return nil
+		}
+		// Somebody has written. Only what was removed and not put back is in doubt.
+		if !pause(ctx, n, rivalPause, rivalPauseMost) {
+			return b.describe(l.key, ctx.Err())
+		}
+	}
+}
+
+// holds reports whether values are all that v has.
+func holds(v document.View, values []store.Entry) bool {
+	present := 0
+	for _, e := range values {
+		now := v.Get(e.Key)
+		if (now == nil) != (e.Value == nil) || !bytes.Equal(now, e.Value) {
+			return false
+		}
+		if e.Value != nil {
+			present++
+		}
+	}
+	return present == v.Len()
 }
 
 // final reports whether the call that failed with err had no effect and will have
@@ -317,7 +435,7 @@ func (b *Backend) replace(ctx context.Context, key string, base, next document.V
 // and whether that is sure. It holds only for a writer of whose earlier writes the
 // outcome is known: a later revision by it is then the attempt in question. lost says that a reply was lost: without that, the
 // refusal that was received is true when the document does not know better. (The
-// client repeats calls by itself, so that one whose first reply was lost can be
+// client repeats calls on its own, so that one whose first reply was lost can be
 // refused the second time.)
 func wrote(current []byte, base document.View, writer uint64, lost bool) (done, sure bool) {
 	v, err := document.Open(current)

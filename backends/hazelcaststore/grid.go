@@ -63,7 +63,7 @@ func (l *limit) context(parent context.Context, d time.Duration) context.Context
 		return c.ctx
 	}
 	ctx, cancel := context.WithDeadline(parent, now.Add(d))
-	context.AfterFunc(ctx, cancel) // it ends by itself
+	context.AfterFunc(ctx, cancel) // it ends on its own
 	l.current.Store(&limited{ctx, now.Add(d / limitShare)})
 	return ctx
 }
@@ -85,10 +85,18 @@ func (b *Backend) attempt(ctx context.Context, n int) context.Context {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
 		return ctx
 	}
-	return within{b.attempts[n-1].context(b.ctx, d), ctx}
+	shared := b.attempts[n-1].context(b.ctx, d)
+	if ctx.Value(locked{}) == nil {
+		return shared
+	}
+	return within{shared, ctx}
 }
 
-// within is an attempt's context with the values of its operation's.
+// locked is the key of a value that a context has in which an entry is locked: the client
+// looks for another one there, which says whose lock it is.
+type locked struct{}
+
+// within is an attempt's context with the values of its operation's, which holds a lock.
 type within struct {
 	context.Context
 	operation context.Context
@@ -187,28 +195,4 @@ func pause(ctx context.Context, n int, first, most time.Duration) bool {
 	case <-t.C:
 		return true
 	}
-}
-
-const (
-	// patience is how often a writer loses against others before it locks the
-	// entry. Who writes all the time needs one round trip for each write; who
-	// has to read first needs two, and might never win. A lock takes three round
-	// trips, during which nobody else gets on.
-	patience = 16
-
-	// lockLease bounds how long the others wait for a process that died with a
-	// lock, and how long one waits for a lock.
-	lockLease = 2 * time.Second
-)
-
-// lock keeps the others from writing to the entry for a moment: their writes wait
-// on the member. It is for fairness alone: writes stay conditional, so that a lock
-// that ran out, or was not to be had, does no harm. What is done with the returned
-// context is not held up by the lock, except for setting the time to live.
-func (b *Backend) lock(ctx context.Context, key string) (inside context.Context, unlock func()) {
-	inside = b.grid.NewLockContext(ctx)
-	if got, err := b.grid.TryLockWithLeaseAndTimeout(inside, key, lockLease, lockLease); err != nil || !got {
-		return ctx, func() {}
-	}
-	return inside, func() { b.grid.Unlock(b.attempt(inside, 1), key) }
 }

@@ -3,6 +3,8 @@ package hazelcaststore
 import (
 	"bytes"
 	"context"
+	"errors"
+	"sync/atomic"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
@@ -19,6 +21,8 @@ var (
 	_ store.ManyGetter = (*handle)(nil)
 	_ store.Committer  = (*handle)(nil)
 	_ store.KeyLister  = (*handle)(nil)
+
+	_ store.ConditionalDestroyer = (*handle)(nil)
 )
 
 // Get implements [store.Store]: one read of the document.
@@ -35,7 +39,7 @@ func (h *handle) Get(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Has implements [store.Store]. Hazelcast cannot look into a document, so that this
-// is as dear as Get.
+// is as expensive as Get.
 func (h *handle) Has(ctx context.Context, key string) (bool, error) {
 	v, err := h.view(ctx, key)
 	if err != nil {
@@ -88,17 +92,7 @@ func (h *handle) Set(ctx context.Context, key string, value []byte) error {
 	if err := h.life.check(ctx, key); err != nil {
 		return err
 	}
-	value = copied(value)
-	return h.life.do(ctx, &op{apply: func(d *document.Draft) error {
-		if h.maxKeys > 0 && d.Len() >= h.maxKeys && d.Get(key) == nil {
-			return store.ErrTooManyKeys
-		}
-		if err := h.life.backend.fits(d, store.Entry{Key: key, Value: value}); err != nil {
-			return err
-		}
-		d.Put(key, value)
-		return nil
-	}})
+	return h.doSet(ctx, key, value)
 }
 
 // fits refuses to let the document grow beyond the limit.
@@ -134,7 +128,7 @@ func (h *handle) Delete(ctx context.Context, key string) error {
 // Commit implements [store.Committer]. A key that stands twice in write gets the
 // later value.
 func (h *handle) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
-	if err := h.life.check(ctx); err != nil && err != store.ErrDestroyed {
+	if err := h.life.check(ctx); err != nil && !errors.Is(err, store.ErrDestroyed) {
 		return nil, err
 	}
 	expect, err := copiedEntries(expect)
@@ -202,7 +196,7 @@ func (h *handle) commit(d *document.Draft, expect, write []store.Entry) (current
 func values(d *document.Draft, entries []store.Entry) [][]byte {
 	values := make([][]byte, len(entries))
 	for i, e := range entries {
-		values[i] = d.Get(e.Key)
+		values[i] = d.Kept(e.Key)
 	}
 	return values
 }
@@ -225,10 +219,39 @@ func overfull(d *document.Draft, write []store.Entry, maxKeys int) bool {
 // Destroy implements [store.Store].
 func (h *handle) Destroy(ctx context.Context) error {
 	switch err := h.life.check(ctx); {
-	case err == store.ErrDestroyed:
+	case errors.Is(err, store.ErrDestroyed):
 		return nil
 	case err != nil:
 		return err
 	}
-	return h.life.do(ctx, &op{})
+	err := h.life.do(ctx, &op{})
+	h.life.backend.tellAll(h.life.key, err)
+	return err
+}
+
+// DestroyIf implements [store.ConditionalDestroyer].
+func (h *handle) DestroyIf(ctx context.Context, values []store.Entry) error {
+	keys := make([]string, len(values))
+	for i, e := range values {
+		keys[i] = e.Key
+	}
+	if err := h.life.check(ctx, keys...); err != nil {
+		return err
+	}
+	values, err := copiedEntries(values) // an attempt may outlast the caller's patience
+	if err != nil {
+		return err
+	}
+	if err := h.life.backend.keepTime(ctx); err != nil {
+		return err
+	}
+	var sent atomic.Bool
+	_, err = await(h.life.backend, ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, h.life.removeIf(ctx, values, &sent)
+	})
+	if err != nil && err == ctx.Err() && sent.Load() {
+		err = unknown(err)
+	}
+	h.life.backend.tellAll(h.life.key, err)
+	return err
 }

@@ -19,10 +19,10 @@ const (
 
 	// maxLease is what longer leases are cut to. Members keep expiry times as
 	// seconds since 2018 in 31 bits: an entry that would stay beyond 2086 would
-	// stay for ever.
+	// stay permanently.
 	maxLease = 10 * 365 * 24 * time.Hour
 
-	// renewers is how many sessions of one Renew are under way at once.
+	// renewers is how many sessions of one Renew are in progress at once.
 	renewers = 64
 )
 
@@ -51,8 +51,20 @@ func (b *Backend) firstTTL(deadline int64) time.Duration {
 // live cannot be set conditionally, what stands there is looked at afterwards: if a
 // later document needs longer, it gets it. An entry is never without an end.
 func (b *Backend) stretch(ctx context.Context, key string, v document.View) error {
+	return b.stretchTo(ctx, key, v.Deadline(), func(doc []byte) (int64, error) {
+		later, err := document.Open(doc)
+		if err != nil {
+			return 0, err
+		}
+		return later.Deadline(), nil
+	})
+}
+
+// stretchTo is stretch for an entry that is to stay until until. deadlineOf tells until when
+// what it finds there is to stay, and fails when that does not matter, as without an entry.
+func (b *Backend) stretchTo(ctx context.Context, key string, until int64, deadlineOf func(doc []byte) (int64, error)) error {
 	for n := 1; ; n++ {
-		ttl := b.entryTTL(v.Deadline())
+		ttl := b.entryTTL(until)
 		if ttl <= b.defaultTTL() {
 			return nil
 		}
@@ -67,11 +79,11 @@ func (b *Backend) stretch(ctx context.Context, key string, v document.View) erro
 			}
 			continue
 		}
-		later, err := document.Open(doc)
-		if err != nil || later.Deadline() <= v.Deadline() {
-			return nil // including that there is no entry any more
+		later, err := deadlineOf(doc)
+		if err != nil || later <= until {
+			return nil
 		}
-		v = later
+		until = later
 	}
 }
 
@@ -93,6 +105,14 @@ func (b *Backend) keepStretching(key string, v document.View) {
 	}()
 }
 
+// stretchUnknown is keepStretching after a write of unknown outcome. If it has taken effect,
+// the entry has only the map's default time to live, and the session was promised more.
+func (b *Backend) stretchUnknown(key string, v document.View, err error) {
+	if errors.Is(err, store.ErrUnknownOutcome) && b.entryTTL(v.Deadline()) > b.defaultTTL() {
+		b.keepStretching(key, v)
+	}
+}
+
 // keptFrom remembers that the entry was replaced after the cluster's clock showed asked,
 // in milliseconds: it stays for the map's default time to live from then on.
 func (l *life) keptFrom(asked int64) {
@@ -104,7 +124,7 @@ func (l *life) keptFrom(asked int64) {
 
 // Renew implements [store.Backend]. The first renewal of a session takes one
 // compare-and-swap of its document, that is one round trip when no other process has
-// written to it since this one looked; up to 64 of them are under way at once. Further
+// written to it since this one looked; up to 64 of them are in progress at once. Further
 // ones take one for all sessions together, however many, and one of the document shortly
 // before the map's default time to live has passed since the last write. With a lease
 // beyond that time, each renewal is as the first. With a lease of zero it takes one read
@@ -114,6 +134,11 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		return nil
 	}
 	r := renewal{b: b, sessions: sessions, lease: lease}
+	defer r.last()
+	if !b.made() {
+		r.failAll(errNotMade)
+		return r.errs
+	}
 	if r.owner = b.owner(lease); r.owner == nil {
 		r.oneByOne(ctx, nil)
 		return r.errs
@@ -124,6 +149,10 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 	}
 	r.owner.sweep()
 	wanted := b.deadline(lease)
+	if err := r.ownerWithRecord(ctx, wanted); err != nil {
+		r.failAll(err)
+		return r.errs
+	}
 	rest, kept := r.split(ctx, wanted)
 	if len(kept) > 0 {
 		switch left, err := r.throughOwner(ctx, wanted, kept); {
@@ -131,6 +160,12 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 			rest = append(rest, left...)
 		case errors.Is(err, errOwnerGone):
 			r.owner = b.owner(lease)
+			if err := r.ownerWithRecord(ctx, wanted); err != nil {
+				for _, i := range kept {
+					r.fail(i, err)
+				}
+				break
+			}
 			rest = append(rest, kept...)
 		default:
 			for _, i := range kept {
@@ -142,6 +177,21 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		r.oneByOne(ctx, rest)
 	}
 	return r.errs
+}
+
+// last tells those who watch the renewed sessions how long they live.
+func (r *renewal) last() {
+	if r.lease <= 0 {
+		return
+	}
+	for i, s := range r.sessions {
+		if r.errs != nil && r.errs[i] != nil {
+			continue
+		}
+		if h, ok := s.(*handle); ok && h != nil && h.life.backend == r.b {
+			h.life.lasts(r.lease)
+		}
+	}
 }
 
 // A renewal is one call of Renew.
@@ -187,15 +237,35 @@ func (r *renewal) split(ctx context.Context, wanted int64) (rest, kept []int) {
 			continue
 		}
 		l.mu.Lock()
-		base, stays := l.base, l.stays
+		owned, stays := l.owned, l.stays
 		l.mu.Unlock()
-		if base.Bytes() != nil && base.Owner() == r.owner.id && stays > stay && r.owner.keeps(l, earliest) {
+		if owned == r.owner.id && stays > stay && r.owner.keeps(l, earliest) {
 			kept = append(kept, i)
 		} else {
 			rest = append(rest, i)
 		}
 	}
 	return rest, kept
+}
+
+// ownerWithRecord makes sure that the owner has a record before a document names it.
+// Whoever ends a session of an owner without one could leave no word for it, and the owner
+// would go on until it looks at the document.
+func (r *renewal) ownerWithRecord(ctx context.Context, wanted int64) error {
+	for r.owner != nil && r.owner.until.Load() == 0 {
+		_, err := await(r.b, ctx, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, r.owner.renew(ctx, wanted)
+		})
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errOwnerGone):
+			r.owner = r.b.owner(r.lease)
+		default:
+			return err
+		}
+	}
+	return nil
 }
 
 // throughOwner renews the sessions that the owner keeps alive, and returns those that
@@ -210,8 +280,12 @@ func (r *renewal) throughOwner(ctx context.Context, wanted int64, kept []int) (l
 	for _, i := range kept {
 		l := r.sessions[i].(*handle).life
 		switch {
-		case l.ended.Load(): // as the record told
-			r.fail(i, store.ErrDestroyed)
+		case l.ended.Load(): // as the record told, but not how
+			_, err := l.view(ctx)
+			if !errors.Is(err, store.ErrDestroyed) {
+				err = l.why()
+			}
+			r.fail(i, err)
 		case l.ownedBy() != r.owner.id || !r.owner.keepOn(l, wanted): // suspended, or swept, meanwhile
 			left = append(left, i)
 		}
@@ -225,14 +299,24 @@ func (r *renewal) oneByOne(ctx context.Context, numbers []int) {
 	if numbers == nil {
 		n = len(r.sessions)
 	}
+	r.work(n, func(k int) error {
+		if numbers != nil {
+			k = numbers[k]
+		}
+		return r.one(ctx, r.sessions[k], nil)
+	}, numbers...)
+}
+
+// work calls f(0) … f(n-1), several at a time, and notes their errors, by numbers where they are given.
+func (r *renewal) work(n int, f func(k int) error, numbers ...int) {
 	var next atomic.Int64
 	work := func() {
 		for k := int(next.Add(1)) - 1; k < n; k = int(next.Add(1)) - 1 {
-			i := k
-			if numbers != nil {
-				i = numbers[k]
-			}
-			if err := r.one(ctx, r.sessions[i]); err != nil {
+			if err := f(k); err != nil {
+				i := k
+				if len(numbers) > 0 {
+					i = numbers[k]
+				}
 				r.fail(i, err)
 			}
 		}
@@ -248,8 +332,8 @@ func (r *renewal) oneByOne(ctx context.Context, numbers []int) {
 	wg.Wait()
 }
 
-// one renews a session by its document.
-func (r *renewal) one(ctx context.Context, s store.Store) error {
+// one renews a session by its document, if that has the values that are expected.
+func (r *renewal) one(ctx context.Context, s store.Store, expect []store.Entry) error {
 	b := r.b
 	l, err := b.ours(s)
 	if err != nil {
@@ -259,16 +343,22 @@ func (r *renewal) one(ctx context.Context, s store.Store) error {
 		return err
 	}
 	if r.lease <= 0 {
-		_, err := l.view(ctx)
+		v, err := l.view(ctx)
+		if err == nil {
+			l.lasts(b.left(v))
+		}
 		return err
 	}
 	var wanted int64
 	err = l.do(ctx, &op{apply: func(d *document.Draft) error {
+		if err := meets(d, expect); err != nil {
+			return err
+		}
 		wanted = b.deadline(r.lease)
 		lives := d.Deadline()
 		owner := d.Owner()
 		switch {
-		case owner == 0:
+		case b.owners.none(owner):
 		case r.owner != nil && owner == r.owner.id:
 		case !b.owners.own(owner): // another process's, which goes on with it
 			d.SetDeadline(max(lives, wanted))
@@ -296,6 +386,11 @@ func (r *renewal) one(ctx context.Context, s store.Store) error {
 // Suspend implements [store.Backend]. The grace period must be positive. One that is
 // longer than the map's default time to live takes three round trips.
 func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
+	return b.suspend(ctx, session, nil, grace)
+}
+
+// suspend is Suspend, if the document has the values that are expected.
+func (b *Backend) suspend(ctx context.Context, session store.Store, expect []store.Entry, grace time.Duration) error {
 	l, err := b.ours(session)
 	if err != nil {
 		return err
@@ -306,11 +401,16 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 	if err := l.check(ctx); err != nil {
 		return err
 	}
-	return l.do(ctx, &op{apply: func(d *document.Draft) error {
+	err = l.do(ctx, &op{apply: func(d *document.Draft) error {
+		if err := meets(d, expect); err != nil {
+			return err
+		}
 		d.SetOwner(0)
 		d.SetDeadline(b.deadline(grace))
 		return nil
 	}})
+	b.tellAll(l.key, err)
+	return err
 }
 
 // ours returns the life behind a Store that this Backend handed out.

@@ -20,13 +20,18 @@ type life struct {
 	key     string // of the entry
 	token   document.Token
 	writer  uint64      // tells the writes of this flight from all others; another after each of unknown outcome
-	ended   atomic.Bool // known to have ended; that is for ever
+	ended   atomic.Bool // known to have ended; that does not change
+	how     atomic.Pointer[error]
 
 	mu     sync.Mutex
 	base   document.View // guarded by mu; the newest document seen, against which to write
+	owned  uint64        // guarded by mu; the owner in base: renewals look at it, and not at documents, which are in no cache
 	queue  []*op         // guarded by mu; waiting for the next flight
 	flying bool          // guarded by mu; fly runs
+	flight func()        // fly, made once
 	stays  int64         // guarded by mu; the cluster keeps the entry until then at least
+
+	watchers atomic.Int32 // see Watch
 
 	// The list of the owner that keeps this life alive, guarded by its mu.
 	owner      *owner
@@ -64,7 +69,8 @@ func (b *Backend) lifeOf(key string, v document.View, writer uint64) *life {
 		l.note(v)
 		return l
 	}
-	l := &life{backend: b, key: key, token: name.token, writer: writer, base: v}
+	l := &life{backend: b, key: key, token: name.token, writer: writer, base: v, owned: v.Owner()}
+	l.flight = l.fly
 	ls.known[name] = weak.Make(l)
 	runtime.AddCleanup(l, ls.forget, name)
 	return l
@@ -91,7 +97,7 @@ func (l *life) note(v document.View) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.base.Bytes() == nil || v.Revision() > l.base.Revision() {
-		l.base = v
+		l.base, l.owned = v, v.Owner()
 	}
 }
 
@@ -100,7 +106,22 @@ func (l *life) end() error {
 	l.ended.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.base = document.View{}
+	l.base, l.owned = document.View{}, 0
+	return store.ErrDestroyed
+}
+
+// endAs is end for an end of which why is known.
+func (l *life) endAs(why error) error {
+	l.how.CompareAndSwap(nil, &why)
+	l.end()
+	return l.why()
+}
+
+// why says how the life ended: ErrDestroyed, or what is known more closely.
+func (l *life) why() error {
+	if why := l.how.Load(); why != nil {
+		return *why
+	}
 	return store.ErrDestroyed
 }
 
@@ -118,7 +139,7 @@ func (l *life) check(ctx context.Context, keys ...string) error {
 		}
 	}
 	if l.ended.Load() {
-		return store.ErrDestroyed
+		return l.why()
 	}
 	return nil
 }
@@ -131,7 +152,7 @@ func (l *life) view(ctx context.Context) (document.View, error) {
 	}
 	return await(b, ctx, func(ctx context.Context) (document.View, error) {
 		if b.nearCache {
-			// What a near cache says is believed only if it is good news, and
+			// What a near cache says counts only if it is good news, and
 			// no older than what this process has seen already.
 			doc, err := b.load(ctx, l.key)
 			if err != nil {
@@ -165,7 +186,11 @@ func (l *life) own(ctx context.Context, doc []byte) (document.View, error) {
 	switch {
 	case err != nil:
 		return document.View{}, err
-	case !alive || v.Token() != l.token:
+	case alive && v.Token() != l.token:
+		return document.View{}, l.endAs(store.ErrResumed)
+	case !alive && v.Bytes() != nil && v.Token() == l.token:
+		return document.View{}, l.endAs(store.ErrExpired)
+	case !alive:
 		return document.View{}, l.end()
 	}
 	l.note(v)
@@ -174,7 +199,8 @@ func (l *life) own(ctx context.Context, doc []byte) (document.View, error) {
 
 // living opens doc, which was just read under key, and reports whether a session
 // lives there. One that has outlived its deadline is removed before anybody is told
-// that it has ended, so that it has ended for everybody, whatever their clocks say.
+// that it has ended. So it has ended in every process, whatever the clocks are. v is then what
+// was removed here.
 func (b *Backend) living(ctx context.Context, key string, doc []byte) (v document.View, alive bool, err error) {
 	for n := 1; doc != nil; n++ {
 		v, err := document.Open(doc)
@@ -214,7 +240,7 @@ func (b *Backend) living(ctx context.Context, key string, doc []byte) (v documen
 		}
 		gone, err := b.grid.RemoveIfSame(b.attempt(ctx, n), key, doc)
 		if gone && err == nil {
-			break
+			return v, false, nil
 		}
 		if err != nil && (b.final(err) || !pause(ctx, n, failurePause, failurePauseMost)) {
 			return document.View{}, false, b.describe(key, err)

@@ -16,7 +16,8 @@ import (
 // An owner keeps alive the sessions that this backend renews for one lease, by renewing
 // one small entry, its record, in their place.
 //
-//  1. The first renewal of a session writes the owner's ID into its document.
+//  1. The first renewal of a session writes the owner's ID into its document, after the
+//     owner's record.
 //  2. Each further one makes sure that the record's deadline is a lease away, and puts
 //     the life at the end of the list. One compare-and-swap does that for all sessions
 //     of a call.
@@ -53,8 +54,10 @@ const (
 	// further ones are renewed one by one.
 	maxOwners = 16
 
-	// tellAttempts is how often a process tries to tell an owner of an end.
+	// tellAttempts is how often a process tries to tell an owner of an end while the
+	// caller waits, and tellLater how often afterwards.
 	tellAttempts = 4
+	tellLater    = 32
 )
 
 // owners are those of this backend, and what it knows of others'.
@@ -63,12 +66,14 @@ type owners struct {
 	byLease map[time.Duration]*owner // guarded by mu
 	byID    map[uint64]*owner        // guarded by mu
 	others  map[uint64]int64         // guarded by mu; deadlines of records
+	former  map[uint64]bool          // guarded by mu; of this backend, without a record
 }
 
 func (os *owners) init() {
 	os.byLease = make(map[time.Duration]*owner)
 	os.byID = make(map[uint64]*owner)
 	os.others = make(map[uint64]int64)
+	os.former = make(map[uint64]bool)
 }
 
 func recordKey(id uint64) string { return ":owner:" + strconv.FormatUint(id, 36) }
@@ -95,6 +100,7 @@ func (b *Backend) owner(lease time.Duration) *owner {
 	}
 	if before := os.byLease[lease]; before != nil {
 		delete(os.byID, before.id)
+		os.former[before.id] = true
 	}
 	os.byLease[lease], os.byID[o.id] = o, o
 	return o
@@ -115,6 +121,13 @@ func (os *owners) own(id uint64) bool {
 	os.mu.Lock()
 	defer os.mu.Unlock()
 	return os.byID[id] != nil
+}
+
+// none reports whether no owner of that ID goes on: it is 0, or lost its record here.
+func (os *owners) none(id uint64) bool {
+	os.mu.Lock()
+	defer os.mu.Unlock()
+	return id == 0 || os.former[id]
 }
 
 // learn remembers what a record of another process says, and forgets those that have
@@ -190,8 +203,9 @@ func (o *owner) renew(ctx context.Context, wanted int64) error {
 					o.gone.Store(true)
 					return errOwnerGone
 				}
-				if err := o.take(current); err != nil {
-					return err
+				if o.take(current) != nil { // somebody has put something else in its place
+					o.gone.Store(true)
+					return errOwnerGone
 				}
 				if o.until.Load() >= wanted {
 					return nil // the reply to an attempt was lost
@@ -222,8 +236,8 @@ func (o *owner) write(ctx context.Context, n int, key string, wanted int64) (don
 			return true, nil
 		}
 		current, err := bytesOf(there)
-		if err == nil {
-			err = o.take(current)
+		if err == nil && o.take(current) != nil {
+			return false, nil // which the caller finds out about
 		}
 		return o.until.Load() >= wanted, err
 	}
@@ -300,10 +314,13 @@ func (o *owner) keep(l *life, until int64) {
 
 // append puts l at the end of the list. Its caller holds mu.
 func (o *owner) append(l *life, until int64) {
-	o.remove(l)
+	if l.owner == o {
+		o.unlink(l)
+	} else {
+		o.byToken[l.token] = l
+	}
 	l.owner, l.until = o, until
-	o.byToken[l.token] = l
-	l.prev = o.last
+	l.prev, l.next = o.last, nil
 	if o.last != nil {
 		o.last.next = l
 	} else {
@@ -331,6 +348,13 @@ func (o *owner) remove(l *life) {
 	if l.owner != o {
 		return
 	}
+	o.unlink(l)
+	l.owner, l.prev, l.next = nil, nil, nil
+	delete(o.byToken, l.token)
+}
+
+// unlink takes l out of the chain. Its caller holds mu.
+func (o *owner) unlink(l *life) {
 	if l.prev != nil {
 		l.prev.next = l.next
 	} else {
@@ -341,8 +365,6 @@ func (o *owner) remove(l *life) {
 	} else {
 		o.last = l.prev
 	}
-	l.owner, l.prev, l.next = nil, nil, nil
-	delete(o.byToken, l.token)
 }
 
 // sweep takes from the owner the lives that nobody has renewed for a lease.
@@ -376,34 +398,53 @@ func (o *owner) sweep() {
 func (l *life) ownedBy() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.base.Bytes() == nil {
-		return 0
-	}
-	return l.base.Owner()
+	return l.owned
 }
 
 // tell leaves word for the owner of v, if that is in another process, that the life of v
-// has ended. It is a courtesy: every operation of the owner on the life is refused
-// anyway, and it looks at the document itself once in a while.
+// has ended. Every operation of the owner on the life is refused anyway, and it looks at
+// the document itself once in a while; word lets it end the handle with its next
+// renewal. What others who write to the record, or a broken connection, prevent is
+// tried again after the caller has its answer.
 func (b *Backend) tell(ctx context.Context, v document.View) {
 	id := v.Owner()
 	if id == 0 || b.owners.own(id) {
 		return
 	}
 	for n := range tellAttempts {
-		_, record, err := b.ownerUntil(ctx, id)
-		if err != nil || record == nil {
-			return
-		}
-		next, err := document.OpenRecord(record)
-		if err != nil {
-			return
-		}
-		next.Revision++
-		next.Nonce = rand.Uint64()
-		next.Tell(v.Token())
-		if done, err := b.grid.ReplaceIfSame(b.attempt(ctx, n+1), recordKey(id), record, next.Encode()); done || err != nil {
+		if told, _ := b.tellOnce(b.attempt(ctx, n+1), id, v.Token()); told {
 			return
 		}
 	}
+	if b.begin() != nil {
+		return
+	}
+	go func() {
+		defer b.calls.Done()
+		for n := 1; n <= tellLater && pause(b.ctx, n, failurePause, failurePauseMost); n++ {
+			if told, _ := b.tellOnce(b.limited(), id, v.Token()); told {
+				return
+			}
+		}
+	}()
+}
+
+// tellOnce adds token to the owner's record, and reports whether the owner will find it
+// there, or has no record any more.
+func (b *Backend) tellOnce(ctx context.Context, id uint64, token document.Token) (told bool, err error) {
+	_, record, err := b.ownerUntil(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	if record == nil {
+		return true, nil
+	}
+	next, err := document.OpenRecord(record)
+	if err != nil {
+		return false, err
+	}
+	next.Revision++
+	next.Nonce = rand.Uint64()
+	next.Tell(token)
+	return b.grid.ReplaceIfSame(ctx, recordKey(id), record, next.Encode())
 }

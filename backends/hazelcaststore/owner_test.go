@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,6 +147,54 @@ func TestNeighboursDoNotKeepASessionAlive(t *testing.T) {
 
 // The owner hears of what others have ended with its next renewal, and goes on with
 // the rest.
+// An end elsewhere after the first renewal, with which the owner got its record, is found
+// by the second.
+func TestNewOwnerIsTold(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	ids, sessions := r.owned(t, 2, time.Minute) // renews them once
+	if err := r.attach(t, ids[0]).Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	errs := r.b.Renew(t.Context(), sessions, time.Minute)
+	if len(errs) != 2 || !errors.Is(errs[0], store.ErrDestroyed) || errs[1] != nil {
+		t.Errorf("Renew after an end elsewhere = %v, want %v for the first of two", errs, store.ErrDestroyed)
+	}
+}
+
+// Many processes that end sessions of one owner at once all leave word.
+func TestOwnerIsToldByMany(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	const many = 64
+	ids, sessions := r.owned(t, many, time.Minute)
+	handles := make([]store.Store, many)
+	for i, id := range ids {
+		handles[i] = r.attach(t, id)
+	}
+	var wg sync.WaitGroup
+	for _, h := range handles {
+		wg.Go(func() {
+			if err := h.Destroy(t.Context()); err != nil {
+				t.Errorf("Destroy = %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		ended := 0
+		for _, err := range r.b.Renew(t.Context(), sessions, time.Minute) {
+			if errors.Is(err, store.ErrDestroyed) {
+				ended++
+			}
+		}
+		if ended == many {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Renew finds %d of %d sessions ended", ended, many)
+		}
+	}
+}
+
 func TestOwnerIsTold(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +65,14 @@ func (st *stalled) whilePaused(s store.Store, first, second func() error) error 
 func TestWriteAfterUnknownOutcome(t *testing.T) {
 	st := newStalled(t)
 	ctx := t.Context()
+	// Renew waits in the session's queue once its owner has a record.
+	first, err := st.b.Create(ctx, store.NewID(), nil, store.Terms{Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(st.b.Renew(ctx, []store.Store{first}, time.Hour)...); err != nil {
+		t.Fatal(err)
+	}
 	set := func(s store.Store, value string) func() error {
 		return func() error { return s.Set(ctx, "k", []byte(value)) }
 	}
@@ -193,43 +202,91 @@ func TestEntryThatCameBack(t *testing.T) {
 	}
 }
 
-// A Set that could not tell the entry to stay for the lease is not acknowledged, and
-// the entry is told later all the same.
-func TestSetThatShortensTheEntry(t *testing.T) {
+// A write that could not tell the entry to stay for the lease, or whose own reply was
+// lost, is not acknowledged, and the entry is told later all the same.
+func TestWriteThatShortensTheEntry(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
-	r.b.timeout = 300 * time.Millisecond
 	ctx := t.Context()
-	id := store.NewID()
-	s, err := r.b.Create(ctx, id, nil, store.Terms{Lease: 3 * time.Hour}) // the default is one hour
-	if err != nil {
-		t.Fatal(err)
+	r.b.timeout = time.Second
+	terms := store.Terms{Lease: 3 * time.Hour} // the default is one hour
+	set := func(_ string, s store.Store) error { return s.Set(ctx, "k", []byte("1")) }
+	resume := func(id string, _ store.Store) error { _, err := r.b.Resume(ctx, id, terms); return err }
+	for _, tt := range []struct {
+		name  string
+		lost  string // what gets no reply
+		write func(id string, s store.Store) error
+	}{
+		{"Set, time to live", "ttl", set},
+		{"Set, reply", "replace", set},
+		{"Resume, time to live", "ttl", resume},
+		{"Resume, reply", "replace", resume},
+		{"Suspend, time to live", "ttl", func(_ string, s store.Store) error { return r.b.Suspend(ctx, s, 4*time.Hour) }},
+		{"Renew, time to live", "ttl", func(_ string, s store.Store) error {
+			return errors.Join(r.b.Renew(ctx, []store.Store{s}, 4*time.Hour)...)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			id := store.NewID()
+			s, err := r.b.Create(ctx, id, nil, terms)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var over atomic.Bool
+			defer func() { r.faults.before, r.faults.after = nil, nil }()
+			defer awaitCalls(r.b)
+			r.faults.before = func(op string) error {
+				// A first write takes effect, and then nothing gets through.
+				if !over.Load() && (op == "ttl" || op == tt.lost && r.faults.writes.Load() > 1) {
+					return errLost
+				}
+				return nil
+			}
+			r.faults.after = func(op string, done bool, err error) (bool, error) {
+				if !over.Load() && op == tt.lost {
+					return false, errLost
+				}
+				return done, err
+			}
+			r.faults.writes.Store(0)
+			blind := &blindReads{grid: r.faults.grid, writes: &r.faults.writes, off: &over}
+			if tt.lost == "replace" {
+				r.faults.grid = blind
+				defer func() { r.faults.grid = blind.grid }()
+			}
+			if err := tt.write(id, s); !errors.Is(err, store.ErrUnknownOutcome) {
+				t.Errorf("the write = %v, want %v", err, store.ErrUnknownOutcome)
+			}
+			over.Store(true)
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+				view, err := r.raw.GetEntryView(ctx, entryKey(id))
+				if err != nil || view == nil {
+					t.Fatalf("GetEntryView = %v, %v, want an entry", view, err)
+				}
+				if time.Duration(view.TTL)*time.Millisecond > 2*time.Hour {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("the entry's time to live is %d ms, want more than two hours", view.TTL)
+				}
+			}
+		})
 	}
-	fail := make(chan struct{})
-	r.faults.before = func(op string) error {
-		if op != "ttl" {
-			return nil
-		}
-		select {
-		case <-fail:
-			return nil
-		default:
-			return errLost
-		}
+}
+
+// awaitCalls waits for what goes on in the background.
+func awaitCalls(b *Backend) { b.calls.Wait() }
+
+// blindReads is a grid that answers no read of a session after the first write, until off is
+// set.
+type blindReads struct {
+	grid
+	writes *atomic.Int64
+	off    *atomic.Bool
+}
+
+func (g *blindReads) Get(ctx context.Context, key any) (any, error) {
+	if k, ok := key.(string); ok && !g.off.Load() && g.writes.Load() > 0 && k[0] != ':' {
+		return nil, errLost
 	}
-	if err := s.Set(ctx, "k", []byte("1")); !errors.Is(err, store.ErrUnknownOutcome) {
-		t.Errorf("Set = %v, want %v", err, store.ErrUnknownOutcome)
-	}
-	close(fail)
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		view, err := r.raw.GetEntryView(ctx, entryKey(id))
-		if err != nil || view == nil {
-			t.Fatalf("GetEntryView = %v, %v, want an entry", view, err)
-		}
-		if time.Duration(view.TTL)*time.Millisecond > 2*time.Hour {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the entry's time to live is %d ms, want more than two hours", view.TTL)
-		}
-	}
+	return g.grid.Get(ctx, key)
 }

@@ -26,14 +26,14 @@ const (
 	surveySome    = 32
 	surveyDispute = 192
 
-	// surveyors is how many probes are under way at once.
+	// surveyors is how many probes are in progress at once.
 	surveyors = 16
 
 	// probeTTL is the least time to live of an entry that serves as a probe.
 	probeTTL = 10 * time.Second
 )
 
-// probeKey returns a name for an entry that is no session's: escaped IDs have no
+// probeKey returns a name for an entry that is not a session's: escaped IDs have no
 // colon.
 func probeKey(what string) string {
 	return ":" + what + ":" + strconv.FormatUint(rand.Uint64(), 36)
@@ -112,9 +112,17 @@ func (b *Backend) survey(ctx context.Context, n int) (*survey, error) {
 }
 
 // probe looks at one member by way of an entry that lives for a moment.
-func (b *Backend) probe(ctx context.Context, key string) finding {
-	f := finding{key: key}
+func (b *Backend) probe(ctx context.Context, key string) (f finding) {
+	f = finding{key: key}
 	before, after := []byte{0}, []byte{1}
+	defer func() {
+		if f.err != nil && b.ctx.Err() != nil { // Close has ended the calls, also that which removes
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstAttempt)
+			defer cancel()
+			b.grid.RemoveIfSame(ctx, key, after)
+			b.grid.RemoveIfSame(ctx, key, before)
+		}
+	}()
 	if _, f.err = b.grid.PutIfAbsentWithTTL(b.attempt(ctx, 2), key, before, probeTTL); f.err != nil {
 		return f
 	}

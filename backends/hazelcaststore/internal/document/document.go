@@ -70,7 +70,7 @@ const (
 	maxKey = 1 << 16 // far above what any version of the library allows
 )
 
-// ErrMalformed says that bytes are no document of this format.
+// ErrMalformed says that bytes are not a document of this format.
 var ErrMalformed = errors.New("the map entry is not a session document of a known format; keep other data out of this map")
 
 // ErrNewer says that a session was written in a format that a later version of this

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -83,6 +84,15 @@ func (d *Draft) Get(key string) []byte {
 		return nil
 	}
 	return d.base.Get(key)
+}
+
+// Kept is Get for a caller who keeps the value for longer than the draft lives: what was
+// put into it belongs to the one who did.
+func (d *Draft) Kept(key string) []byte {
+	if i, ok := d.find(key); ok {
+		return bytes.Clone(d.changes[i].value)
+	}
+	return d.Get(key)
 }
 
 func (d *Draft) find(key string) (int, bool) {
@@ -213,13 +223,19 @@ func (d *Draft) Encode(writer uint64) View {
 	}
 	b = binary.AppendUvarint(b, uint64(d.keys))
 	v.at = len(b)
-	if d.base.index != nil {
+	indexed := d.base.index != nil
+	if indexed && v.at == d.base.at && d.sameSizes() {
+		v.index, indexed = d.base.index, false // every key stays where it is
+	}
+	if indexed {
 		v.index = make([]uint32, 0, d.keys)
 	}
 	at, next := d.base.at, 0 // in the base: the offset and the key that come next
 	for i := range d.changes {
 		c := &d.changes[i]
-		next = v.keep(d.base, next, c.from, len(b)-at)
+		if indexed {
+			next = v.keep(d.base, next, c.from, len(b)-at)
+		}
 		b = append(b, d.base.raw[at:c.from]...)
 		at = c.to
 		if c.from < c.to {
@@ -228,7 +244,7 @@ func (d *Draft) Encode(writer uint64) View {
 		if c.value == nil {
 			continue
 		}
-		if d.base.index != nil {
+		if indexed {
 			v.index = append(v.index, uint32(len(b)))
 		}
 		b = binary.AppendUvarint(b, uint64(len(c.key)))
@@ -237,11 +253,23 @@ func (d *Draft) Encode(writer uint64) View {
 		b = append(b, c.value...)
 	}
 	if d.base.raw != nil {
-		v.keep(d.base, next, len(d.base.raw), len(b)-at)
+		if indexed {
+			v.keep(d.base, next, len(d.base.raw), len(b)-at)
+		}
 		b = append(b, d.base.raw[at:]...)
 	}
 	v.raw = b
 	return v
+}
+
+// sameSizes reports whether every change replaces a value by one that takes as many bytes.
+func (d *Draft) sameSizes() bool {
+	for i := range d.changes {
+		if c := &d.changes[i]; c.value == nil || entrySize(c.key, c.value) != c.to-c.from {
+			return false
+		}
+	}
+	return true
 }
 
 // keep adds to the index the keys of base from number next on that lie before offset
