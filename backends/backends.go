@@ -63,6 +63,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/sessionkv/store"
@@ -122,10 +123,27 @@ func OpenWith(ctx context.Context, url string, opts *Options) (store.Backend, er
 	b, err := openers[a.scheme].connect(ctx, a, o)
 	if err != nil {
 		remove()
-		return nil, fmt.Errorf("backends: %s: %w", a.scheme, err)
+		return nil, &openError{a.scheme, err}
 	}
 	return &owning{Backend: b, closeClient: func() error { remove(); return nil }}, nil
 }
+
+// An openError says which kind of store could not be opened. The packages below begin
+// their errors with a name of their own, which the scheme has said already.
+type openError struct {
+	scheme string
+	err    error
+}
+
+func (e *openError) Error() string {
+	text := e.err.Error()
+	for _, name := range []string{"redis: ", "hazelcast: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return "backends: " + e.scheme + ": " + text
+}
+
+func (e *openError) Unwrap() error { return e.err }
 
 func schemes() []string {
 	var names []string
@@ -158,6 +176,14 @@ type owning struct {
 	closeClient func() error
 	once        sync.Once
 }
+
+// Watch implements [store.Watcher].
+func (o *owning) Watch(session store.Store, hint func()) (stop func(), err error) {
+	return store.Watch(o.Backend, session, hint)
+}
+
+// Indexer returns the [store.Indexer] of the backend.
+func (o *owning) Indexer() (store.Indexer, error) { return store.AsIndexer(o.Backend) }
 
 // Close closes the backend and then, once, its client. Closing again is harmless.
 func (o *owning) Close() error {

@@ -43,7 +43,7 @@ func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.B
 	ctx, cancel := context.WithTimeoutCause(ctx, a.connect, passedError(a.connect))
 	defer cancel()
 	if ctx.Err() != nil {
-		return nil, o.late(ctx, nil)
+		return nil, o.late(ctx, a, nil)
 	}
 	type result struct {
 		b   store.Backend
@@ -60,7 +60,7 @@ func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.B
 			<-ctx.Done() // a client may notice a deadline a moment before it
 		}
 		if r.err != nil && ctx.Err() != nil {
-			return nil, o.late(ctx, r.err)
+			return nil, o.late(ctx, a, r.err)
 		}
 		return r.b, r.err
 	case <-ctx.Done():
@@ -69,15 +69,20 @@ func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.B
 				r.b.Close()
 			}
 		}()
-		return nil, o.late(ctx, nil)
+		return nil, o.late(ctx, a, nil)
 	}
 }
 
 // late is the error for a server that did not answer in time. err is what came
 // of the opening, if that has ended.
-func (o opener) late(ctx context.Context, err error) error {
+func (o opener) late(ctx context.Context, a *address, err error) error {
 	cause := context.Cause(ctx)
 	if err == nil || errors.Is(err, ctx.Err()) {
+		if a.trouble != nil {
+			if trouble := a.trouble(); trouble != nil {
+				return fmt.Errorf("%s (%v): %w", o.silence, trouble, cause)
+			}
+		}
 		return fmt.Errorf("%s: %w", o.silence, cause)
 	}
 	return fmt.Errorf("%w: %w", cause, err)

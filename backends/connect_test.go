@@ -9,10 +9,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/sessionkv/store/backends"
 	"github.com/sessionkv/store/internal/testserver"
@@ -138,14 +141,27 @@ func TestOpenKeepsTheClientSilent(t *testing.T) {
 func TestOpenRoutesTheClientsLog(t *testing.T) {
 	var lines logLines
 	logger := slog.New(slog.NewTextHandler(&lines, nil))
-	if b, err := backends.OpenWith(t.Context(), "redis+sentinel://"+refusing(t)+"/name?connect_timeout=2s", &backends.Options{Logger: logger}); err == nil {
-		b.Close()
-		t.Fatal("OpenWith() of an address where nobody listens = nil, want an error")
-	}
-	for _, want := range []string{"level=WARN", "client=go-redis", "GetMasterAddrByName", "connection refused"} {
-		if !strings.Contains(lines.String(), want) {
-			t.Errorf("the log of a failed OpenWith() = %q, want %q in it", lines.String(), want)
+	addr := refusing(t)
+	// The client tries for a while before it says all of this.
+	var missing []string
+	for timeout := 2 * time.Second; timeout < 2*time.Minute; timeout *= 2 {
+		u := fmt.Sprintf("redis+sentinel://%s/name?connect_timeout=%v", addr, timeout)
+		if b, err := backends.OpenWith(t.Context(), u, &backends.Options{Logger: logger}); err == nil {
+			b.Close()
+			t.Fatal("OpenWith() of an address where nobody listens = nil, want an error")
 		}
+		missing = nil
+		for _, want := range []string{"level=WARN", "client=go-redis", "GetMasterAddrByName", "connection refused"} {
+			if !strings.Contains(lines.String(), want) {
+				missing = append(missing, want)
+			}
+		}
+		if len(missing) == 0 {
+			break
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("the log of a failed OpenWith() = %q, want %q in it", lines.String(), missing)
 	}
 
 	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
@@ -181,4 +197,75 @@ func (l *logLines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// The kind of store is named once in an error.
+func TestOpenNamesTheStoreOnce(t *testing.T) {
+	server := testserver.Redis(t, testserver.WithACL("user app on >right ~* +@all"))
+	for _, scheme := range []string{"redis", "valkey", "dragonfly"} {
+		_, err := backends.Open(t.Context(), scheme+"://app:wrong@"+server.Addr)
+		if err == nil || !strings.HasPrefix(err.Error(), "backends: "+scheme+": the server does not accept") {
+			t.Errorf("Open(%s://…) with a wrong password = %v, want an error that names %[1]s once", scheme, err)
+		}
+		if reply := redis.Error(nil); !errors.As(err, &reply) {
+			t.Errorf("Open(%s://…) with a wrong password = %v, want the server's error in it", scheme, err)
+		}
+	}
+}
+
+// Where nobody listens, Open tells so, and not just that time has passed.
+func TestOpenSaysWhatFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	for _, u := range []string{"redis://" + addr, "rediss://" + addr, "redis+sentinel://" + addr + "/primary", "redis+cluster://" + addr} {
+		b, err := backends.Open(t.Context(), u+"?connect_timeout=300ms") // the clients try for longer
+		if err == nil {
+			b.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("Open(%q) = %v, want an error that says connection refused", u, err)
+		}
+	}
+	u := "redis+unix://" + filepath.Join(t.TempDir(), "nobody.sock") + "?connect_timeout=500ms"
+	if b, err := backends.Open(t.Context(), u); err == nil {
+		b.Close()
+		t.Errorf("Open(%q) = nil, want an error", u)
+	} else if !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("Open(%q) = %v, want an error that says no such file", u, err)
+	}
+}
+
+// Connections keep to the protocol of the URL.
+func TestOpenKeepsToTheProtocol(t *testing.T) {
+	for _, protocol := range []string{"2", "3"} {
+		server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+		b, err := backends.Open(t.Context(), server.URL+"?protocol="+protocol)
+		if err != nil {
+			t.Fatalf("Open() = %v", err)
+		}
+		defer b.Close()
+		admin := redis.NewClient(&redis.Options{Addr: server.Addr, ClientName: "admin"})
+		defer admin.Close()
+		list, err := admin.ClientList(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for line := range strings.Lines(list) {
+			if strings.Contains(line, "name=admin") {
+				continue
+			}
+			seen++
+			if !strings.Contains(line, " resp="+protocol) {
+				t.Errorf("with protocol=%s there is a connection %q", protocol, strings.TrimSpace(line))
+			}
+		}
+		if seen == 0 {
+			t.Error("there is no connection")
+		}
+	}
 }

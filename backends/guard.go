@@ -2,9 +2,9 @@ package backends
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,130 +15,98 @@ import (
 	"github.com/sessionkv/store/backends/redisstore"
 )
 
-// A guard keeps a client off a server that is no primary any more. After a
+// A guard keeps a client off a server that is not a primary any more. After a
 // failover behind a name or a load balancer, connections that are open still lead
 // to the old primary, which answers reads: with sessions that were destroyed, and
 // with values from before a Set.
 //
 //  1. Each connection remembers the generation in which it was dialled.
 //  2. The first refusal that says READONLY begins a new generation.
-//  3. The client's pool looks at a connection before it uses it. One of an older
-//     generation calls itself broken then, and another is dialled, which looks the
-//     name up again. What is under way on old connections is not cut.
-//  4. A new connection asks for the role of its server, and is not used when that
+//  3. The client sets a deadline before it writes. A connection of an older generation
+//     refuses there, so nothing is sent, and the client drops it. What others wait for on
+//     it is not cut.
+//  4. The guard hands what was refused to the client again, at most once for each
+//     connection of the pool. In the end a new one is dialled, which looks the name up.
+//  5. A new connection asks for the role of its server, and is not used when that
 //     is a replica.
+//
+// The pool's own look at a connection would not do: it sees no TLS connection, and does
+// not exist on Windows.
 //
 // A process that only reads meets no refusal; its connections end with their age,
 // conn_max_lifetime. A Cluster needs none of this: its nodes redirect.
 type guard struct {
-	generation atomic.Int64
-	next       func(ctx context.Context, network, addr string) (net.Conn, error)
-	cut        bool // end old connections at once: the pool cannot look at them
+	*dialer
+	generation  atomic.Int64
+	connections int // at most, in the pool
 }
 
-// errRetired is the state of a connection of an older generation.
+// errRetired is the refusal of a connection of an older generation.
 var errRetired = errors.New("this connection leads to a server that is no primary any more")
-
-const keepAlive = 15 * time.Second
 
 // watch sets a client's options up for a guard. Its hook must be added to the
 // client.
-func watch(o *redis.UniversalOptions, cached bool) *guard {
-	g := &guard{cut: cached && o.TLSConfig != nil}
-	timeout := o.DialTimeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	plain := &net.Dialer{Timeout: timeout, KeepAlive: keepAlive}
-	g.next = plain.DialContext
-	if o.TLSConfig != nil {
-		secure := &tls.Dialer{NetDialer: plain, Config: o.TLSConfig}
-		g.next = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, timeout) // of the handshake, too
-			defer cancel()
-			return secure.DialContext(ctx, network, addr)
-		}
-	}
+func watch(o *redis.UniversalOptions) *guard {
+	g := &guard{dialer: newDialer(o), connections: max(o.PoolSize, 10*runtime.GOMAXPROCS(0))}
 	o.Dialer = g.dial
-	o.OnConnect = redisstore.RefuseReplica
+	o.OnConnect = redisstore.RefuseReplicaOver(o.Protocol)
 	return g
 }
 
 func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	generation := g.generation.Load()
-	conn, err := g.next(ctx, network, addr)
+	conn, err := g.dialer.dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
 	guarded := guardedConn{Conn: conn, guard: g, generation: generation}
-	direct, ok := conn.(syscall.Conn)
-	switch {
-	case ok:
-		return &directConn{guardedConn: guarded, direct: direct}, nil
-	case g.cut:
-		return &cutConn{guarded}, nil
-	default:
-		return &coveredConn{guarded}, nil
+	if socket, ok := conn.(syscall.Conn); ok {
+		return &guardedSocket{guarded, socket}, nil
 	}
+	return &guarded, nil
 }
 
 // retire begins a new generation.
 func (g *guard) retire() { g.generation.Add(1) }
 
-// A guardedConn is a connection that knows its generation.
+// again repeats send while it is refused by connections of older generations.
+func (g *guard) again(ctx context.Context, send func() error) error {
+	err := send()
+	for range g.connections {
+		if !errors.Is(err, errRetired) || ctx.Err() != nil {
+			break
+		}
+		err = send()
+	}
+	return err
+}
+
+// A guardedConn is a connection with its generation.
 type guardedConn struct {
 	net.Conn
 	guard      *guard
 	generation int64
 }
 
-func (c *guardedConn) retired() bool { return c.generation != c.guard.generation.Load() }
+// SetWriteDeadline is what the client calls before it writes a command or a pipeline.
+func (c *guardedConn) SetWriteDeadline(t time.Time) error {
+	if c.generation != c.guard.generation.Load() {
+		return errRetired
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
 
 // NetConn returns the connection below.
 func (c *guardedConn) NetConn() net.Conn { return c.Conn }
 
-// A directConn is a socket. The pool looks at it by SyscallConn.
-type directConn struct {
+// A guardedSocket is a connection without TLS. The pool looks at it by SyscallConn.
+type guardedSocket struct {
 	guardedConn
-	direct syscall.Conn
+	socket syscall.Conn
 }
 
-func (c *directConn) SyscallConn() (syscall.RawConn, error) {
-	if c.retired() {
-		return nil, errRetired
-	}
-	return c.direct.SyscallConn()
-}
-
-// A coveredConn is TLS over a socket. What waits on the socket says nothing then,
-// so the pool is shown one on which nothing waits.
-type coveredConn struct{ guardedConn }
-
-func (c *coveredConn) SyscallConn() (syscall.RawConn, error) {
-	if c.retired() {
-		return nil, errRetired
-	}
-	return quiet{}, nil
-}
-
-// quiet is a socket on which nothing waits and that nobody can use.
-type quiet struct{}
-
-func (quiet) Control(func(uintptr)) error    { return errors.ErrUnsupported }
-func (quiet) Read(func(uintptr) bool) error  { return nil }
-func (quiet) Write(func(uintptr) bool) error { return errors.ErrUnsupported }
-
-// A cutConn is TLS for a client with a cache, which must see what waits on the
-// socket. The pool clears the deadlines of a connection before it uses it.
-type cutConn struct{ guardedConn }
-
-func (c *cutConn) SetDeadline(t time.Time) error {
-	if c.retired() {
-		c.Conn.Close()
-		return errRetired
-	}
-	return c.Conn.SetDeadline(t)
-}
+// SyscallConn returns the socket's.
+func (c *guardedSocket) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
 
 // DialHook implements [redis.Hook].
 func (g *guard) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -146,7 +114,7 @@ func (g *guard) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook implements [redis.Hook].
 func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
+		err := g.again(ctx, func() error { return next(ctx, cmd) })
 		if isReadOnly(err) {
 			g.retire()
 		}
@@ -157,7 +125,7 @@ func (g *guard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook implements [redis.Hook].
 func (g *guard) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
+		err := g.again(ctx, func() error { return next(ctx, cmds) })
 		if isReadOnly(err) {
 			g.retire()
 			return err

@@ -1,9 +1,12 @@
 package backends_test
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,11 +20,17 @@ import (
 
 // A balancer leads new connections to whatever its target is, as a name or a load
 // balancer does. Those that are open stay where they are.
-func balancer(t *testing.T) (addr string, target *atomic.Pointer[string]) {
+// With secure it speaks TLS to its clients.
+func balancer(t *testing.T, secure bool) (addr string, target *atomic.Pointer[string]) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if secure {
+		s := httptest.NewTLSServer(nil) // for its certificate
+		s.Close()
+		l = tls.NewListener(l, &tls.Config{Certificates: s.TLS.Certificates})
 	}
 	target = new(atomic.Pointer[string])
 	var wg sync.WaitGroup
@@ -47,11 +56,24 @@ func balancer(t *testing.T) (addr string, target *atomic.Pointer[string]) {
 // After a failover behind a load balancer, the first write that the old primary
 // refuses is the last operation there.
 func TestOldPrimaryIsLeft(t *testing.T) {
-	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
-		t.Run(string(flavour), func(t *testing.T) {
+	for _, tt := range []struct {
+		name, scheme, params string
+		flavour              testserver.Flavour
+	}{
+		{"redis", "redis", "", testserver.FlavourRedis},
+		{"redis8", "redis", "", testserver.FlavourRedis8},
+		{"valkey", "redis", "", testserver.FlavourValkey},
+		{"cache", "redis", "&cache=on", testserver.FlavourRedis},
+		{"TLS", "rediss", "&tls_insecure_skip_verify=true", testserver.FlavourRedis},
+		{"TLS and cache", "rediss", "&tls_insecure_skip_verify=true&cache=on", testserver.FlavourRedis},
+		{"without batching", "redis", "&batching=off", testserver.FlavourRedis},
+		{"cache without batching", "redis", "&batching=off&cache=on", testserver.FlavourRedis},
+		{"TLS and cache without batching", "rediss", "&tls_insecure_skip_verify=true&batching=off&cache=on", testserver.FlavourRedis},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			var servers [2]*testserver.Server
 			for i := range servers {
-				servers[i] = testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
+				servers[i] = testserver.Redis(t, testserver.WithFlavour(tt.flavour), testserver.WithArgs("--loglevel", "warning"))
 			}
 			before, after := servers[0], servers[1]
 			do := func(s *testserver.Server, args ...string) any {
@@ -61,9 +83,10 @@ func TestOldPrimaryIsLeft(t *testing.T) {
 				}
 				return answer
 			}
-			addr, target := balancer(t)
+			addr, target := balancer(t, tt.scheme == "rediss")
+			u := tt.scheme + "://" + addr + "?pool_size=8" + tt.params
 			target.Store(&before.Addr)
-			b, err := backends.Open(t.Context(), "redis://"+addr+"?pool_size=8")
+			b, err := backends.Open(t.Context(), u)
 			if err != nil {
 				t.Fatalf("Open() = %v, want nil", err)
 			}
@@ -74,19 +97,19 @@ func TestOldPrimaryIsLeft(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Create() = %v, want nil", err)
 			}
-			read := func(want error) {
+			read := func(key string, want error) {
 				t.Helper()
 				var wg sync.WaitGroup
-				for range 64 {
+				for i := range 64 {
 					wg.Go(func() {
-						if _, err := s.Get(t.Context(), "k"); !errors.Is(err, want) {
+						if _, err := s.Get(t.Context(), fmt.Sprint(key, i)); !errors.Is(err, want) {
 							t.Errorf("Get() = %v, want %v", err, want)
 						}
 					})
 				}
 				wg.Wait()
 			}
-			read(nil) // opens connections
+			read("before", store.ErrNotFound) // opens connections, also under a cache
 
 			host, port, _ := strings.Cut(before.Addr, ":")
 			do(after, "REPLICAOF", host, port)
@@ -109,11 +132,20 @@ func TestOldPrimaryIsLeft(t *testing.T) {
 			}
 			// On the new primary, behind the back of this backend.
 			do(after, "UNLINK", "store:"+id)
-			read(store.ErrDestroyed)
+			if strings.Contains(tt.params, "cache") { // which hears of it a moment later
+				for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+					if _, err := s.Get(t.Context(), "k"); errors.Is(err, store.ErrDestroyed) {
+						break
+					} else if time.Now().After(deadline) {
+						t.Fatalf("Get() from the cache = %v, want %v in the end", err, store.ErrDestroyed)
+					}
+				}
+			}
+			read("after", store.ErrDestroyed)
 
 			// A new connection to a replica is not used.
 			target.Store(&before.Addr)
-			if b, err := backends.Open(t.Context(), "redis://"+addr); err == nil {
+			if b, err := backends.Open(t.Context(), u); err == nil {
 				b.Close()
 				t.Error("Open() of a replica = nil, want an error")
 			} else if !strings.Contains(err.Error(), "read-only replica") {

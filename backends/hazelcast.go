@@ -28,6 +28,7 @@ func openHazelcast(a *address, o *Options) (dial, error) {
 		Namespace:    p.text("namespace", ""),
 		Timeout:      p.duration("timeout"),
 		DocumentSize: p.number("document_size", 0, 1<<10, 1<<30),
+		Logger:       o.Logger,
 	}
 	if err := p.done(); err != nil {
 		return nil, err

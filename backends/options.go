@@ -8,7 +8,7 @@ import (
 // Options configures [OpenWith] with what a URL cannot say. The zero value is ready
 // to use.
 type Options struct {
-	// Logger gets what is no error of an operation: a setting of the server that
+	// Logger gets what is not an error of an operation: a setting of the server that
 	// will lose sessions, and the lines that the go-redis client logs, such as failed
 	// dials and what Sentinel says, at level Warn. No line has an ID of a session, a
 	// password or a server's reply in it. Nil drops them.

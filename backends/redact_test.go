@@ -71,7 +71,8 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		values = append(values, backend, sessions, sess, sess.Store(),
-			store.UndecodableValue{Session: sess, Key: "userId", Err: store.ErrDecode})
+			store.UndecodableValue{Session: sess, Key: "userId", Err: store.ErrDecode},
+			userID.Index(), store.IndexEntry{Index: "list", Member: id}, &store.IndexEntry{Index: "list", Member: id})
 		if err := sess.Update(ctx, func(tx *store.Tx) error { values = append(values, tx); return nil }); err != nil {
 			t.Fatal(err)
 		}

@@ -177,8 +177,12 @@ func readRedis(a *address, port string, o *Options) (*redisURL, error) {
 		return nil, fmt.Errorf("parameter namespace: %w", err)
 	}
 	u := &redisURL{client: c, store: backendOptions}
-	if a.scheme != "redis+cluster" {
-		u.guard = watch(c, p.has("cache"))
+	if a.scheme == "redis+cluster" {
+		d := newDialer(c)
+		c.Dialer, a.trouble = d.dial, d.trouble
+	} else {
+		u.guard = watch(c)
+		a.trouble = u.guard.trouble
 	}
 	return u, nil
 }
@@ -188,6 +192,7 @@ func (u *redisURL) dial(newClient func() redis.UniversalClient) dial {
 	return func(ctx context.Context) (store.Backend, error) {
 		redisLog.route()
 		client := newClient()
+		calmDown(client)
 		if u.guard != nil {
 			client.AddHook(u.guard)
 		}

@@ -94,7 +94,7 @@ func TestOpenServers(t *testing.T) {
 				t.Cleanup(func() {
 					ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 					defer cancel()
-					if err := errors.Join(sessions.Close(ctx), b.Close()); err != nil {
+					if err := errors.Join(sessions.Close(ctx), b.Close(), b.Close()); err != nil {
 						t.Errorf("closing = %v, want nil", err)
 					}
 				})

@@ -22,6 +22,7 @@ type address struct {
 	path     string   // without the leading slash
 	params   params
 	connect  time.Duration // connect_timeout, or its default
+	trouble  func() error  // why nobody has answered so far, nil where that is not known; may be nil
 }
 
 // errMisplaced is for a password whose special characters cut the URL in the
@@ -29,7 +30,7 @@ type address struct {
 var errMisplaced = errors.New("it has an @ behind the host; write %40 for an @ in a path or parameter, and in a user name or password %2F for /, %3F for ?, %23 for # and %40 for @")
 
 // parse splits a store URL. No error repeats a part of the URL that may hold a
-// secret, and any part may that is none of the names this package knows.
+// secret, and any part may that is not one of the names of this package.
 func parse(raw string) (*address, error) {
 	scheme, rest, colon := strings.Cut(raw, ":")
 	scheme = strings.ToLower(scheme)
