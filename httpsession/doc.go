@@ -44,7 +44,16 @@ The cookie is HttpOnly, Secure and SameSite=Lax, and by default has the name
 
 A WebSocket handshake sends the cookie too. Wrap the endpoint in Handler, take
 the login with [Of], and let the connection end with it: package live does so
-with live.Options.Login. A logout then closes the sockets of that login.
+with live.Options.Login. A logout then closes the sockets of that login: at once in
+the same process, within milliseconds elsewhere where the backend hints at ends, and within half a lease else.
+
+What a socket says is no request. One that stays open for longer than [Options.Idle] ends
+with its login, unless the page makes a request with the cookie now and then:
+
+	setInterval(() => fetch("/alive"), 5 * 60 * 1000)
+
+where /alive is any handler within Handler. Extending the login from the socket
+(Session.Extend) keeps the socket, but the next request finds the login idle and ends it.
 
 # Flash messages
 

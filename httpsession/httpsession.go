@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,8 +24,14 @@ var (
 	ErrHeadersSent = errors.New("httpsession: the answer has begun, so no cookie can be set: call this before writing")
 )
 
+var (
+	errNoManager = errors.New("httpsession: the Manager is nil or was not made by New")
+	errNoRequest = errors.New("httpsession: the request or the writer is nil")
+)
+
 // A Manager finds the session of a request by its cookie, and begins and ends
-// sessions. Every method is safe for concurrent use.
+// sessions. Every method is safe for concurrent use. A nil *Manager, or one that New
+// did not make, fails every request.
 type Manager struct {
 	sessions *store.Sessions
 	opts     Options
@@ -49,19 +56,21 @@ func New(sessions *store.Sessions, opts *Options) (*Manager, error) {
 }
 
 // times are kept in each session: when it began, and when its idle time was
-// last extended, in milliseconds since 1970.
+// last extended, in milliseconds since 1970; and the name of the cookie that it is
+// for.
 type times struct {
-	Begun    int64 `msgpack:"b"`
-	Extended int64 `msgpack:"e"`
+	Begun    int64  `msgpack:"b"`
+	Extended int64  `msgpack:"e"`
+	Name     string `msgpack:"n"`
 }
 
 // timesKey has a codec of its own, so that changing that of the Sessions keeps
 // the sessions.
 var timesKey = store.Key[times]("httpsession.times").With(codec.Msgpack)
 
-func timesNow() times {
+func (m *Manager) timesNow() times {
 	now := time.Now().UnixMilli()
-	return times{Begun: now, Extended: now}
+	return times{Begun: now, Extended: now, Name: m.opts.Name}
 }
 
 // life returns how long a session may live without a further request: at most
@@ -73,26 +82,33 @@ func (m *Manager) life(t times) time.Duration {
 
 // A visit is what one request has to do with its session.
 type visit struct {
-	manager *Manager
-	writer  *writer
+	writer *writer
 
 	mu   sync.Mutex
 	sess *store.Session // guarded by mu; nil without a session
 }
 
-type visitKey struct{}
+// visitKey is the key of a visit in the context: that of its Manager, and, for a
+// nil manager, that of the innermost Handler.
+type visitKey struct{ manager *Manager }
 
 // Of returns the session of r. It reports false when there is none, or when
 // r did not pass [Manager.Handler]. The handle is good until the handler
-// returns.
-func Of(r *http.Request) (*store.Session, bool) {
-	v, ok := r.Context().Value(visitKey{}).(*visit)
+// returns. When the Handlers of several Managers are nested, Of returns the
+// session of the innermost; see [Manager.Of].
+func Of(r *http.Request) (*store.Session, bool) { return (*Manager)(nil).Of(r) }
+
+// Of returns the session that r has of this Manager, for a request that has
+// passed several.
+func (m *Manager) Of(r *http.Request) (*store.Session, bool) {
+	if r == nil {
+		return nil, false
+	}
+	v, ok := r.Context().Value(visitKey{m}).(*visit)
 	if !ok {
 		return nil, false
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.sess, v.sess != nil
+	return v.session()
 }
 
 // Handler returns a handler that finds the session of each request for next. A
@@ -100,8 +116,12 @@ func Of(r *http.Request) (*store.Session, bool) {
 // answer, the request ends with [Options.Failed].
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !m.valid() {
+			failed(w, r, errNoManager)
+			return
+		}
 		w.Header().Add("Vary", "Cookie")
-		v := &visit{manager: m, writer: &writer{ResponseWriter: w}}
+		v := &visit{writer: &writer{ResponseWriter: w}}
 		sess, err := m.find(r)
 		if err != nil {
 			m.opts.Logger.ErrorContext(r.Context(), "httpsession: a session could not be looked up", "error", err)
@@ -115,7 +135,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 				_ = sess.Release(context.WithoutCancel(r.Context()))
 			}
 		}()
-		next.ServeHTTP(v.writer, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+		ctx := context.WithValue(r.Context(), visitKey{m}, v)
+		next.ServeHTTP(v.writer, r.WithContext(context.WithValue(ctx, visitKey{}, v)))
 	})
 }
 
@@ -125,15 +146,31 @@ func (v *visit) session() (*store.Session, bool) {
 	return v.sess, v.sess != nil
 }
 
-// find attaches to the session that the cookie of r names, and extends its life
-// when that is due. It returns nil when there is none.
+// maxCookies bounds how many cookies of its name a request is searched for. A browser
+// sends several where their paths or domains overlap, such as a forgotten one in
+// front of the one that counts.
+const maxCookies = 3
+
+// find returns the session that a cookie of r names, or nil.
 func (m *Manager) find(r *http.Request) (*store.Session, error) {
-	c, err := r.Cookie(m.opts.Name)
-	if err != nil || c.Value == "" {
-		return nil, nil
+	for i, c := range r.CookiesNamed(m.opts.Name) {
+		if i == maxCookies {
+			break
+		}
+		if sess, err := m.attach(r.Context(), c.Value); sess != nil || err != nil {
+			return sess, err
+		}
 	}
-	ctx := r.Context()
-	sess, err := m.sessions.Attach(ctx, m.backendID(c.Value))
+	return nil, nil
+}
+
+// attach attaches to the session of the cookie's ID, and extends its life
+// when that is due. It returns nil when there is none.
+func (m *Manager) attach(ctx context.Context, token string) (*store.Session, error) {
+	if token == "" || m.opts.IDs == Plain && strings.HasPrefix(token, hashPrefix) {
+		return nil, nil // what a dump of hashed sessions shows opens nothing
+	}
+	sess, err := m.sessions.Attach(ctx, m.backendID(token))
 	if errors.Is(err, store.ErrNoSession) || errors.Is(err, store.ErrInvalidID) {
 		return nil, nil
 	}
@@ -146,8 +183,8 @@ func (m *Manager) find(r *http.Request) (*store.Session, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !ok:
-		return nil, nil // a session of another kind, for instance of a socket
+	case !ok || t.Name != m.opts.Name:
+		return nil, nil // a session of another kind: of a socket, or of another Manager
 	}
 	left, idle := m.life(t), time.Since(time.UnixMilli(t.Extended))
 	if left <= 0 || idle >= m.opts.Idle+m.opts.Idle/10 {
@@ -177,9 +214,11 @@ func ended(err error) (*store.Session, error) {
 }
 
 // Begin returns the session of r, or begins one and sets its cookie on w. The
-// changes are written in either case. Call it before the answer begins.
+// changes are written in either case. When a Logout or Login beside this request has
+// ended the session meanwhile, Begin fails with [store.ErrDestroyed] and begins none:
+// its cookie would take the place of the login's. Call it before the answer begins.
 func (m *Manager) Begin(w http.ResponseWriter, r *http.Request, changes ...store.Change) (*store.Session, error) {
-	v, err := m.visit(r)
+	v, err := m.visit(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +235,7 @@ func (m *Manager) Begin(w http.ResponseWriter, r *http.Request, changes ...store
 
 // begin begins a session. Its caller holds v.mu.
 func (m *Manager) begin(w http.ResponseWriter, r *http.Request, v *visit, changes []store.Change) (*store.Session, error) {
-	token, t := store.NewID(), timesNow()
+	token, t := store.NewID(), m.timesNow()
 	sess, err := m.sessions.CreateFor(r.Context(), m.backendID(token), m.life(t), m.with(t, changes)...)
 	if err != nil {
 		return nil, err
@@ -212,7 +251,7 @@ func (m *Manager) begin(w http.ResponseWriter, r *http.Request, v *visit, change
 // identified, and whenever the user's rights grow; call it before the answer
 // begins.
 func (m *Manager) Login(w http.ResponseWriter, r *http.Request, changes ...store.Change) (*store.Session, error) {
-	v, err := m.visit(r)
+	v, err := m.visit(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +263,7 @@ func (m *Manager) Login(w http.ResponseWriter, r *http.Request, changes ...store
 	if v.sess == nil {
 		return m.begin(w, r, v, changes)
 	}
-	token, t := store.NewID(), timesNow()
+	token, t := store.NewID(), m.timesNow()
 	// The new session lives as long as the handle was last extended for.
 	err = v.sess.Extend(r.Context(), m.life(t))
 	var sess *store.Session
@@ -246,7 +285,7 @@ func (m *Manager) Login(w http.ResponseWriter, r *http.Request, changes ...store
 // Logout ends the session of r, on every node, and removes the cookie. Without
 // a session it only removes the cookie. Call it before the answer begins.
 func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) error {
-	v, err := m.visit(r)
+	v, err := m.visit(w, r)
 	if err != nil {
 		return err
 	}
@@ -265,9 +304,17 @@ func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (m *Manager) visit(r *http.Request) (*visit, error) {
-	v, ok := r.Context().Value(visitKey{}).(*visit)
-	if !ok || v.manager != m {
+func (m *Manager) valid() bool { return m != nil && m.sessions != nil }
+
+func (m *Manager) visit(w http.ResponseWriter, r *http.Request) (*visit, error) {
+	switch {
+	case !m.valid():
+		return nil, errNoManager
+	case w == nil || r == nil:
+		return nil, errNoRequest
+	}
+	v, ok := r.Context().Value(visitKey{m}).(*visit)
+	if !ok {
 		return nil, ErrNoHandler
 	}
 	return v, nil
@@ -278,13 +325,16 @@ func (m *Manager) with(t times, changes []store.Change) []store.Change {
 	return append([]store.Change{timesKey.To(t)}, changes...)
 }
 
+// hashPrefix begins the IDs of hashed sessions on the server.
+const hashPrefix = "sha256."
+
 // backendID returns the session's ID on the server for that in the cookie.
 func (m *Manager) backendID(token string) string {
 	if m.opts.IDs != Hashed {
 		return token
 	}
 	sum := sha256.Sum256([]byte(token))
-	return "sha256." + base64.RawURLEncoding.EncodeToString(sum[:])
+	return hashPrefix + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // setCookie sets the cookie, or removes it when token is empty.

@@ -361,6 +361,52 @@ func TestHeadersSent(t *testing.T) {
 	}
 }
 
+// TestTwoManagers has a request pass two Managers, with a cookie each.
+func TestTwoManagers(t *testing.T) {
+	ss := newSessions(t)
+	outer := newManager(t, ss, &httpsession.Options{Name: "__Host-outer"})
+	inner := newManager(t, ss, &httpsession.Options{Name: "__Host-inner"})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		_, err := outer.Login(w, r, user.To("out"))
+		_, err2 := inner.Login(w, r, user.To("in"))
+		answer(w, "", errors.Join(err, err2))
+	})
+	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) { answer(w, "", outer.Logout(w, r)) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		for _, of := range []func(*http.Request) (*store.Session, bool){outer.Of, inner.Of, httpsession.Of} {
+			if sess, ok := of(r); !ok {
+				fmt.Fprint(w, "none ")
+			} else if name, err := user.Get(r.Context(), sess); err != nil {
+				fmt.Fprint(w, err)
+			} else {
+				fmt.Fprint(w, name+" ")
+			}
+		}
+	})
+	srv := httptest.NewTLSServer(outer.Handler(inner.Handler(mux)))
+	defer srv.Close()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := srv.Client()
+	client.Jar = jar
+	for _, c := range []struct{ path, want string }{
+		{"/", "none none none "}, {"/login", ""}, {"/", "out in in "}, {"/logout", ""}, {"/", "none in in "},
+	} {
+		resp, err := client.Get(srv.URL + c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK || string(got) != c.want {
+			t.Errorf("GET %s = %d %q, %v, want 200 %q", c.path, resp.StatusCode, got, err, c.want)
+		}
+	}
+}
+
 func TestWithoutHandler(t *testing.T) {
 	m := newManager(t, newSessions(t), nil)
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)

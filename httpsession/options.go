@@ -23,7 +23,7 @@ const (
 	Plain IDs = iota
 
 	// Hashed sessions have the SHA-256 of the cookie's ID on the server, so
-	// that a dump of the server is no list of credentials.
+	// that a dump of the server is not a list of credentials.
 	Hashed
 )
 
@@ -40,7 +40,9 @@ type Options struct {
 	Absolute time.Duration
 
 	// Name is the cookie's name. Empty means "__Host-session", or "session"
-	// with Insecure, Domain or Path.
+	// with Insecure, Domain or Path. A session counts for Managers of its name only:
+	// give logins that mean different rights, such as customers' and
+	// administrators', different names.
 	Name string
 
 	// Domain and Path are those of the cookie. Empty means this host only, and
@@ -91,14 +93,17 @@ func (o Options) withDefaults() (Options, error) {
 		o.Path = "/"
 	}
 	if o.Failed == nil {
-		o.Failed = func(w http.ResponseWriter, _ *http.Request, _ error) {
-			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
-		}
+		o.Failed = failed
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o, o.check()
+}
+
+// failed is the default of Options.Failed.
+func failed(w http.ResponseWriter, _ *http.Request, _ error) {
+	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
 func (o *Options) check() error {

@@ -2,6 +2,7 @@ package httpsession
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -35,9 +36,15 @@ func (w *writer) Write(p []byte) (int, error) {
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Flush sends what is buffered, where the connection can.
-func (w *writer) Flush() {
-	w.sent.Store(true)
-	_ = http.NewResponseController(w.ResponseWriter).Flush()
+func (w *writer) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for http.ResponseController, which wants to know.
+func (w *writer) FlushError() error {
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if !errors.Is(err, http.ErrNotSupported) {
+		w.sent.Store(true)
+	}
+	return err
 }
 
 // Hijack hands the connection over to the handler, where it can be.

@@ -139,7 +139,12 @@ var (
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Flush sends what is buffered, where the connection can.
-func (w *writer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *writer) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for http.ResponseController, which wants to know.
+func (w *writer) FlushError() error {
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
 
 // Hijack hands the connection over to the handler, where it can be.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/shutdown"
 )
 
 // DefaultLinger is how long a handler has to return after its context ended.
@@ -23,11 +24,15 @@ const leaveTimeout = 5 * time.Second
 // of a request that came afterwards.
 var ErrStopped = errors.New("live: the server is stopping")
 
+// errNoServer refuses the requests to a Server that New did not make.
+var errNoServer = errors.New("live: this Server is nil or was not made by New")
+
 // Options configures [New]. The zero value is ready to use: every connection
 // gets a new session, and all clients are welcome.
 type Options struct {
 	// Grace is how long a session waits for its client to come back, on
-	// whatever node. Zero means what [store.Options].Grace says.
+	// whatever node. Zero means what [store.Options].Grace says. Where that is zero,
+	// a [Server.Stop] whose context has ended keeps all sessions for Grace that it finds.
 	Grace time.Duration
 
 	// ID returns the ID of the session with which the client wants to go on,
@@ -51,8 +56,9 @@ type Options struct {
 	// Login returns the login that the client's request carries, for example
 	// httpsession.Of. When that session ends, by a logout on whatever node, so
 	// does the connection, and its own session is destroyed. A login that moves
-	// to a new ID ends the connection too, whose client can come back. Nil means
-	// that connections do not depend on a login.
+	// to a new ID ends the connection too, whose client can come back, and so does
+	// one that ends because it is idle: what the connection says is no use of its
+	// login. Nil means that connections do not depend on a login.
 	Login func(r *http.Request) (*store.Session, bool)
 
 	// Linger is how long a handler has to return after its context ended, for
@@ -70,7 +76,8 @@ type Options struct {
 }
 
 // A Server opens sessions for connections and lets go of them afterwards.
-// Every method is safe for concurrent use.
+// Every method is safe for concurrent use. A nil *Server, or one that New did not
+// make, refuses every connection.
 type Server struct {
 	sessions *store.Sessions
 	opts     Options
@@ -112,6 +119,10 @@ func (s *Server) Handler(next http.Handler) http.Handler {
 		parent, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		c.cancel = cancel
+		if !s.valid() {
+			refused(w, r, http.StatusServiceUnavailable, errNoServer)
+			return
+		}
 		if !s.enter(c) {
 			w.Header().Set("Retry-After", "1")
 			s.opts.Refused(w, r, http.StatusServiceUnavailable, ErrStopped)
@@ -161,6 +172,8 @@ func (s *Server) open(r *http.Request) (sess *store.Session, status int, err err
 	return nil, http.StatusServiceUnavailable, err
 }
 
+func (s *Server) valid() bool { return s != nil && s.idle != nil }
+
 // enter lists c, and reports false when the server is stopping.
 func (s *Server) enter(c *conn) bool {
 	s.mu.Lock()
@@ -184,6 +197,9 @@ func (s *Server) leave(c *conn) {
 
 // Len returns the number of connections whose handlers have not returned.
 func (s *Server) Len() int {
+	if !s.valid() {
+		return 0
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
@@ -195,9 +211,13 @@ func (s *Server) Len() int {
 //
 // When ctx ends first, the connections that are left are cut at once, and the
 // error says how many handlers had not returned. [store.Sessions.Close] then
-// lets go of their sessions. Stop may be called again, and concurrently: every
-// call waits.
+// lets go of their sessions, for Options.Grace if the Sessions have no grace of their
+// own; a session that a request opens later than that is let go of in the same way.
+// Stop may be called again, and concurrently: every call waits.
 func (s *Server) Stop(ctx context.Context) error {
+	if !s.valid() {
+		return nil
+	}
 	s.mu.Lock()
 	if !s.stopping {
 		s.stopping = true
@@ -215,17 +235,19 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 
 	var stuck error
+	var grace time.Duration
 	select {
 	case <-s.idle:
 	case <-ctx.Done():
 		for _, c := range left {
 			c.cut()
 		}
+		grace = s.opts.Grace
 		if n := s.Len(); n > 0 {
 			stuck = fmt.Errorf("live: stop: %d of %d handlers had not returned in time: %w", n, len(left), context.Cause(ctx))
 		}
 	}
-	if err := s.sessions.Close(ctx); err != nil {
+	if err := shutdown.CloseKeeping(ctx, s.sessions, grace); err != nil {
 		if stuck != nil {
 			return fmt.Errorf("%w; %w", stuck, err)
 		}

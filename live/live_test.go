@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessionkv/store"
@@ -28,6 +29,7 @@ const user = store.Key[string]("user")
 type counting struct {
 	store.Backend
 	suspends, destroys atomic.Int64
+	begin              func() // runs before a life is taken over; may be nil
 }
 
 func (b *counting) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
@@ -41,6 +43,9 @@ func (b *counting) Attach(ctx context.Context, id string, t store.Terms) (store.
 }
 
 func (b *counting) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
+	if b.begin != nil {
+		b.begin()
+	}
 	s, err := b.Backend.Resume(ctx, id, t)
 	return b.wrap(s), err
 }
@@ -501,6 +506,115 @@ func TestStopWithStuckHandler(t *testing.T) {
 	}
 	if _, err := user.Get(t.Context(), sess); err != nil {
 		t.Errorf("Get after the late return: %v", err)
+	}
+}
+
+// TestStopKeepsWhatLiveHasPromised: the context of Stop has ended, as that of a signal
+// has, and the Sessions have no grace of their own.
+func TestStopKeepsWhatLiveHasPromised(t *testing.T) {
+	stopped := func() context.Context {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		return ctx
+	}
+	t.Run("handlers are stuck", func(t *testing.T) {
+		b, one, two := newSessions(t, nil)
+		conns := live.New(one, options())
+		const n = 20
+		release, ids := make(chan struct{}), make(chan string, n)
+		h := conns.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			sess, _ := store.FromContext(r.Context())
+			ids <- sess.ID()
+			<-release
+		}))
+		var handlers sync.WaitGroup
+		defer handlers.Wait()
+		defer close(release)
+		for range n {
+			handlers.Go(func() {
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/?user=ann", nil))
+			})
+		}
+		var all []string
+		for range n {
+			all = append(all, <-ids)
+		}
+		if err := conns.Stop(stopped()); err == nil || !strings.Contains(err.Error(), "20 of 20 handlers") {
+			t.Errorf("Stop = %v, want an error that counts the handlers", err)
+		}
+		if d := b.destroys.Load(); d != 0 {
+			t.Errorf("Stop destroyed %d sessions, want 0", d)
+		}
+		for _, id := range all {
+			if _, err := two.Resume(t.Context(), id); err != nil {
+				t.Fatalf("Resume after Stop: %v", err)
+			}
+		}
+	})
+	// A request whose session is being opened when Stop gives up: the backend, or Allow,
+	// answers during Stop or after it.
+	for _, tt := range []struct {
+		name           string
+		begins, allows int // how many calls of the backend, and of Allow, pass
+		late           bool
+	}{
+		{"the backend answers during Stop", 0, 2, false},
+		{"the backend answers after Stop", 0, 2, true},
+		{"Allow answers during Stop", 1, 0, false},
+		{"Allow answers after Stop", 1, 0, true},
+		{"Allow answers its second question during Stop", 1, 1, false},
+		{"Allow answers its second question after Stop", 1, 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, one, two := newSessions(t, nil)
+				owner, err := two.Create(t.Context(), store.NewID(), user.To("ann"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				release := make(chan struct{})
+				begins, allows := 0, 0
+				b.begin = func() {
+					if begins++; begins > tt.begins {
+						<-release
+					}
+				}
+				opts := options()
+				opts.Allow = func(*http.Request, *store.Session) error {
+					if allows++; allows > tt.allows {
+						<-release
+					}
+					return nil
+				}
+				conns := live.New(one, opts)
+				h := conns.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				var handlers sync.WaitGroup
+				handlers.Go(func() {
+					h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/?user=ann&session="+owner.ID(), nil))
+				})
+				synctest.Wait()
+				done := make(chan error, 1)
+				go func() { done <- conns.Stop(stopped()) }()
+				synctest.Wait()
+				if !tt.late {
+					close(release)
+				}
+				<-done // how many handlers were left depends on which was first
+				if tt.late {
+					close(release)
+				}
+				handlers.Wait()
+				if n, o := conns.Len(), one.Owned(); n != 0 || o != 0 {
+					t.Errorf("%d connections and %d owned sessions are left, want none", n, o)
+				}
+				if d := b.destroys.Load(); d != 0 {
+					t.Errorf("%d sessions were destroyed, want 0", d)
+				}
+				if _, err := two.Resume(t.Context(), owner.ID()); err != nil {
+					t.Errorf("Resume after Stop: %v", err)
+				}
+			})
+		})
 	}
 }
 

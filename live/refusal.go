@@ -19,11 +19,16 @@ func Refuse(status int, message string) error {
 }
 
 // Error returns the message.
-func (e *Refusal) Error() string { return "live: refused: " + e.Message }
+func (e *Refusal) Error() string {
+	if e == nil {
+		return "live: no error"
+	}
+	return "live: refused: " + e.Message
+}
 
 // statusOf returns the status for an error of Begin or Allow.
 func statusOf(err error) int {
-	if r, ok := errors.AsType[*Refusal](err); ok && r.Status >= 400 && r.Status <= 599 {
+	if r, ok := errors.AsType[*Refusal](err); ok && r != nil && r.Status >= 400 && r.Status <= 599 {
 		return r.Status
 	}
 	return http.StatusForbidden
@@ -32,7 +37,7 @@ func statusOf(err error) int {
 // refused is the default of Options.Refused.
 func refused(w http.ResponseWriter, _ *http.Request, status int, err error) {
 	text := http.StatusText(status)
-	if r, ok := errors.AsType[*Refusal](err); ok && r.Message != "" {
+	if r, ok := errors.AsType[*Refusal](err); ok && r != nil && r.Message != "" {
 		text = r.Message
 	}
 	http.Error(w, text, status)
