@@ -28,6 +28,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /api/login", s.login)
 	mux.HandleFunc("GET /api/whoami", s.signedIn(s.whoami))
 	mux.HandleFunc("GET /api/sessions", s.signedIn(s.listSessions))
+	mux.HandleFunc("POST /api/bye", s.signedIn(s.bye))
 	mux.HandleFunc("POST /api/kick", s.admin(s.kick))
 	mux.HandleFunc("POST /api/session", s.admin(s.remote))
 	return headers(http.NewCrossOriginProtection().Handler(mux))
@@ -83,6 +84,39 @@ func (s *server) whoami(w http.ResponseWriter, _ *http.Request, claims TokenClai
 
 func (s *server) listSessions(w http.ResponseWriter, r *http.Request, _ TokenClaims) {
 	reply(w, s.readTable(r.Context()))
+}
+
+// bye signs a user out whose page has no connection: it destroys the session, on
+// whatever node it lives.
+func (s *server) bye(w http.ResponseWriter, r *http.Request, claims TokenClaims) {
+	var req struct {
+		Session string `json:"session"`
+	}
+	if !readBody(w, r, &req) {
+		return
+	}
+	ctx := r.Context()
+	sess, err := s.sessions.Attach(ctx, req.Session)
+	if err != nil {
+		s.storeError(w, err)
+		return
+	}
+	switch owner, err := UserID.Get(ctx, sess); {
+	case err != nil:
+		s.storeError(w, err)
+		return
+	case owner != claims.Subject:
+		httpError(w, http.StatusForbidden, errForeignSession.Error())
+		return
+	}
+	if err := sess.Destroy(ctx); err != nil {
+		s.storeError(w, err)
+		return
+	}
+	hash := shortHash(req.Session)
+	s.hub.forget(hash)
+	s.log.Info("signed out without a connection", "session", hash)
+	reply(w, map[string]any{"destroyed": hash})
 }
 
 // kick destroys a session of this node, named by its hash.
@@ -148,6 +182,7 @@ func (s *server) remote(w http.ResponseWriter, r *http.Request, claims TokenClai
 			s.storeError(w, err)
 			return
 		}
+		s.hub.forget(v.Hash)
 		s.log.Info("destroyed a session by its ID", "session", v.Hash, "by", claims.Subject)
 	}
 	s.hub.touch()

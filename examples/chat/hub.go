@@ -35,10 +35,12 @@ func (h *hub) touch() {
 	}
 }
 
-// add lists c in its rooms.
-func (h *hub) add(c *client, rooms []string) {
+// add sends the greeting to c and lists c in its rooms, in one step: c hears
+// everything that is said after the greeting, and nothing before it.
+func (h *hub) add(c *client, rooms []string, greeting []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	c.send(greeting)
 	h.clients[c] = struct{}{}
 	delete(h.suspended, c.hash)
 	h.place(c, rooms)
@@ -144,6 +146,15 @@ func (h *hub) suspend(row suspended) {
 	if len(h.suspended) < maxRows {
 		h.suspended[row.Hash] = row
 	}
+	h.touch()
+}
+
+// forget takes the session with that hash, which has been destroyed, off the list
+// of those that wait.
+func (h *hub) forget(hash string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.suspended, hash)
 	h.touch()
 }
 

@@ -145,11 +145,10 @@ func (s *server) greet(ctx context.Context, c *client, o opened) bool {
 		c.conn.Close(websocket.StatusTryAgainLater, "the store did not give us the session's values: try again")
 		return false
 	}
-	c.send(encode(welcome{
+	s.hub.add(c, v.Rooms, encode(welcome{
 		Type: "welcome", Node: s.node, Store: s.kind, Session: c.sess.ID(), Resumed: o.resumed,
 		Notice: o.notice, Grace: s.grace.Seconds(), State: v, Ops: o.trace.ops,
 	}))
-	s.hub.add(c, v.Rooms)
 	what := " has come"
 	if o.resumed {
 		what = " is back"

@@ -26,6 +26,7 @@ let attempt = 0;        // connections that failed in a row
 let timer = 0;          // of the next attempt or the countdown
 const lines = new Map(); // room → lines of its log
 const unread = new Set();
+const unheard = [];     // what we said and have not heard yet
 
 // --- the connection ---
 
@@ -46,14 +47,29 @@ function connect() {
   ws.onclose = (e) => { if (socket === ws) closed(e, opened); };
 }
 
+// send reports whether there was a connection to send on.
 function send(request) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(request));
+  if (socket?.readyState !== WebSocket.OPEN) return false;
+  socket.send(JSON.stringify(request));
+  return true;
+}
+
+// reachable enables or disables what needs the connection.
+function reachable(yes) {
+  document.body.classList.toggle("offline", !yes);
+  for (const e of document.querySelectorAll("[data-online], #rooms input, #rooms button, #sessions button")) e.disabled = !yes;
+  if (yes) $("say").disabled = $("send").disabled = !room;
 }
 
 // closed decides what comes after the end of a connection.
 async function closed(e, opened) {
   socket = null;
   status("off", "offline");
+  reachable(false);
+  // What was sent and not heard back may be lost: it can be sent again.
+  if (unheard.length && !$("say").value) $("say").value = unheard.join(" ");
+  unheard.length = 0;
+  if (opened) stale(e.code);
   switch (e.code) {
     case 1000: // signed out
       kept.session = kept.token = "";
@@ -80,10 +96,28 @@ async function closed(e, opened) {
       }
     } catch { /* nobody answers: try again */ }
   }
+  if (!kept.token) return; // signed out meanwhile
   const wait = Math.min(8000, 400 * 2 ** attempt++) * (0.7 + 0.3 * Math.random());
   status("wait", "reconnecting");
   banner((e.reason || "the connection is lost") + " – connecting again …");
   timer = setTimeout(connect, wait);
+}
+
+// stale shows that the table is as it was when the connection ended, and what has
+// become of our own session since.
+function stale(code) {
+  const over = { 1000: "signed out", 4001: "ended", 4003: "ended" }[code];
+  const elsewhere = code === 4002 && "goes on over another connection";
+  const state = over ?? (elsewhere || (grace ? "waits" : "ended"));
+  $("me-state").textContent = state;
+  $("as-of").textContent = "as it was at " + new Date().toLocaleTimeString();
+  const own = [...$("sessions").rows].find((row) => row.classList.contains("own"));
+  if (!own || elsewhere) return;
+  $("total").textContent = Math.max(0, parseInt($("total").textContent) - 1);
+  if (state === "ended" || over) own.remove();
+  else {
+    own.replaceWith(waitingRow({ hash: me.hash, nickname: me.nickname }, "suspended, waits for this page"));
+  }
 }
 
 // countdown shows how long the session waits for us.
@@ -108,14 +142,25 @@ function receive(m) {
       $("grace").textContent = m.grace ? m.grace + " s" : "none";
       status("on", "online");
       banner(m.notice);
+      $("me-state").textContent = "";
       show(m.state);
       ops(m.ops);
+      reachable(true);
       send({ type: "watch" });
       break;
     case "state": show(m.state); ops(m.ops); break;
-    case "said": line(m.room, m, m.hash === me?.hash ? "mine" : "said"); break;
+    case "said":
+      if (m.hash === me?.hash) unheard.shift();
+      line(m.room, m, m.hash === me?.hash ? "mine" : "said");
+      break;
     case "news": line(m.room, m, "news"); break;
-    case "error": line(room, { at: new Date(), text: m.text }, "failed"); break;
+    case "error":
+      {
+        const refused = unheard.shift();
+        if (refused && !$("say").value) $("say").value = refused;
+      }
+      line(room, { at: new Date(), text: m.text }, "failed");
+      break;
     case "sessions": sessions(m); break;
   }
 }
@@ -165,7 +210,7 @@ function rooms() {
     if (!me.rooms.includes(name)) send({ type: "join", room: name });
     room = name;
   } }, input, make("button", { textContent: "Join" })));
-  $("say").disabled = !room;
+  reachable(socket?.readyState === WebSocket.OPEN);
   log();
 }
 
@@ -206,6 +251,7 @@ function ops(list) {
 // --- the table ---
 
 function sessions(m) {
+  $("as-of").textContent = "";
   $("total").textContent = m.total > m.rows.length ? `${m.rows.length} of ${m.total}` : m.total;
   const body = $("sessions");
   const old = new Map([...body.rows].map((r) => [r.dataset.hash, r]));
@@ -219,14 +265,17 @@ function sessions(m) {
     }
     return row;
   });
-  const waiting = m.suspended.map((s) => {
-    const row = make("tr", { className: "suspended" });
-    row.dataset.hash = "suspended " + s.hash;
-    row.append(make("td", {}, make("code", { textContent: s.hash })), make("td", { textContent: s.nickname }),
-      make("td", { colSpan: 6, textContent: `suspended until ${new Date(s.until).toLocaleTimeString()}, waits for its client` }));
-    return row;
-  });
+  const waiting = m.suspended.map((s) => waitingRow(s, `suspended until ${new Date(s.until).toLocaleTimeString()}, waits for its client`));
   body.replaceChildren(...fresh, ...waiting);
+}
+
+// waitingRow is the row of a session that has no connection.
+function waitingRow(s, text) {
+  const row = make("tr", { className: "suspended" });
+  row.dataset.hash = "suspended " + s.hash;
+  row.append(make("td", {}, make("code", { textContent: s.hash })), make("td", { textContent: s.nickname }),
+    make("td", { colSpan: 6, textContent: text, title: text }));
+  return row;
 }
 
 // cells fills row with values and marks those that have changed.
@@ -244,6 +293,7 @@ function cells(row, values) {
       cell.classList.add("changed");
     } else return;
     (i === 0 ? cell.firstChild : cell).textContent = text;
+    cell.title = text; // the cell may be too narrow for it
   });
 }
 
@@ -307,12 +357,29 @@ $("sign-in-form").addEventListener("submit", async (e) => {
 $("nickname-form").addEventListener("submit", (e) => { e.preventDefault(); send({ type: "nickname", name: $("nickname").value }); $("nickname").blur(); });
 $("say-form").addEventListener("submit", (e) => {
   e.preventDefault();
-  if (!$("say").value.trim()) return;
-  send({ type: "say", room, text: $("say").value });
+  const text = $("say").value;
+  if (!text.trim() || !send({ type: "say", room, text })) return; // what cannot be sent stays
+  unheard.push(text);
   $("say").value = "";
 });
 $("drop").addEventListener("click", () => socket?.close(3000, "dropped by the page"));
-$("bye").addEventListener("click", () => send({ type: "bye" }));
+$("bye").addEventListener("click", async () => {
+  if (send({ type: "bye" })) return;
+  clearTimeout(timer); // no more attempts to connect
+  const late = socket;
+  socket = null;
+  late?.close();
+  let said = "";
+  if (kept.session) {
+    try {
+      const r = await call("POST", "/api/bye", { session: kept.session });
+      if (!r.ok && r.status !== 404) said = r.text; // 404: it has ended already
+    } catch { said = "The server does not answer: you are signed out here, and the session ends with its grace."; }
+  }
+  kept.session = kept.token = "";
+  $("me-state").textContent = "signed out";
+  signIn(said);
+});
 $("copy").addEventListener("click", async () => {
   try { await navigator.clipboard.writeText(kept.session); $("copy").textContent = "Copied"; }
   catch { $("copy").textContent = "Not allowed here"; }
@@ -321,4 +388,5 @@ $("copy").addEventListener("click", async () => {
 $("remote-form").addEventListener("submit", (e) => { e.preventDefault(); remote(false); });
 $("remote-destroy").addEventListener("click", () => remote(true));
 
+reachable(false);
 if (kept.token) connect(); else signIn("");
