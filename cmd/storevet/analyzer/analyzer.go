@@ -10,10 +10,14 @@ It reports:
     as users like;
   - types that cannot be stored or come back incomplete: chan, func, uintptr, interfaces
     with methods, structs with nothing exported or with fields that are not, types that
-    contain themselves;
+    contain themselves, types whose methods only encode or are those of one embedded
+    field, keys of maps with pointers in them;
   - a *store.Tx, or a value of one, that leaves the function it was made for;
   - a deferred Session.Destroy, which runs before Sessions.Close can suspend: Release
-    is meant. Tests may do that.
+    is meant. One that a condition decides on is not reported.
+
+Files of tests are only looked at for transactions: what a wrong key does there, the test
+shows, or is about.
 
 A type that encodes itself is not looked into, nor one whose key has a codec of its
 own other than those of package codec.
@@ -51,10 +55,8 @@ func run(pass *analysis.Pass) (any, error) {
 	}
 	c := &checker{Pass: pass, inspector: pass.ResultOf[inspect.Analyzer].(*inspector.Inspector)}
 	c.keys()
-	if imports(pass.Pkg) {
-		c.transactions()
-		c.deferred()
-	}
+	c.transactions()
+	c.deferred()
 	return nil, nil
 }
 
@@ -64,20 +66,13 @@ type checker struct {
 	inspector *inspector.Inspector
 }
 
-// imports reports whether pkg imports package store.
-func imports(pkg *types.Package) bool {
-	for _, p := range pkg.Imports() {
-		if p.Path() == storePath {
-			return true
-		}
-	}
-	return false
-}
-
 // inTest reports whether n is in a file of tests.
 func (c *checker) inTest(n ast.Node) bool {
 	return strings.HasSuffix(c.Fset.Position(n.Pos()).Filename, "_test.go")
 }
+
+// testFile reports whether a stack of nodes begins with a file of tests.
+func (c *checker) testFile(stack []ast.Node) bool { return len(stack) > 0 && c.inTest(stack[0]) }
 
 // named returns the type arguments when t is the named type of package store.
 func named(t types.Type, name string) (args *types.TypeList, ok bool) {

@@ -14,5 +14,5 @@ import (
 func TestAnalyzer(t *testing.T) {
 	os.Setenv("GOWORK", "off")
 	defer os.Unsetenv("GOWORK")
-	analysistest.Run(t, analysistest.TestData()+"/src", analyzer.Analyzer, "./a", "./b", "./cleanup", "./other", "./suite", "./two", "./three")
+	analysistest.Run(t, analysistest.TestData()+"/src", analyzer.Analyzer, "./a", "./b", "./cleanup", "./loud", "./other", "./quiet", "./suite", "./two", "./three")
 }

@@ -14,16 +14,29 @@ func (c *checker) deferred() {
 		}
 		call := n.(*ast.DeferStmt).Call
 		if f, ok := ast.Unparen(call.Fun).(*ast.FuncLit); ok {
-			ast.Inspect(f.Body, func(m ast.Node) bool {
-				if inner, ok := m.(*ast.CallExpr); ok {
-					c.destroys(inner)
-				}
-				_, other := m.(*ast.FuncLit)
-				return !other
-			})
+			c.always(f.Body, c.destroys)
 			return
 		}
 		c.destroys(call)
+	})
+}
+
+// always calls f for the calls in n that no condition decides on.
+func (c *checker) always(n ast.Node, f func(*ast.CallExpr)) {
+	ast.Inspect(n, func(m ast.Node) bool {
+		switch m := m.(type) {
+		case *ast.CallExpr:
+			f(m)
+		case *ast.FuncLit, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt, *ast.ForStmt, *ast.RangeStmt:
+			return false
+		case *ast.IfStmt:
+			if m.Init != nil {
+				c.always(m.Init, f)
+			}
+			c.always(m.Cond, f)
+			return false
+		}
+		return true
 	})
 }
 

@@ -42,6 +42,9 @@ func (c *checker) keys() {
 		if !push {
 			return true
 		}
+		if c.testFile(stack) {
+			return false
+		}
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
 			c.use(known, n, stack)
@@ -53,8 +56,8 @@ func (c *checker) keys() {
 		}
 		return true
 	})
-	if len(known) == 0 {
-		return
+	if len(known) == 0 || c.Pkg.Name() == "main" {
+		return // nothing to tell, or nobody
 	}
 	var fact seen
 	for _, k := range known {
@@ -163,7 +166,7 @@ func (c *checker) declared(known map[string]*key, n ast.Expr, stack []ast.Node) 
 			c.Reportf(n.Pos(), "key %q: %s", clip(name), why)
 		}
 	}
-	typ, at := types.TypeString(t, nil), c.at(n)
+	typ, at := typeString(t), c.at(n)
 	have := known[name]
 	if have == nil {
 		have = &key{Name: name}
@@ -255,7 +258,8 @@ func (c *checker) codec(n *ast.SelectorExpr, stack []ast.Node) string {
 // ours reports whether a codec is one of package codec.
 func ours(codec string) bool {
 	switch codec {
-	case storePath + "/codec.Msgpack", storePath + "/codec.JSON":
+	case storePath + "/codec.Msgpack", storePath + "/codec.MsgpackStrict", storePath + "/codec.MsgpackJSONTags",
+		storePath + "/codec.JSON", storePath + "/codec.JSONStrict":
 		return true
 	}
 	return false
@@ -270,7 +274,7 @@ func (c *checker) made(n *ast.CallExpr) {
 	if _, ok := keyType(tv.Type); !ok {
 		return
 	}
-	if _, ok := keyType(c.TypesInfo.TypeOf(n.Args[0])); ok || c.inTest(n) {
+	if _, ok := keyType(c.TypesInfo.TypeOf(n.Args[0])); ok {
 		return // one key as another type
 	}
 	c.Reportf(n.Pos(), "a key is made from a string that is not constant: the names of keys belong in the program; keep what varies in the value, as a map for example")

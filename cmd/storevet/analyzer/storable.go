@@ -27,12 +27,12 @@ var hooks = []string{
 
 // look returns what is wrong with t, which is at path in the type of the key.
 func (w *walk) look(t types.Type, path string) string {
-	if encodesItself(t) {
-		return ""
-	}
 	where := ""
 	if path != "" {
 		where = fmt.Sprintf(" (at %s)", path)
+	}
+	if encodesItself(t) {
+		return oneWay(t, where)
 	}
 	t = types.Unalias(t)
 	if n, ok := t.(*types.Named); ok {
@@ -67,6 +67,9 @@ func (w *walk) look(t types.Type, path string) string {
 	case *types.Map:
 		if why := w.look(u.Key(), path+"[key]"); why != "" {
 			return why
+		}
+		if pointers(u.Key()) {
+			return "keys of a map that are or hold pointers come back as others" + where
 		}
 		return w.look(u.Elem(), path+"[]")
 	case *types.Struct:
@@ -145,6 +148,78 @@ func encodesItself(t types.Type) bool {
 	return false
 }
 
+// oneWay returns why a type with methods for encoding cannot be read back, or nothing: it has no methods for decoding what
+// those write, or they are those of an embedded field and see no other.
+func oneWay(t types.Type, where string) string {
+	p := t
+	if _, ok := types.Unalias(t).(*types.Pointer); !ok {
+		p = types.NewPointer(t)
+	}
+	s, ok := types.Unalias(p).(*types.Pointer).Elem().Underlying().(*types.Struct)
+	if !ok {
+		return ""
+	}
+	methods := types.NewMethodSet(p)
+	has := func(names ...string) (found *types.Selection) {
+		for _, name := range names {
+			if s := methods.Lookup(nil, name); s != nil && (found == nil || len(s.Index()) < len(found.Index())) {
+				found = s
+			}
+		}
+		return found
+	}
+	encodes := has("MarshalText", "MarshalBinary")
+	if encodes == nil || has("MarshalMsg", "EncodeMsgpack", "MarshalMsgpack", "MarshalJSON") != nil && len(encodes.Index()) == 1 {
+		return ""
+	}
+	if has("UnmarshalText", "UnmarshalBinary", "UnmarshalJSON", "UnmarshalMsg", "DecodeMsgpack", "UnmarshalMsgpack") == nil {
+		return fmt.Sprintf("%s has methods that encode but none that decode%s", typeName(t), where)
+	}
+	all := has("MarshalText", "MarshalBinary", "MarshalMsg", "EncodeMsgpack", "MarshalMsgpack", "MarshalJSON")
+	if len(all.Index()) == 1 {
+		return ""
+	}
+	embedded := s.Field(all.Index()[0])
+	for i := range s.NumFields() {
+		if f := s.Field(i); f != embedded && f.Exported() && !left(s.Tag(i)) {
+			return fmt.Sprintf("%s is encoded by the methods of its embedded field %s%s: field %s would not be stored", typeName(t), embedded.Name(), where, f.Name())
+		}
+	}
+	return ""
+}
+
+func typeName(t types.Type) string {
+	t = types.Unalias(t)
+	if p, ok := t.(*types.Pointer); ok {
+		t = types.Unalias(p.Elem())
+	}
+	if n, ok := t.(*types.Named); ok {
+		return "type " + n.Obj().Name()
+	}
+	return "a struct"
+}
+
+// pointers reports whether a key of a map of type t is a pointer or holds some.
+func pointers(t types.Type) bool {
+	if encodesItself(t) {
+		_, ok := types.Unalias(t).(*types.Pointer)
+		return ok
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Pointer:
+		return true
+	case *types.Array:
+		return pointers(u.Elem())
+	case *types.Struct:
+		for f := range u.Fields() {
+			if f.Exported() && pointers(f.Type()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // typeParam reports whether t depends on a type parameter.
 func typeParam(t types.Type) bool {
 	switch t := types.Unalias(t).(type) {
@@ -156,8 +231,24 @@ func typeParam(t types.Type) bool {
 		return typeParam(t.Elem())
 	case *types.Array:
 		return typeParam(t.Elem())
+	case *types.Chan:
+		return typeParam(t.Elem())
 	case *types.Map:
 		return typeParam(t.Key()) || typeParam(t.Elem())
+	case *types.Struct:
+		for f := range t.Fields() {
+			if typeParam(f.Type()) {
+				return true
+			}
+		}
+	case *types.Signature:
+		return typeParam(t.Params()) || typeParam(t.Results())
+	case *types.Tuple:
+		for v := range t.Variables() {
+			if typeParam(v.Type()) {
+				return true
+			}
+		}
 	case *types.Named:
 		for i := range t.TypeArgs().Len() {
 			if typeParam(t.TypeArgs().At(i)) {
@@ -166,4 +257,54 @@ func typeParam(t types.Type) bool {
 		}
 	}
 	return false
+}
+
+// typeString is the same for all names of one type: any and interface{}, byte and uint8, an alias and what it stands for.
+func typeString(t types.Type) string {
+	switch t := types.Unalias(t).(type) {
+	case *types.Basic:
+		if t.Kind() != types.UnsafePointer {
+			return types.Typ[t.Kind()].Name()
+		}
+	case *types.Pointer:
+		return "*" + typeString(t.Elem())
+	case *types.Slice:
+		return "[]" + typeString(t.Elem())
+	case *types.Array:
+		return fmt.Sprintf("[%d]%s", t.Len(), typeString(t.Elem()))
+	case *types.Map:
+		return "map[" + typeString(t.Key()) + "]" + typeString(t.Elem())
+	case *types.Struct:
+		var fields []string
+		for i := range t.NumFields() {
+			f := t.Field(i)
+			text := typeString(f.Type())
+			if !f.Embedded() {
+				text = f.Name() + " " + text
+			}
+			if tag := t.Tag(i); tag != "" {
+				text += fmt.Sprintf(" %q", tag)
+			}
+			fields = append(fields, text)
+		}
+		return "struct{" + strings.Join(fields, "; ") + "}"
+	case *types.Named:
+		if t.TypeArgs().Len() == 0 {
+			break
+		}
+		var args []string
+		for a := range t.TypeArgs().Types() {
+			args = append(args, typeString(a))
+		}
+		name := t.Obj().Name()
+		if p := t.Obj().Pkg(); p != nil {
+			name = p.Path() + "." + name
+		}
+		return name + "[" + strings.Join(args, ",") + "]"
+	case *types.Interface:
+		if t.NumMethods() == 0 && t.NumEmbeddeds() == 0 {
+			return "any"
+		}
+	}
+	return types.TypeString(types.Unalias(t), nil)
 }

@@ -54,6 +54,8 @@ func (c *checker) keepsTx(fn ast.Node, body *ast.BlockStmt) {
 			if c.carries(n.Value) {
 				c.leaves(n.Value, "is sent on a channel")
 			}
+		case *ast.CallExpr:
+			c.passesTx(n)
 		case *ast.GoStmt:
 			if e := c.mentions(n.Call); e != nil {
 				c.leaves(e, "is used in another goroutine")
@@ -62,6 +64,32 @@ func (c *checker) keepsTx(fn ast.Node, body *ast.BlockStmt) {
 		}
 		return true
 	})
+}
+
+// keeping are the methods of packages sync and sync/atomic that keep an argument.
+var keeping = map[string]bool{"Store": true, "Swap": true, "CompareAndSwap": true, "LoadOrStore": true, "Put": true}
+
+// passesTx looks at a call that begins a goroutine, as that of a sync.WaitGroup or an errgroup.Group does, or that keeps
+// what it is given for others, as those of package sync do.
+func (c *checker) passesTx(call *ast.CallExpr) {
+	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
+	if !ok {
+		return
+	}
+	f, ok := c.TypesInfo.Uses[sel.Sel].(*types.Func)
+	if !ok || f.Signature().Recv() == nil {
+		return
+	}
+	for _, arg := range call.Args {
+		switch _, literal := ast.Unparen(arg).(*ast.FuncLit); {
+		case f.Name() == "Go" && literal:
+			if e := c.mentions(arg); e != nil {
+				c.leaves(e, "is used in another goroutine")
+			}
+		case keeping[f.Name()] && f.Pkg() != nil && (f.Pkg().Path() == "sync" || f.Pkg().Path() == "sync/atomic") && c.carries(arg):
+			c.leaves(arg, "is kept in "+types.ExprString(sel.X))
+		}
+	}
 }
 
 func (c *checker) leaves(n ast.Node, how string) {

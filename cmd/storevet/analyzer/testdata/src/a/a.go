@@ -29,6 +29,7 @@ type tree struct{ Children []tree }
 type text struct{ v int }
 
 func (text) MarshalText() ([]byte, error) { return nil, nil }
+func (*text) UnmarshalText([]byte) error  { return nil }
 
 const (
 	User   = store.Key[string]("userId")
