@@ -29,7 +29,7 @@ if [ -z "${HAZELCAST_URL:-}" ] && [ -n "$jar" ] && command -v java >/dev/null; t
 	port=17100
 	HZ_CLUSTERNAME=bench HZ_MAP_DEFAULT_TIMETOLIVESECONDS=3600 HZ_NETWORK_PORT_PORT=$port HZ_NETWORK_PUBLICADDRESS=127.0.0.1 \
 		HZ_NETWORK_JOIN_AUTODETECTION_ENABLED=false HZ_NETWORK_JOIN_MULTICAST_ENABLED=false \
-		java -Xmx512m --add-modules java.se --add-exports java.base/jdk.internal.ref=ALL-UNNAMED \
+		java -Xmx1g --add-modules java.se --add-exports java.base/jdk.internal.ref=ALL-UNNAMED \
 		--add-opens java.base/java.lang=ALL-UNNAMED --add-opens java.base/sun.nio.ch=ALL-UNNAMED \
 		--add-opens java.management/sun.management=ALL-UNNAMED --add-opens jdk.management/com.sun.management.internal=ALL-UNNAMED \
 		-Dhazelcast.phone.home.enabled=false -Dhazelcast.socket.bind.any=false -Dhazelcast.local.localAddress=127.0.0.1 \

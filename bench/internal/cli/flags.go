@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/goals"
 	"github.com/sessionkv/store/bench/internal/system"
 	"github.com/sessionkv/store/bench/internal/workload"
 )
@@ -35,6 +36,8 @@ type options struct {
 	htmlFile  string
 
 	goals, growth, compareCodecs bool
+
+	onlyGoals []string
 }
 
 // list is a flag that may be repeated and may hold several parts.
@@ -89,6 +92,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.jsonFile, "json", "", "write all results to `file`")
 	f.StringVar(&o.htmlFile, "html", "", "write a page with plots to `file`")
 	f.BoolVar(&o.goals, "goals", false, "measure the library's performance goals")
+	f.Var(list{&o.onlyGoals, true}, "only", "`groups` of goals: "+strings.Join(goals.Groups(), ", ")+" (default all)")
 	f.BoolVar(&o.growth, "growth", false, "measure memory as sessions and keys grow")
 	f.BoolVar(&o.compareCodecs, "codecs", false, "compare codec libraries")
 	if err := f.Parse(args); err != nil {
@@ -121,6 +125,14 @@ func (o *options) check(workloads, mixes, workers []string) error {
 	for _, url := range o.stores {
 		if address.Kind(url) == "" {
 			return fmt.Errorf("the store URL %s has an unknown scheme; use memory:, redis://… or hazelcast://…", address.Redact(url))
+		}
+	}
+	for _, name := range o.onlyGoals {
+		if !slices.Contains(goals.Groups(), name) {
+			return fmt.Errorf("there are no goals %q; known are %s", name, strings.Join(goals.Groups(), ", "))
+		}
+		if !o.goals {
+			return errors.New("-only says which goals; add -goals")
 		}
 	}
 	for _, c := range o.codecs {

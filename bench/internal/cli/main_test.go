@@ -13,6 +13,7 @@ import (
 
 	"github.com/sessionkv/store/bench/internal/delay"
 	"github.com/sessionkv/store/bench/internal/report"
+	"github.com/sessionkv/store/bench/internal/system"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -50,8 +51,15 @@ func TestRunOnMemory(t *testing.T) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Cases) != 8*3*2 {
-		t.Errorf("the JSON has %d cases, want 48", len(r.Cases))
+	// Every rival that needs no server, and the store with each codec.
+	systems := 2
+	for _, name := range system.Rivals() {
+		if kind, err := system.Needs(name); err == nil && kind == "memory" {
+			systems++
+		}
+	}
+	if want := systems * 3 * 2; len(r.Cases) != want { // workloads, numbers of workers
+		t.Errorf("the JSON has %d cases, want %d of %d systems", len(r.Cases), want, systems)
 	}
 	for _, c := range r.Cases {
 		if len(c.Repeats) != 2 || c.Summary.PerSecond <= 0 || c.Summary.Latency.Count == 0 || len(c.Summary.Errors) > 0 {

@@ -28,7 +28,7 @@ func runSpecial(ctx context.Context, o *options, r *report.Report, p *progress) 
 	if !o.goals {
 		return nil
 	}
-	g := goals.Options{Duration: o.duration, Repeat: o.repeat, Say: p.say}
+	g := goals.Options{Duration: o.duration, Repeat: o.repeat, Say: p.say, Only: o.onlyGoals}
 	for _, url := range o.stores {
 		switch address.Kind(url) {
 		case "redis":

@@ -4,7 +4,6 @@ package codecs
 import (
 	"encoding/json"
 
-	"github.com/bytedance/sonic"
 	"github.com/fxamacker/cbor/v2"
 	gojson "github.com/goccy/go-json"
 	segmentio "github.com/segmentio/encoding/json"
@@ -41,14 +40,13 @@ func own[T any](c codec.Codec) library {
 
 // libraries are the codecs compared on values of type T; the first two are this library's own.
 func libraries[T any]() []library {
-	return []library{
+	return append([]library{
 		own[T](codec.Msgpack),
 		own[T](codec.JSON),
 		{"vmihailenco/msgpack", msgpack.Marshal, msgpack.Unmarshal},
 		{"encoding/json", json.Marshal, json.Unmarshal},
 		{"goccy/go-json", gojson.Marshal, gojson.Unmarshal},
 		{"segmentio/encoding", segmentio.Marshal, segmentio.Unmarshal},
-		{"bytedance/sonic", sonic.ConfigStd.Marshal, sonic.ConfigStd.Unmarshal},
 		{"fxamacker/cbor", cbor.Marshal, cbor.Unmarshal},
-	}
+	}, only64...)
 }

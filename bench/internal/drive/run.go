@@ -45,7 +45,7 @@ func (s *Sample) PerSecond() float64 { return float64(s.Ops) / s.Elapsed.Seconds
 // clock twice takes longer than they do. It is coprime to the plan's size.
 const sampleEvery = 61
 
-// Run makes load until the duration is over or ctx ends. Operations under way are
+// Run makes load until the duration is over or ctx ends. Operations in progress are
 // waited for.
 func (t *Target[T]) Run(ctx context.Context, o Options) *Sample {
 	plan := o.Workload.Plan(o.Seed, t.initial, len(t.keys))

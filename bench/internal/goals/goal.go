@@ -18,12 +18,42 @@ type Options struct {
 	Duration         time.Duration // of a run on a server
 	Repeat           int           // runs
 	Say              func(string)  // told what is going on
+	Only             []string      // of [Groups]; none for all
 }
 
-// All measures all goals and hands each to add as soon as it is known.
+// groups are the goals that are measured together, each group under a name.
+var groups = []struct {
+	name    string
+	measure func(context.Context, Options, func(report.Goal)) error
+}{
+	{"memory", memory},
+	{"many", many},
+	{"footprint", footprint},
+	{"redis", redis},
+	{"delayed", redisDelayed},
+	{"burst", burst},
+	{"renewal", renewal},
+	{"index", index},
+	{"hazelcast", hazelcast},
+	{"hazelcast-cost", hazelcastCost},
+	{"hazelcast-renewal", hazelcastRenewal},
+}
+
+// Groups returns the names for [Options].Only.
+func Groups() (names []string) {
+	for _, g := range groups {
+		names = append(names, g.name)
+	}
+	return names
+}
+
+// All measures the goals and hands each to add as soon as it is known.
 func All(ctx context.Context, o Options, add func(report.Goal)) error {
-	for _, measure := range []func(context.Context, Options, func(report.Goal)) error{memory, many, footprint, redis, redisDelayed, renewal, hazelcast} {
-		if err := measure(ctx, o, add); err != nil {
+	for _, g := range groups {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, g.name) {
+			continue
+		}
+		if err := g.measure(ctx, o, add); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {

@@ -2,7 +2,10 @@ package goals
 
 import (
 	"context"
+	"net"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +50,13 @@ func TestRedisGoals(t *testing.T) {
 	}
 }
 
+func TestBurstGoals(t *testing.T) {
+	url := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning")).URL // it stalls
+	if n := len(collect(t, Options{Redis: url}, burst)); n != 2 {
+		t.Errorf("%d goals, want 2", n)
+	}
+}
+
 func TestHazelcastGoals(t *testing.T) {
 	c := testserver.SharedHazelcast(t)
 	url := "hazelcast://" + c.Addrs[0] + "/" + c.ClusterName + "?namespace=ttl-goals"
@@ -55,8 +65,51 @@ func TestHazelcastGoals(t *testing.T) {
 	}
 }
 
+func TestHazelcastCostGoals(t *testing.T) {
+	c := testserver.SharedHazelcast(t)
+	o := Options{
+		Redis:     testserver.SharedRedis(t).URL,
+		Hazelcast: "hazelcast://" + c.Addrs[0] + "/" + c.ClusterName + "?namespace=ttl-cost",
+	}
+	if n := len(collect(t, o, hazelcastCost)); n != 8 {
+		t.Errorf("%d goals, want 8", n)
+	}
+	few := func(ctx context.Context, o Options, add func(report.Goal)) error {
+		return hazelcastRenewals(ctx, o, 500, add)
+	}
+	if n := len(collect(t, o, few)); n != 2 {
+		t.Errorf("%d goals, want 2", n)
+	}
+}
+
+// The CPU time of a member is that of the process that listens.
+func TestListeners(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("processes are looked up on Linux only")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got, want := listeners([]string{l.Addr().String()}), []int{os.Getpid()}; !slices.Equal(got, want) {
+		t.Errorf("listeners() = %v, want %v", got, want)
+	}
+	l.Close()
+	if got := listeners([]string{l.Addr().String(), "192.0.2.1:22"}); len(got) != 0 {
+		t.Errorf("listeners() of nobody = %v, want none", got)
+	}
+	before := cpuOf(os.Getpid())
+	for cpuOf(os.Getpid()) == before { // ends, because it takes CPU time itself
+	}
+}
+
 func TestGoalsWithoutServersSayWhatToDo(t *testing.T) {
-	for _, measure := range []func(context.Context, Options, func(report.Goal)) error{redis, redisDelayed, renewal, hazelcast} {
+	for _, g := range groups {
+		if g.name == "memory" || g.name == "many" || g.name == "footprint" {
+			continue // they need none
+		}
+		measure := g.measure
 		for _, g := range collect(t, Options{}, measure) {
 			if !strings.Contains(g.Skipped, "-store") {
 				t.Errorf("%s: skipped because %q, want what to do", g.Goal, g.Skipped)

@@ -11,6 +11,7 @@ import (
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
 	"github.com/sessionkv/store/bench/internal/report"
+	"github.com/sessionkv/store/bench/internal/workload"
 )
 
 // A Size is a number of sessions and of keys in each.
@@ -105,7 +106,33 @@ func Measure(ctx context.Context, size Size) (report.Growth, error) {
 		}
 	}
 	g.GetNs, g.SetNs = report.Median(gets), report.Median(sets)
-	return g, nil
+	err = structs(ctx, &g, handles, before)
+	return g, err
+}
+
+// structs measures what each session costs that has a struct besides, which was read.
+func structs(ctx context.Context, g *report.Growth, handles []*store.Session, before uint64) error {
+	const claims = store.Key[workload.Claims]("claims")
+	value := workload.NewClaims(1)
+	for _, s := range handles {
+		if err := claims.Set(ctx, s, value); err != nil {
+			return err
+		}
+	}
+	for _, bytes := range []*float64{&g.StructRead, &g.StructReadAgain} {
+		for _, s := range handles {
+			if _, err := claims.Get(ctx, s); err != nil {
+				return err
+			}
+		}
+		if after := heap(); after > before {
+			*bytes = float64(after-before) / float64(len(handles))
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 var values = [...]string{"u-42-abcdef", "acme", "room-17", "2026-09-10", "moderator", "en-GB", "web", "x"}

@@ -66,7 +66,7 @@ func full() *Report {
 		Command: "go run ./bench", Machine: ThisMachine(), Interrupted: true,
 		Cases:  []*Case{c, {System: "unmeasured", Workload: "c", Workers: 4}},
 		Codecs: []Codec{{Codec: "store msgpack", Value: "JWT claims", Size: 81}, {Codec: "encoding/json", Value: "JWT claims", Size: 106}},
-		Growth: []Growth{{1, 3, 10, 20, 500}, {1000, 3, 30, 40, 400}},
+		Growth: []Growth{{1, 3, 10, 20, 500, 700, 900}, {1000, 3, 30, 40, 400, 600, 800}},
 		Goals: []Goal{
 			{Goal: "fast", Measured: "1 ns", Bound: 1, Met: true},
 			{Goal: "small", Measured: "9 bytes", Bound: 1},

@@ -139,6 +139,10 @@ type Growth struct {
 	GetNs           float64 `json:"get_ns"`
 	SetNs           float64 `json:"set_ns"`
 	BytesPerSession float64 `json:"bytes_per_session"`
+
+	// With a struct in each session besides: when it was read once, and again.
+	StructRead      float64 `json:"struct_read_bytes,omitempty"`
+	StructReadAgain float64 `json:"struct_read_again_bytes,omitempty"`
 }
 
 // A Goal is a goal of the library beside what was measured.

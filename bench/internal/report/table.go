@@ -106,9 +106,10 @@ func (r *Report) growthText(w io.Writer) {
 	if len(r.Growth) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\nsessions\tkeys\tget\tset\tB/session\tB/key\t")
+	fmt.Fprintln(w, "\nsessions\tkeys\tget\tset\tB/session\tB/key\twith struct, read\tread again\t")
 	for _, g := range r.Growth {
-		fmt.Fprintf(w, "%d\t%d\t%.0f ns\t%.0f ns\t%.0f\t%.0f\t\n", g.Sessions, g.Keys, g.GetNs, g.SetNs, g.BytesPerSession, g.BytesPerSession/float64(g.Keys))
+		fmt.Fprintf(w, "%d\t%d\t%.0f ns\t%.0f ns\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
+			g.Sessions, g.Keys, g.GetNs, g.SetNs, g.BytesPerSession, g.BytesPerSession/float64(g.Keys), g.StructRead, g.StructReadAgain)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // rivals maps each rival to the kind of server that it needs.
 var rivals = map[string]string{
-	"syncmap": "memory", "rwmap": "memory", "otter": "memory", "gokv-syncmap": "memory",
+	"syncmap": "memory", "rwmap": "memory", "otter": "memory", "otter-copied": "memory", "gokv-syncmap": "memory",
 	"scs-memstore": "memory", "gocache": "memory",
 	"goredis": "redis", "rueidis": "redis", "rueidis-cache": "redis", "gokv-redis": "redis", "scs-redis": "redis",
 	"hazelcast": "hazelcast",
@@ -55,7 +55,9 @@ func open[T any](ctx context.Context, spec Spec) (System[T], error) {
 	case "rwmap":
 		return rwMaps[T]{}, nil
 	case "otter":
-		return openOtter[T]()
+		return openOtter[T](false)
+	case "otter-copied":
+		return openOtter[T](true)
 	case "gokv-syncmap":
 		return openGokvSyncmap[T]()
 	case "gocache":

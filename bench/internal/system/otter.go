@@ -2,20 +2,26 @@ package system
 
 import (
 	"context"
+	"slices"
 
 	"github.com/maypok86/otter/v2"
+
+	"github.com/sessionkv/store/bench/internal/workload"
 )
 
 // otterCache is one otter cache of any for all sessions, bounded far above what
 // the run needs, so that nothing is evicted.
-type otterCache[T any] struct{ c *otter.Cache[string, any] }
+type otterCache[T any] struct {
+	c    *otter.Cache[string, any]
+	copy bool // get hands out claims with a list of their own, as this library does
+}
 
-func openOtter[T any]() (System[T], error) {
+func openOtter[T any](copy bool) (System[T], error) {
 	c, err := otter.New(&otter.Options[string, any]{MaximumSize: 1 << 26})
 	if err != nil {
 		return nil, err
 	}
-	return flatSystem[T]{otterCache[T]{c}}, nil
+	return flatSystem[T]{otterCache[T]{c, copy}}, nil
 }
 
 func (o otterCache[T]) get(_ context.Context, key string) (T, error) {
@@ -24,7 +30,13 @@ func (o otterCache[T]) get(_ context.Context, key string) (T, error) {
 		var zero T
 		return zero, ErrAbsent
 	}
-	return v.(T), nil
+	t := v.(T)
+	if o.copy {
+		if claims, ok := any(&t).(*workload.Claims); ok {
+			claims.Scopes = slices.Clone(claims.Scopes)
+		}
+	}
+	return t, nil
 }
 
 func (o otterCache[T]) set(_ context.Context, key string, value T) error {

@@ -52,7 +52,7 @@ func (z *Zipf) Rank(r *rand.Rand) int {
 // Scatter spreads ranks over 0 to n-1, so that popular sessions are not
 // neighbours. It is a bijection: a multiplication by a number coprime to n.
 func Scatter(rank, n int) int {
-	step := 2654435761 % n
+	step := int(uint64(2654435761) % uint64(n))
 	for step < 1 || gcd(step, n) != 1 {
 		step++
 	}

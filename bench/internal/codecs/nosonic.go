@@ -1,0 +1,5 @@
+//go:build 386 || arm || mips || mipsle
+
+package codecs
+
+var only64 []library
