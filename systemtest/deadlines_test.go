@@ -10,9 +10,10 @@ func TestLinearizableWithDeadlines(t *testing.T) {
 	for _, c := range setups() {
 		t.Run(c.name, func(t *testing.T) {
 			nodes := c.open(t)
-			y := record(t, nodes, newRand(t), recording{steps: 12, limit: 500 * time.Microsecond, more: lasting(historyTime)})
+			cut := func(y *tally) bool { return y.ended > 0 }
+			y := record(t, nodes, newRand(t), recording{steps: 12, limit: 500 * time.Microsecond, more: lastingUntil(t, historyTime, cut)})
 			wantHealthy(t, y)
-			if y.ended == 0 {
+			if !cut(y) {
 				t.Error("no context ended in the middle of an operation")
 			}
 		})

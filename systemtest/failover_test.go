@@ -57,6 +57,14 @@ func climb(t *testing.T, ascents []*ascent, stop <-chan struct{}) map[string]int
 	return errors
 }
 
+// acknowledged returns how many writes of all ascents were.
+func acknowledged(ascents []*ascent) (n int64) {
+	for _, a := range ascents {
+		n += a.acknowledged.Load()
+	}
+	return n
+}
+
 // failover writes to many sessions while fail breaks the server and recovered waits
 // until it is whole again. It returns how many sessions, and how many acknowledged
 // writes to those that are left, were lost.
@@ -80,17 +88,11 @@ func failover(t *testing.T, url string, fail, recovered func()) (lostSessions, l
 		defer close(climbed)
 		errors = climb(t, ascents, stop)
 	}()
-	acknowledged := func() (n int64) {
-		for _, a := range ascents {
-			n += a.acknowledged.Load()
-		}
-		return n
-	}
-	eventually(t, "sessions are written", func() bool { return acknowledged() > 1000 })
+	eventually(t, "sessions are written", func() bool { return acknowledged(ascents) > 1000 })
 	fail()
 	recovered()
-	before := acknowledged()
-	eventually(t, "sessions are written again", func() bool { return acknowledged() > before+100 })
+	before := acknowledged(ascents)
+	eventually(t, "sessions are written again", func() bool { return acknowledged(ascents) > before+100 })
 	close(stop)
 	<-climbed
 	for text, n := range errors {
@@ -109,7 +111,7 @@ func failover(t *testing.T, url string, fail, recovered func()) (lostSessions, l
 		}
 		lostWrites += max(0, int(a.acknowledged.Load())-got)
 	}
-	t.Logf("%d sessions, %d acknowledged writes; lost: %d sessions, %d writes", len(ascents), acknowledged(), lostSessions, lostWrites)
+	t.Logf("%d sessions, %d acknowledged writes; lost: %d sessions, %d writes", len(ascents), acknowledged(ascents), lostSessions, lostWrites)
 	return lostSessions, lostWrites
 }
 
@@ -196,6 +198,8 @@ func TestSlotMovesUnderLoad(t *testing.T) {
 	stop, climbed := make(chan struct{}), make(chan map[string]int)
 	go func() { climbed <- climb(t, ascents, stop) }()
 	for _, name := range names {
+		before := acknowledged(ascents)
+		eventually(t, "sessions are written", func() bool { return acknowledged(ascents) > before })
 		slot := c.SlotOf(name)
 		m := c.StartMigration(slot, (c.Owner(slot)+1)%3)
 		m.MoveKeys(name)

@@ -12,9 +12,6 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// name is the key that the tests between processes write.
-const name = store.Key[string]("name")
-
 // shortLease is the lease of workers that are to die or to freeze.
 const shortLease = 2 * time.Second
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +26,7 @@ type history struct {
 	id    string
 	begin time.Time
 	value atomic.Int64 // the last one that was written
+	vague atomic.Int64 // operations of unknown outcome
 
 	mu  sync.Mutex
 	ops []porcupine.Operation
@@ -69,9 +72,16 @@ var weights = func() (w []opKind) {
 	return w
 }()
 
+// vagueMost is from how many unknown outcomes on a history ends: each may have come at any
+// later moment, or never, so that judging it takes twice as long with each.
+const vagueMost = 5
+
 // run does n operations.
 func (c *client) run(ctx context.Context, n int) {
 	for range n {
+		if c.h.vague.Load() >= vagueMost {
+			return
+		}
 		in := input{client: c.n, key: c.chance.IntN(keyCount)}
 		if c.handle == nil {
 			in.op = []opKind{opCreate, opCreate, opAttach, opAttach, opResume}[c.chance.IntN(5)]
@@ -99,6 +109,7 @@ func (c *client) do(ctx context.Context, in input) {
 	}
 	if out.kind == "unknown outcome" {
 		op.Return = math.MaxInt64 // it may still be on its way
+		c.h.vague.Add(1)
 	}
 	c.h.mu.Lock()
 	defer c.h.mu.Unlock()
@@ -193,27 +204,58 @@ func (c *client) call(ctx context.Context, in input) (out output, err error) {
 
 // A recording says how histories are recorded.
 type recording struct {
-	steps int           // of each client
-	limit time.Duration // that of client
-	more  func() bool   // whether to record another round
+	steps int               // of each client
+	limit time.Duration     // that of client
+	more  func(*tally) bool // whether to record another round, given what became of the operations so far
+	least int               // operations to be recorded even so
+}
+
+// leastOperations returns the number of operations that OPERATIONS=n asks each history
+// test to check at least: many take more time than a test should.
+func leastOperations(t *testing.T) int { return fromEnvironment(t, "OPERATIONS", 0) }
+
+// fromEnvironment returns the number that the environment variable holds, or otherwise.
+func fromEnvironment(t *testing.T, variable string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
 }
 
 // lasting is a recording.more that is true for d.
-func lasting(d time.Duration) func() bool {
+func lasting(d time.Duration) func(*tally) bool {
 	end := time.Now().Add(d)
-	return func() bool { return time.Now().Before(end) }
+	return func(*tally) bool { return time.Now().Before(end) }
+}
+
+// lastingUntil is lasting, and then goes on until shown is true of the operations: which
+// of them a fault meets is a matter of chance. It gives up in time for t to say so.
+func lastingUntil(t *testing.T, d time.Duration, shown func(*tally) bool) func(*tally) bool {
+	begin := time.Now()
+	last := begin.Add(d + 4*patience)
+	if deadline, ok := t.Deadline(); ok && deadline.Add(-patience).Before(last) {
+		last = deadline.Add(-patience)
+	}
+	return func(y *tally) bool {
+		now := time.Now()
+		return now.Before(begin.Add(d)) || now.Before(last) && !shown(y)
+	}
 }
 
 // record runs rounds of histories over the nodes and checks each.
 func record(t *testing.T, nodes []*store.Sessions, chance *rand.Rand, r recording) *tally {
 	t.Helper()
-	const (
-		clientsPerNode = 3
-		atOnce         = 3
-	)
+	const clientsPerNode = 3
+	atOnce := fromEnvironment(t, "HISTORIES", 3)
 	total := &tally{}
 	histories := 0
-	for r.more() && !t.Failed() {
+	for (r.more(total) || total.ops < r.least) && !t.Failed() {
 		var (
 			all []*history
 			wg  sync.WaitGroup

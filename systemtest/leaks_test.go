@@ -41,7 +41,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		{"hazelcast", func(t *testing.T) (string, func()) { return hazelcastURL(testserver.SharedHazelcast(t)), func() {} }},
 		{"hazelcast that hangs", func(t *testing.T) (string, func()) {
 			c := hazelcast(t, 1)
-			return withParams(hazelcastURL(c), "timeout=1s"), func() { c.Pause(0) }
+			return withParams(hazelcastURL(c), "timeout=4s"), func() { c.Pause(0) }
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

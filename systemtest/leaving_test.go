@@ -190,6 +190,27 @@ func TestRotateOnServers(t *testing.T) {
 					}
 				})
 			}
+			// One more attaches anew for each write, as an HTTP request does.
+			visits := store.Key[int]("visits")
+			visited := 0
+			writers.Go(func() {
+				for {
+					h, err := other.Attach(t.Context(), s.ID())
+					if errors.Is(err, store.ErrNoSession) {
+						return
+					}
+					if err != nil {
+						t.Errorf("Attach() = %v", err)
+						return
+					}
+					switch err := visits.Set(t.Context(), h, visited+1); {
+					case err == nil:
+						visited++
+					case !errors.Is(err, store.ErrDestroyed):
+						t.Errorf("Set() = %v, want ErrDestroyed at the end", err)
+					}
+				}
+			})
 			time.Sleep(2 * time.Millisecond)
 			n, err := ss.Rotate(t.Context(), s, store.NewID())
 			if err != nil {
@@ -201,6 +222,9 @@ func TestRotateOnServers(t *testing.T) {
 				if got, err := key.GetOr(t.Context(), n, 0); got != want || err != nil {
 					t.Errorf("%d, %v after Rotate, want %d, the last write that was acknowledged", got, err, want)
 				}
+			}
+			if got, err := visits.GetOr(t.Context(), n, 0); got != visited || err != nil {
+				t.Errorf("%d, %v visits after Rotate, want %d, as many as were acknowledged", got, err, visited)
 			}
 			if _, err := other.Resume(t.Context(), s.ID()); !errors.Is(err, store.ErrNoSession) {
 				t.Errorf("Resume(old ID) = %v, want ErrNoSession", err)

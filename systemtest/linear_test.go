@@ -69,7 +69,7 @@ func TestLinearizable(t *testing.T) {
 	for _, c := range setups() {
 		t.Run(c.name, func(t *testing.T) {
 			nodes := c.open(t)
-			y := record(t, nodes, newRand(t), recording{steps: 25, more: lasting(historyTime)})
+			y := record(t, nodes, newRand(t), recording{steps: 25, more: lasting(historyTime), least: leastOperations(t)})
 			wantHealthy(t, y)
 			if y.unknown > 0 {
 				t.Errorf("%d outcomes are unknown although nothing is broken", y.unknown)

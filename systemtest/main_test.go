@@ -20,14 +20,17 @@ import (
 
 func TestMain(m *testing.M) {
 	logging.Disable() // of the client, which reports every connection that a test breaks
-	if u := os.Getenv(workerURL); u != "" {
-		os.Exit(work(u))
-	}
-	if u := os.Getenv(nodeURL); u != "" {
-		os.Exit(node(u))
+	for variable, run := range processes {
+		if u := os.Getenv(variable); u != "" {
+			os.Exit(run(u))
+		}
 	}
 	os.Exit(testserver.Main(m))
 }
+
+// processes are what this test binary runs instead of tests when the environment
+// variable holds a store URL. Each returns its exit status.
+var processes = map[string]func(url string) int{workerURL: work}
 
 const (
 	// long is a lease that does not run out during a test.
@@ -92,9 +95,10 @@ func hazelcastURL(c *testserver.HazelcastCluster) string {
 }
 
 // hazelcast starts n members on which sessions can be kept.
-func hazelcast(t testing.TB, n int) *testserver.HazelcastCluster {
+func hazelcast(t testing.TB, n int, options ...testserver.HazelcastOption) *testserver.HazelcastCluster {
 	t.Helper()
-	return testserver.Hazelcast(t, n, testserver.WithMap("ttl-*", time.Hour, 0), testserver.WithJVMFlags("-Xmx256m"))
+	options = append(options, testserver.WithMap("ttl-*", time.Hour, 0), testserver.WithJVMFlags("-Xmx256m"))
+	return testserver.Hazelcast(t, n, options...)
 }
 
 // open returns the backend of u, closed when t ends.

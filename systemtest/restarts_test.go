@@ -80,6 +80,8 @@ var (
 	nodeValue = store.Key[int64]("value")
 )
 
+func init() { processes[nodeURL] = node }
+
 // node is the main function of a process that serves connections.
 func node(url string) int {
 	nodeTimes(number(restartsSessions, 0))

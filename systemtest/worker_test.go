@@ -110,13 +110,19 @@ func startVersion(t *testing.T, url, version string, lease, grace time.Duration)
 func (w *worker) do(k task) reply {
 	w.t.Helper()
 	w.send(k)
+	return w.receive(k.Do)
+}
+
+// receive returns the worker's answer to do, which it was sent before.
+func (w *worker) receive(do string) reply {
+	w.t.Helper()
 	select {
 	case r := <-w.replies:
 		return r
 	case <-w.exited:
-		w.t.Fatalf("the worker ended instead of answering %q", k.Do)
+		w.t.Fatalf("the worker ended instead of answering %q", do)
 	case <-time.After(patience):
-		w.t.Fatalf("the worker did not answer %q", k.Do)
+		w.t.Fatalf("the worker did not answer %q", do)
 	}
 	return reply{}
 }
@@ -150,7 +156,7 @@ func (w *worker) want(k task, r reply, kind string) {
 	}
 }
 
-// exit lets the worker end by itself.
+// exit lets the worker end on its own.
 func (w *worker) exit() {
 	w.t.Helper()
 	w.stdin.Close()
@@ -228,6 +234,13 @@ type job struct {
 	hammers  sync.WaitGroup
 	written  int
 	hammered error
+	climbed  chan ascended
+}
+
+// An ascended writer came so far, until err stopped it.
+type ascended struct {
+	n   int
+	err error
 }
 
 func (j *job) do(k task) (value string, n int, err error) {
@@ -274,6 +287,21 @@ func (j *job) do(k task) (value string, n int, err error) {
 				}
 			}
 		})
+	case "Rotate":
+		j.handles[k.Handle+" rotated"], err = j.sessions.Rotate(ctx, s, k.ID, key.To(k.Value))
+	case "climb": // writes 1, 2, 3 until refused
+		j.climbed = make(chan ascended, 1)
+		go func() {
+			for n := 1; ; n++ {
+				if err := key.Set(ctx, s, strconv.Itoa(n)); err != nil {
+					j.climbed <- ascended{n - 1, err}
+					return
+				}
+			}
+		}()
+	case "climbed": // waits for the end of that
+		c := <-j.climbed
+		n, err = c.n, c.err
 	case "hammered": // waits for the end of that
 		j.hammers.Wait()
 		n, err = j.written, j.hammered
