@@ -16,6 +16,7 @@ import (
 func TestNothingPanicsOnZeroValues(t *testing.T) {
 	zerotest.Run(t, map[string]any{
 		"AsIndexer":        store.AsIndexer,
+		"AsScanner":        store.AsScanner,
 		"CheckID":          store.CheckID,
 		"CheckKey":         store.CheckKey,
 		"CodecKey":         store.CodecKey[*int]{},

@@ -185,6 +185,9 @@ func (o *owning) Watch(session store.Store, hint func()) (stop func(), err error
 // Indexer returns the [store.Indexer] of the backend.
 func (o *owning) Indexer() (store.Indexer, error) { return store.AsIndexer(o.Backend) }
 
+// Scanner returns the [store.Scanner] of the backend.
+func (o *owning) Scanner() (store.Scanner, error) { return store.AsScanner(o.Backend) }
+
 // Close closes the backend and then, once, its client. Closing again is harmless.
 func (o *owning) Close() error {
 	err := o.Backend.Close()

@@ -16,6 +16,7 @@ const (
 	destroyIf
 	watch
 	index
+	scan
 )
 
 // abilityTest tells whether a session has one ability.
@@ -36,7 +37,9 @@ var (
 
 	canIndex = abilityTest{index, "indexes", func(s *handle) result { return s.indexable() }}
 
-	abilities = []abilityTest{canGetMany, canCommit, canList, canDestroyIf, canWatch, canIndex}
+	canScan = abilityTest{scan, "Scan", func(s *handle) result { return s.scannable() }}
+
+	abilities = []abilityTest{canGetMany, canCommit, canList, canDestroyIf, canWatch, canIndex, canScan}
 )
 
 // has reports whether the backend has the ability. Only ErrUnsupported denies it.
@@ -92,6 +95,8 @@ func (x *env) everywhere(a abilityTest) {
 			s.watchable().fails(errors.ErrUnsupported)
 		case index:
 			s.indexable().fails(errors.ErrUnsupported)
+		case scan:
+			s.scannable().fails(errors.ErrUnsupported)
 		}
 		s.get("k").gives("v")
 		s.get("absent").fails(store.ErrNotFound)

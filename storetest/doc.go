@@ -57,9 +57,9 @@ have to stop when it is closed.
 # Abilities
 
 [store.ManyGetter], [store.Committer], [store.KeyLister],
-[store.ConditionalDestroyer], [store.Watcher] and [store.Indexer] are optional. The rules about an
+[store.ConditionalDestroyer], [store.Watcher], [store.Indexer] and [store.Scanner] are optional. The rules about an
 ability are skipped when the backend lacks it, that is when [store.GetMany],
-[store.Commit], [store.Keys], [store.DestroyIf], [store.Watch] or [store.AsIndexer] fails with
+[store.Commit], [store.Keys], [store.DestroyIf], [store.Watch], [store.AsIndexer] or [store.AsScanner] fails with
 [errors.ErrUnsupported], and in no other case. One more rule sees to it that an
 ability which is refused is refused always and changes nothing.
 
@@ -77,7 +77,7 @@ run one group of rules at a time:
 	go test -run 'TestContract/values'
 
 The groups are values, names, lives, views, races, leases, limits, commits,
-departures, failures, sessions, renewals, notices and indexes. When values and names pass, go on with lives, which is where a
+departures, scans, failures, sessions, renewals, notices and indexes. When values and names pass, go on with lives, which is where a
 backend has to make its check of the life and the operation itself one atomic step.
 The group views is about what handles see of each other's writes, races about calls
 that are in progress when a life ends or goes over into another.

@@ -106,6 +106,23 @@ func (d *door) Indexer() (store.Indexer, error) {
 	return &indexDoor{d.reference, d}, nil
 }
 
+// Scanner is that of the reference behind the door.
+func (d *door) Scanner() (store.Scanner, error) {
+	if d.bare {
+		return nil, errors.ErrUnsupported
+	}
+	return &scanDoor{d}, nil
+}
+
+type scanDoor struct{ door *door }
+
+func (s *scanDoor) Scan(ctx context.Context, cursor string) ([]string, string, error) {
+	if s.door.closed.Load() {
+		return nil, "", store.ErrClosed
+	}
+	return s.door.reference.Scan(ctx, cursor)
+}
+
 type indexDoor struct {
 	*reference
 	door *door

@@ -42,6 +42,8 @@ const (
 	OpRemoveEntries Op = "removeentries"
 	OpEntries       Op = "entries"
 	OpTimeLeft      Op = "timeleft"
+
+	OpScan Op = "scan"
 )
 
 // ErrFault is what an operation fails with when it was told to fail with nil.

@@ -93,7 +93,16 @@ func TestFaulty(t *testing.T) {
 	wantErr(t, "Attach()", err, away)
 	_, err = sessions.Resume(ctx, s.ID())
 	wantErr(t, "Resume()", err, away)
+	scanner, err := store.AsScanner(backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = scanner.Scan(ctx, "")
+	wantErr(t, "Scan()", err, away)
 	backend.Heal()
+	if ids, _, err := scanner.Scan(ctx, ""); len(ids) > 1 || err != nil || backend.Calls(storetest.OpScan) != 2 {
+		t.Errorf("Scan() = %d IDs, %v after %d calls, want at most the one session of the page, nil and 2", len(ids), err, backend.Calls(storetest.OpScan))
+	}
 	wantErr(t, "Destroy() again", s.Destroy(ctx), nil)
 	if n := backend.Calls(storetest.OpDestroy); n != 2 {
 		t.Errorf("Calls(destroy) = %d, want 2", n)

@@ -138,6 +138,7 @@ var groups = []group{
 	{name: "limits", rules: limitRules},
 	{name: "commits", rules: commitRules},
 	{name: "departures", rules: departureRules},
+	{name: "scans", rules: scanRules},
 	{name: "failures", rules: failureRules},
 	{name: "sessions", rules: sessionRules},
 	{name: "renewals", waits: true, rules: renewalRules},

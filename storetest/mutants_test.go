@@ -279,6 +279,17 @@ var mutants = []struct {
 	{"context ignored", "indexes/an Indexer whose context has ended does nothing"},
 	{"usable after Close", "indexes/after Close an Indexer refuses"},
 
+	{"Scan names suspended sessions never", "scans/Scan names the living sessions of all nodes, suspended ones among them"},
+	{"Scan names escaped IDs", "scans/Scan names every ID that CheckID accepts as it is"},
+	{"Scan names what was destroyed", "scans/Scan does not name a session that was destroyed"},
+	{"Scan names lists", "scans/Scan names nothing but sessions"},
+	{"namespaces share sessions", "scans/Scan names no session of another namespace"},
+	{"Scan counts instead of remembering where it was", "scans/Scan of thousands names each session that lives all the time, whatever comes and goes meanwhile"},
+	{"Scan ends after the first page", "scans/Scan of thousands names each session that lives all the time, whatever comes and goes meanwhile"},
+	{"Scan takes any cursor", "scans/a cursor that Scan did not return is an error"},
+	{"context ignored", "scans/a Scan whose context has ended fails with its error"},
+	{"usable after Close", "scans/after Close a Scanner refuses"},
+
 	{"usable after Close", "failures/after Close everything is ErrClosed"},
 	{"Close twice fails", "failures/closing twice is harmless"},
 }

@@ -31,6 +31,8 @@ type reference struct {
 
 	lists map[string][]refMember // guarded by mu
 
+	destroyed []string // guarded by mu; for bugs only: IDs
+
 	watched map[string]func() // guarded by mu; for bugs only: ends the watching of a session
 }
 
@@ -809,6 +811,9 @@ func (s *refStore) Destroy(ctx context.Context) error {
 		for _, v := range l.values {
 			clear(v)
 		}
+	}
+	if s.b.has("Scan names what was destroyed") {
+		s.b.destroyed = append(s.b.destroyed, s.id)
 	}
 	delete(s.b.lives, s.b.name(s.id))
 	return nil
