@@ -29,6 +29,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /api/whoami", s.signedIn(s.whoami))
 	mux.HandleFunc("GET /api/sessions", s.signedIn(s.listSessions))
 	mux.HandleFunc("POST /api/bye", s.signedIn(s.bye))
+	mux.HandleFunc("POST /api/bye-everywhere", s.signedIn(s.byeEverywhere))
 	mux.HandleFunc("POST /api/kick", s.admin(s.kick))
 	mux.HandleFunc("POST /api/session", s.admin(s.remote))
 	return headers(http.NewCrossOriginProtection().Handler(mux))
@@ -117,6 +118,32 @@ func (s *server) bye(w http.ResponseWriter, r *http.Request, claims TokenClaims)
 	s.hub.forget(hash)
 	s.log.Info("signed out without a connection", "session", hash)
 	reply(w, map[string]any{"destroyed": hash})
+}
+
+// byeEverywhere signs a user out on all devices: it destroys the sessions of that
+// user, on whatever nodes they live, and those that wait for their client. Tokens
+// stay valid until they expire. Where that matters, keep the time of the last call
+// for each user, and refuse tokens that are older.
+func (s *server) byeEverywhere(w http.ResponseWriter, r *http.Request, claims TokenClaims) {
+	ctx := r.Context()
+	var hashes []string
+	for sess, err := range UserID.Find(ctx, s.sessions, claims.Subject) {
+		if err != nil {
+			s.storeError(w, err)
+			return
+		}
+		hashes = append(hashes, shortHash(sess.ID()))
+	}
+	n, err := UserID.DestroyAll(ctx, s.sessions, claims.Subject) // also those that began meanwhile
+	if err != nil {
+		s.storeError(w, err)
+		return
+	}
+	for _, hash := range hashes {
+		s.hub.forget(hash)
+	}
+	s.log.Info("signed out everywhere", "user", claims.Subject, "sessions", n)
+	reply(w, map[string]any{"destroyed": n})
 }
 
 // kick destroys a session of this node, named by its hash.

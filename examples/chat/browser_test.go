@@ -7,6 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sessionkv/store/examples/internal/browser"
+	"github.com/sessionkv/store/internal/testserver"
 )
 
 // clickInRow clicks the button in the row of the table with that name. The page
@@ -111,6 +112,30 @@ func TestBrowser(t *testing.T) {
 	}
 	browser.Do(t, ctx, "see the server stop", browser.TextHas("banner-text", "the server is stopping"))
 	browser.Screenshot(t, ctx, "5-stopped")
+}
+
+// Two pages of one user, at two processes, are signed out by one of them: also the session
+// that waits for its client, and nobody else's.
+func TestBrowserSignOutEverywhere(t *testing.T) {
+	url := testserver.Redis(t).URL
+	one, two := startProcess(t, "-store", url), startProcess(t, "-store", url)
+	ctx, elsewhere := browser.New(t), browser.New(t)
+	browser.Do(t, ctx, "sign in", chromedp.Navigate(one.url), signIn("Ann"))
+	browser.Do(t, elsewhere, "sign in elsewhere", chromedp.Navigate(two.url), signIn("Ann"))
+	waiting := two.connect(t, dialer{user: "Ann"})
+	waiting.conn.CloseNow()
+	await(t, "the session waits", func() bool { return len(two.sessions().Suspended) == 1 })
+	bob := two.connect(t, dialer{user: "bob"})
+
+	browser.Do(t, ctx, "sign out everywhere", chromedp.Click("#bye-everywhere", chromedp.ByQuery), chromedp.WaitVisible("#sign-in[open]", chromedp.ByQuery), browser.TextIs("sign-in-error", ""))
+	browser.Do(t, elsewhere, "hear of it elsewhere", browser.TextHas("banner-text", "ended"), browser.TextIs("me-state", "ended"))
+	if v, ok := one.session(waiting.welcome.Session); ok {
+		t.Errorf("the session that waited = %+v, want none", v)
+	}
+	if _, ok := one.session(bob.welcome.Session); !ok {
+		t.Error("the session of another user has ended, want it alive")
+	}
+	browser.Do(t, elsewhere, "begin anew", chromedp.Click("#banner-action", chromedp.ByQuery), browser.TextIs("status", "online"), browser.TextIs("me-connects", "1"))
 }
 
 func TestBrowserSignOutAndBadToken(t *testing.T) {

@@ -92,6 +92,7 @@ func newServer(backend store.Backend, c config, kind string, log *slog.Logger) (
 		Codec:        c.codec,
 		Lease:        c.lease,
 		Grace:        c.grace,
+		Indexes:      []store.Index{UserID.Index()}, // to sign a user out everywhere
 		OnRenewError: func(err error) { log.Warn("renewal of leases failed; trying again", "error", err) },
 	})
 	if err != nil {

@@ -88,6 +88,30 @@ func TestBrowserTwoNodes(t *testing.T) {
 	}
 }
 
+// Two pages of one user, on two nodes, are signed out by one of them. Somebody else is not.
+func TestBrowserLeaveEverywhere(t *testing.T) {
+	b := newBackend(t)
+	nodes := startNodes(t, 2, b.url, "-grace", "1h")
+	ctx := browser.New(t)
+	browser.Do(t, ctx, "sign in", chromedp.Navigate(nodes[0].url+"/?transport=websocket"), signIn("Ann"), put("tea"))
+	elsewhere := browser.New(t)
+	browser.Do(t, elsewhere, "sign in elsewhere", chromedp.Navigate(nodes[1].url+"/?transport=websocket"), signIn("Ann"), put("milk"))
+	gone, _, _ := nodes[1].connected(t, sioclient.Shared(t), "websocket", as("Ann"))
+	gone.Do("drop", nil) // its session waits for an hour
+	bob, id, _ := nodes[1].connected(t, sioclient.Shared(t), "websocket", as("Bob"))
+	b.await(t, 4)
+
+	browser.Do(t, ctx, "leave everywhere", chromedp.Click("#leave-everywhere", chromedp.ByQuery),
+		chromedp.WaitVisible("#sign-in", chromedp.ByQuery), browser.TextIs("refused", "Your session has ended."))
+	browser.Do(t, elsewhere, "hear of it elsewhere",
+		chromedp.WaitVisible("#sign-in", chromedp.ByQuery), browser.TextIs("refused", "Your session has ended."))
+	b.await(t, 1)
+	if got, _ := bob.Ask("add", "tea").([]any); len(got) != 1 || id == "" {
+		t.Errorf("add of another user = %v, want a basket with tea", got)
+	}
+	browser.Do(t, ctx, "come back to an empty basket", signIn("Ann"), isAt(nodes[0], "1", "0"))
+}
+
 // The page begins with polling and goes over to a WebSocket, as the library does by
 // default; whoever leaves finds nothing when they come back.
 func TestBrowserLeave(t *testing.T) {

@@ -68,7 +68,7 @@ func run(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, backend.Close()) }()
-	sessions, err := store.New(backend, nil)
+	sessions, err := store.New(backend, &store.Options{Indexes: []store.Index{User.Index()}})
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func run(ctx context.Context, c config) (err error) {
 	if len(c.nodes) == 0 {
 		c.nodes = []string{url}
 	}
-	s := &server{name: listener.Addr().String(), nodes: c.nodes, secret: c.secret}
+	s := &server{name: listener.Addr().String(), nodes: c.nodes, secret: c.secret, sessions: sessions}
 	s.adapter = socketio.New(sessions, socketio.Options{
 		Grace:  c.grace,
 		Begin:  s.begin,

@@ -33,10 +33,11 @@ const (
 
 // A server is one node.
 type server struct {
-	name    string
-	nodes   []string // URLs of all nodes
-	secret  []byte
-	adapter *socketio.Adapter
+	name     string
+	nodes    []string // URLs of all nodes
+	secret   []byte
+	sessions *store.Sessions
+	adapter  *socketio.Adapter
 }
 
 // sockets returns a Socket.IO server whose sockets have sessions.
@@ -62,6 +63,7 @@ func (s *server) sockets() (*socket.Server, error) {
 		err := errors.Join(
 			s.adapter.On(client, "hello", s.hello),
 			s.adapter.On(client, "add", add),
+			s.adapter.On(client, "leave everywhere", s.leaveEverywhere),
 		)
 		if err != nil {
 			slog.Error("the socket was lost before it was connected", "error", err)
@@ -138,6 +140,20 @@ func add(ctx context.Context, args []any) (any, error) {
 		}
 		return append(basket[:len(basket):len(basket)], thing), nil
 	})
+}
+
+// leaveEverywhere destroys all sessions of the user, on all nodes. The client hears
+// of it as all others of that user do: it is disconnected.
+func (s *server) leaveEverywhere(ctx context.Context, _ []any) (any, error) {
+	sess, _ := store.FromContext(ctx)
+	user, err := User.Get(ctx, sess)
+	if err != nil {
+		return nil, err
+	}
+	// ctx ends with this session, which may not be the last of them.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return User.DestroyAll(ctx, s.sessions, user)
 }
 
 //go:embed web

@@ -363,23 +363,30 @@ $("say-form").addEventListener("submit", (e) => {
   $("say").value = "";
 });
 $("drop").addEventListener("click", () => socket?.close(3000, "dropped by the page"));
-$("bye").addEventListener("click", async () => {
-  if (send({ type: "bye" })) return;
+// leave lets go of the connection and signs out over HTTP.
+async function leave(path, body, unanswered) {
   clearTimeout(timer); // no more attempts to connect
   const late = socket;
   socket = null;
   late?.close();
+  status("off", "offline");
+  reachable(false);
   let said = "";
-  if (kept.session) {
-    try {
-      const r = await call("POST", "/api/bye", { session: kept.session });
-      if (!r.ok && r.status !== 404) said = r.text; // 404: it has ended already
-    } catch { said = "The server does not answer: you are signed out here, and the session ends with its grace."; }
-  }
+  try {
+    const r = path && await call("POST", path, body);
+    if (r && !r.ok && r.status !== 404) said = r.text; // 404: it has ended already
+  } catch { said = unanswered; }
   kept.session = kept.token = "";
   $("me-state").textContent = "signed out";
   signIn(said);
+}
+$("bye").addEventListener("click", () => {
+  if (send({ type: "bye" })) return;
+  if (!kept.session) return leave();
+  leave("/api/bye", { session: kept.session }, "The server does not answer: you are signed out here, and the session ends with its grace.");
 });
+$("bye-everywhere").addEventListener("click", () =>
+  leave("/api/bye-everywhere", {}, "The server does not answer: you are signed out here only."));
 $("copy").addEventListener("click", async () => {
   try { await navigator.clipboard.writeText(kept.session); $("copy").textContent = "Copied"; }
   catch { $("copy").textContent = "Not allowed here"; }

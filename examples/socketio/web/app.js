@@ -134,6 +134,14 @@ $("add").addEventListener("submit", async (e) => {
 
 $("lose").addEventListener("click", () => socket.io.engine.close());
 $("leave").addEventListener("click", () => socket.disconnect());
+$("leave-everywhere").addEventListener("click", async () => {
+  try {
+    const answer = await socket.timeout(10000).emitWithAck("leave everywhere");
+    if (answer.error) throw new Error(answer.error);
+  } catch (err) {
+    if (socket.connected) $("failed").textContent = err.message; // else the answer was overtaken by the end
+  }
+});
 
 fetch("nodes").then((answer) => answer.json()).then((all) => {
   nodes = all;
