@@ -44,6 +44,20 @@ func indexRule(t *testing.T) []string {
 	return strings.Fields(string(m[1]))
 }
 
+// scanRule returns those that it promises to suffice for Scan.
+func scanRule(t *testing.T) []string {
+	t.Helper()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`which only tools do, needs\n\n\t(.*)\n`).FindSubmatch(doc)
+	if m == nil {
+		t.Fatal("doc.go has no line with what Scan needs")
+	}
+	return strings.Fields(string(m[1]))
+}
+
 // Without any of the permissions for indexes some call is refused, and no list without an expiry
 // stays behind.
 func TestFewerRightsDoNotSufficeForIndexes(t *testing.T) {
@@ -103,7 +117,7 @@ func TestContractWithTLSAndLeastRights(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
-			rights := slices.Concat(rule(t, "test-*"), indexRule(t), noticeRights(t, "test-*"))
+			rights := slices.Concat(rule(t, "test-*"), indexRule(t), scanRule(t), noticeRights(t, "test-*"))
 			server := testserver.RedisTLS(t, []string{"user app on >pw " + strings.Join(rights, " ")}, testserver.WithFlavour(flavour))
 			contract(t, redisstore.Options{}, func(t testing.TB) redis.UniversalClient {
 				return dial(t, server.URLFor("app", "pw"), func(o *redis.Options) { o.TLSConfig = server.TLS })

@@ -161,6 +161,12 @@ WaitReplicas needs +wait, and client-side caching +client|tracking. Indexes need
 
 	+zadd +zrem +zremrangebyscore +zscan +pttl +time
 
+Listing all sessions (Scan), which only tools do, needs
+
+	+scan +info
+
+and in a Cluster +cluster|nodes (on Redis 6, +cluster).
+
 Prompt notices of ends need
 
 	&chat:* +subscribe +publish +ping +pttl
