@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hazelcast/hazelcast-go-client"
+	"github.com/hazelcast/hazelcast-go-client/aggregate"
+	"github.com/hazelcast/hazelcast-go-client/predicate"
 	"github.com/hazelcast/hazelcast-go-client/types"
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
@@ -24,6 +26,8 @@ type grid interface {
 	NewLockContext(ctx context.Context) context.Context
 	TryLockWithLeaseAndTimeout(ctx context.Context, key any, lease, timeout time.Duration) (bool, error)
 	Unlock(ctx context.Context, key any) error
+	AggregateWithPredicate(ctx context.Context, agg aggregate.Aggregator, pred predicate.Predicate) (any, error)
+	GetKeySetWithPredicate(ctx context.Context, pred predicate.Predicate) ([]any, error)
 }
 
 var _ grid = (*hazelcast.Map)(nil)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hazelcast/hazelcast-go-client"
+	"github.com/hazelcast/hazelcast-go-client/aggregate"
+	"github.com/hazelcast/hazelcast-go-client/predicate"
 	"github.com/hazelcast/hazelcast-go-client/types"
 )
 
@@ -140,3 +142,11 @@ func (w *wire) TryLockWithLeaseAndTimeout(ctx context.Context, key any, lease, t
 }
 
 func (w *wire) Unlock(ctx context.Context, key any) error { return w.current.Load().Unlock(ctx, key) }
+
+func (w *wire) AggregateWithPredicate(ctx context.Context, agg aggregate.Aggregator, pred predicate.Predicate) (any, error) {
+	return w.current.Load().AggregateWithPredicate(ctx, agg, pred)
+}
+
+func (w *wire) GetKeySetWithPredicate(ctx context.Context, pred predicate.Predicate) ([]any, error) {
+	return w.current.Load().GetKeySetWithPredicate(ctx, pred)
+}
