@@ -1,0 +1,115 @@
+package inspect
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Sensitive reports whether a value under such a name is kept off the page, unless
+// [Options].Redact says otherwise: names of tokens, claims, passwords, keys and the like, however they
+// are written (accessToken, ACCESS_TOKEN, x-access-token).
+func Sensitive(name string) bool {
+	if len(name) > maxName {
+		return true
+	}
+	words := wordsOf(name)
+	if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(sensitiveWords, w) }) {
+		return true
+	}
+	whole := strings.Join(words, "")
+	return slices.ContainsFunc(sensitiveParts, func(part string) bool { return strings.Contains(whole, part) })
+}
+
+// maxName is the longest name that is looked at.
+const maxName = 1 << 10
+
+// sensitiveParts are recognised anywhere in a name, sensitiveWords as whole words: "pin" is not in
+// "shipping".
+var (
+	sensitiveParts = []string{
+		"token", "passw", "passphrase", "secret", "claim", "credential", "cookie", "authorization", "bearer", "signature",
+		"apikey", "privatekey", "accesskey", "session", "oauth", "csrf", "xsrf", "jwt", "nonce",
+	}
+	sensitiveWords = []string{"auth", "pass", "pwd", "pin", "otp", "totp", "mfa", "sid", "key", "keys", "hmac", "mac", "sig"}
+)
+
+// wordsOf splits a name into its words, in lower case.
+func wordsOf(name string) (words []string) {
+	var word []rune
+	end := func() {
+		if len(word) > 0 {
+			words = append(words, strings.ToLower(string(word)))
+			word = word[:0]
+		}
+	}
+	runes := []rune(name)
+	for i, c := range runes {
+		if !unicode.IsLetter(c) {
+			end()
+			continue
+		}
+		if unicode.IsUpper(c) && i > 0 && (!unicode.IsUpper(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
+			end()
+		}
+		word = append(word, c)
+	}
+	end()
+	return words
+}
+
+const redacted = Omitted("redacted")
+
+// A concealer takes out of values what names say must not be shown.
+type concealer func(name string) bool
+
+// hides reports whether a value is kept off the page. What a function of the program fails to decide is.
+func (c concealer) hides(name string) (hide bool) {
+	defer func() {
+		if recover() != nil {
+			hide = true
+		}
+	}()
+	return c(name)
+}
+
+// conceal returns v as it may be shown.
+func (c concealer) conceal(v Value) Value {
+	if c.hides(v.Key) {
+		v.Data = redacted
+	} else {
+		v.Data = c.data(v.Data)
+	}
+	return v
+}
+
+func (c concealer) data(data any) any {
+	switch data := data.(type) {
+	case []any:
+		for i := range data {
+			data[i] = c.data(data[i])
+		}
+	case Object:
+		for i, f := range data {
+			name, ok := f.Name.(string)
+			if !ok {
+				data[i].Name = c.data(f.Name)
+				name = scalarName(f.Name)
+			}
+			if c.hides(name) {
+				data[i].Value = redacted
+			} else {
+				data[i].Value = c.data(f.Value)
+			}
+		}
+	}
+	return data
+}
+
+// scalarName returns a name that is no string as text; of a container it is its line.
+func scalarName(name any) string {
+	if b, ok := name.([]byte); ok {
+		return string(b)
+	}
+	return Value{Data: name}.line(maxName)
+}
