@@ -56,7 +56,7 @@ check:
 		done; \
 	done
 	@echo "== tests of the core on 386"
-	@GOWORK=off CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./codec/... ./backends/memstore ./live ./httpsession
+	@GOWORK=off CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./codec/... ./backends/memstore ./live ./httpsession ./inspect
 
 # Benchmarks compare what runs side by side: do nothing else meanwhile.
 bench:

@@ -10,7 +10,7 @@ import (
 // need the standard library and msgpack with what that needs.
 func TestDependencies(t *testing.T) {
 	const module = "github.com/sessionkv/store"
-	for _, pkg := range []string{module, module + "/codec", module + "/backends/memstore", module + "/live", module + "/httpsession"} {
+	for _, pkg := range []string{module, module + "/codec", module + "/backends/memstore", module + "/live", module + "/httpsession", module + "/inspect"} {
 		// Not .Standard only: a package of this module may link something else
 		// only by importing it, so the flat list is enough.
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps",
