@@ -85,9 +85,9 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 		return nil, err
 	}
 	switch {
-	case err != nil, reply == int64(answerDone):
+	case err != nil, reply == answerDone:
 		return s, nil
-	case reply == int64(answerForeign):
+	case reply == answerForeign:
 		return nil, &clientError{text: "redis: " + ErrNotASession.Error(), cause: ErrNotASession}
 	default:
 		return nil, store.ErrExists
@@ -156,7 +156,7 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (_ store
 			return nil, err
 		}
 		answer := cmd.answer()
-		if cmd.repeated && answer != any(int64(answerDone)) {
+		if cmd.repeated && answer != answerDone {
 			// The attempt before may have begun this life, and others may have ended it
 			// since. To take the session over once more would end theirs as well.
 			return nil, &unknownError{cause: errSince}
@@ -168,7 +168,7 @@ func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (_ store
 			}
 			seen = answer[1]
 		default:
-			if answer != int64(answerDone) {
+			if answer != answerDone {
 				return nil, store.ErrNoSession
 			}
 			return s, nil

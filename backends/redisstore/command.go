@@ -125,7 +125,7 @@ func (c *command) check() error {
 		if c.script == nil && !values(reply, c.lists) || c.script != nil && !c.script.lists(reply, c.lists) {
 			return errReply
 		}
-	case int64:
+	case answer:
 		if c.script == nil || !c.script.answers(reply) {
 			return errReply
 		}
@@ -135,8 +135,14 @@ func (c *command) check() error {
 	return nil
 }
 
-// answer returns the reply.
-func (c *command) answer() any { return c.Cmder.(*redis.Cmd).Val() }
+// answer returns the reply: a number as an answer.
+func (c *command) answer() any {
+	reply := c.Cmder.(*redis.Cmd).Val()
+	if n, ok := reply.(int64); ok {
+		return answer(n)
+	}
+	return reply
+}
 
 // values returns the reply to an HMGET, which check has accepted.
 func (c *command) values() []any { return c.answer().([]any) }

@@ -126,7 +126,7 @@ func (b *Backend) SuspendIf(ctx context.Context, session store.Store, expect []s
 		return err
 	}
 	err = s.endBy(cmd.answer())
-	if err == nil && cmd.answer() == any(int64(answerOtherValues)) {
+	if err == nil && cmd.answer() == answerOtherValues {
 		err = store.ErrConflict
 	}
 	if err != nil && cmd.repeated {

@@ -10,9 +10,9 @@ import (
 // Merging stops for a while when a Set that was refused as part of a merged script
 // succeeds individually, and only then.
 func TestMergerLearns(t *testing.T) {
-	set := func(answer int64, err error) redis.Cmder {
+	set := func(a answer, err error) redis.Cmder {
 		c := newEval(t.Context(), setScript, false, 0, "name", []any{"token", "key", []byte("v"), 0})
-		c.Cmder.(*redis.Cmd).SetVal(answer)
+		c.Cmder.(*redis.Cmd).SetVal(int64(a))
 		c.SetErr(err)
 		return c
 	}

@@ -116,7 +116,7 @@ func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int) {
 		case len(exceptions) == 0 || exceptions[0] != int64(i+1):
 			c.Cmder.(*redis.Cmd).SetVal(int64(answerDone))
 		default:
-			if exceptions[1] == answerTooMany {
+			if answer(exceptions[1]) == answerTooMany {
 				c.Cmder.(*redis.Cmd).SetVal(int64(answerTooMany))
 			} else {
 				c.spare()
@@ -149,7 +149,7 @@ func exceptionsOf(merged redis.Cmder, n, width int) ([]int64, error) {
 			return nil, errReply
 		}
 		last = reply[i]
-		if width == 2 && reply[i+1] != answerGone && reply[i+1] != answerTooMany {
+		if width == 2 && answer(reply[i+1]) != answerGone && answer(reply[i+1]) != answerTooMany {
 			return nil, errReply
 		}
 	}
@@ -183,8 +183,8 @@ func (m *merger) Learn(cmds []redis.Cmder) {
 		if cmd.Err() != nil {
 			continue
 		}
-		switch cmd.(*command).Cmder.(*redis.Cmd).Val() {
-		case int64(answerDone), int64(answerTooMany):
+		switch cmd.(*command).answer() {
+		case answerDone, answerTooMany:
 			m.skip.Store(skips)
 			return
 		}

@@ -29,7 +29,7 @@ const (
 // nativeSet is HSETEX with FXX, of the fence and of one key with its value: token,
 // key, value. It writes if all of them exist, and else nothing. Servers answer it in half
 // the time of a script.
-var nativeSet = &script{ints: []int64{notWritten, answerDone}}
+var nativeSet = &script{numbers: []answer{notWritten, answerDone}}
 
 const notWritten = 0
 
@@ -77,7 +77,7 @@ func (s *Store) setNative(ctx context.Context, key string, value []byte) (writte
 	cmd, err := s.b.run(ctx, once, &r)
 	switch {
 	case err == nil:
-		return cmd.Cmder.(*redis.Cmd).Val() == any(int64(answerDone)), nil
+		return cmd.answer() == answerDone, nil
 	case s.b.unsuited(err):
 		s.b.native.refused()
 		return false, nil

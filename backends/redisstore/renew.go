@@ -326,7 +326,7 @@ func (s *Store) outcomeOf(c *command) error {
 	}
 	if c.script != nil {
 		answer := c.answer()
-		if answer == any(int64(answerOtherValues)) {
+		if answer == answerOtherValues {
 			return store.ErrConflict
 		}
 		return s.endBy(answer)

@@ -107,7 +107,7 @@ func (s *Store) Has(ctx context.Context, key string) (bool, error) {
 		return false, err
 	}
 	answer, err := s.eval(ctx, read, hasScript, key)
-	return answer == int64(answerPresent), err
+	return answer == answerPresent, err
 }
 
 // Keys returns the keys that have a value; see [store.KeyLister].
@@ -156,7 +156,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case answer == int64(answerTooMany):
+	case answer == answerTooMany:
 		s.keys.remove(key)
 		return store.ErrTooManyKeys
 	}
@@ -226,7 +226,7 @@ func (s *Store) DestroyIf(ctx context.Context, values []store.Entry) error {
 	}
 	defer s.forget()
 	answer, err := s.eval(ctx, once, destroyIfScript, args...)
-	if answer == any(int64(answerOtherValues)) {
+	if answer == answerOtherValues {
 		return store.ErrConflict
 	}
 	s.tell(err)
@@ -287,7 +287,7 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 	if err != nil && !s.committed(ctx, err, nonce) {
 		return nil, err
 	}
-	if err != nil || answer == int64(answerDone) {
+	if err != nil || answer == answerDone {
 		for _, e := range write {
 			if e.Value != nil {
 				s.keys.add(e.Key)
@@ -308,7 +308,7 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 		}
 		return current, store.ErrConflict
 	default:
-		if answer == int64(answerTooMany) {
+		if answer == answerTooMany {
 			return nil, store.ErrTooManyKeys
 		}
 		return nil, s.endBy(answer)
@@ -381,9 +381,9 @@ func (s *Store) eval(ctx context.Context, k kind, script *script, args ...any) (
 // is nil for any other answer.
 func (s *Store) endBy(answer any) error {
 	switch answer {
-	case int64(answerGone):
+	case answerGone:
 		return s.end(gone)
-	case int64(answerOther):
+	case answerOther:
 		return s.end(resumed)
 	default:
 		return nil

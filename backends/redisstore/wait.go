@@ -91,8 +91,7 @@ func (w *waiter) follow(ctx context.Context, c *command, confirmed *redis.IntCmd
 
 // wrote reports whether the script of c says that it wrote something.
 func (c *command) wrote() bool {
-	reply := c.Cmder.(*redis.Cmd).Val()
-	return reply == any(int64(answerDone)) || c.script == confirmedTraceScript
+	return c.answer() == answerDone || c.script == confirmedTraceScript
 }
 
 // unconfirmedError is a write that is on the primary only, as far as known.

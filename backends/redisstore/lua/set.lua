@@ -1,0 +1,12 @@
+-- set stores a value.
+--
+-- keys:    the session
+-- args:    token, key, value, most keys (0: no limit)
+-- answers: 0 gone, 1 done, 2 too many keys, 3 another life
+--
+-- Most Sets replace a value. So the limit is looked at only when a key is new, and that key is
+-- taken away again if it is one too many. Where an ACL keeps a command of this from working,
+-- the key stays, and the answer says so.
+--include guard
+--include write
+return 1
