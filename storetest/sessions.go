@@ -276,7 +276,7 @@ var sessionRules = []rule{
 var renewalRules = []rule{
 	{name: "an owned session outlives its lease", run: func(x *env) {
 		// Long enough that a process which is held up still renews in time.
-		l := max(2*x.lease, 5*time.Second)
+		l := max(2*x.lease, 8*time.Second)
 		s := x.a.open(&store.Options{Lease: l}).create(name.To("v"))
 		x.pass(l + l/2)
 		read(s, name).gives("v")
