@@ -92,7 +92,7 @@ func loadRaw(ctx context.Context, raw Store, keys []string) ([][]byte, error) {
 //
 //	err := store.Save(ctx, sess, UserID.To("u-42"), Tenant.Unset())
 //
-// Each key may stand once. A backend without conditional writes fails with
+// Each key may appear once. A backend without conditional writes fails with
 // [errors.ErrUnsupported].
 func Save(ctx context.Context, s *Session, changes ...Change) error {
 	if err := s.usable(); err != nil {

@@ -76,5 +76,5 @@ func distinct(entries []Entry) error {
 }
 
 func twice(key string) error {
-	return &keyError{key, "it stands twice in one batch; name each key once"}
+	return &keyError{key, "it appears twice in one batch; name each key once"}
 }

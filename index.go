@@ -68,7 +68,7 @@ func appendPlain(b []byte, v reflect.Value) []byte {
 	return b
 }
 
-// canIndex reports whether appendPlain knows the values of t.
+// canIndex reports whether appendPlain takes values of t.
 func canIndex(t reflect.Type) bool {
 	switch k := t.Kind(); k {
 	case reflect.String, reflect.Bool:

@@ -14,12 +14,12 @@ import (
 //  1. A write of an indexed key puts the new entry first, with a nonce of its own. Then it writes the value and
 //     the mark in one step, on the condition that the mark is still the one that it replaces. Then it
 //     removes the entry that the mark named before.
-//  2. The owner's renewal is on the condition that the mark and the indexed values are those that it knows.
+//  2. The owner's renewal is on the condition that the mark and the indexed values are those that it has read.
 //     So a session never gets more time than the entries that it has.
 //  3. Suspend and Extend are on the same condition, with entries that stay for longer first.
 //  4. An entry without a session ends with its own deadline.
 
-// indexed is what a handle knows of its session's entries. It is immutable.
+// indexed is what a handle has read or written of its session's entries. It is immutable.
 type indexed struct {
 	mark  mark
 	seen  []Entry // the mark and all indexed keys as they are stored; what renewals expect
@@ -27,7 +27,7 @@ type indexed struct {
 	lives int64   // a session that this process does not own lives until then; 0 unknown
 }
 
-// replace makes next what the handle knows instead of known.
+// replaceIndexed puts next in place of known, unless another call was faster.
 func (s *Session) replaceIndexed(known, next *indexed) { s.indexed.CompareAndSwap(known, next) }
 
 // seenOf returns what renewals expect, from the current values of indexes.absent.
@@ -103,7 +103,7 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 
 func sameMark(a, b mark) bool { return slices.Equal(a, b) }
 
-// rightMark returns the mark that fits the values that were seen. What stands there already
+// rightMark returns the mark that fits the values that were seen. What is there already
 // keeps its entry.
 func (s *Session) rightMark(known *indexed) mark {
 	x := s.sessions.indexes
@@ -389,7 +389,7 @@ func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, ttl tim
 	return nil
 }
 
-// prepare is what a handle does that knows nothing of the session's entries yet: it looks, and at the same time puts
+// prepare is for a handle that has read nothing of the session's entries yet: it looks, and at the same time puts
 // the new ones and asks how long the session lives. So the write takes one more round trip than without an
 // index, as any other does.
 func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
@@ -470,7 +470,7 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 			return &lateError{err}
 		}
 	}
-	if len(stays) > 0 { // an owner does not know that others have extended the session, either
+	if len(stays) > 0 { // an owner is not told either that others have extended the session
 		ss.renewals.recheck(s, stays, w.until)
 	}
 	return nil

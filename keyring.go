@@ -12,7 +12,7 @@ import (
 
 // A SealingKey is one AES-256 key of a [KeyRing].
 type SealingKey struct {
-	// ID stands in front of every value sealed with the key, in clear text, so
+	// ID comes before every value sealed with the key, in clear text, so
 	// that the key is found again. It is not secret.
 	ID uint32
 
@@ -44,7 +44,7 @@ const (
 )
 
 // NewKeyRing returns a KeyRing that seals with the first key and opens with all
-// of them. It fails when a secret has not 32 bytes or an ID stands twice.
+// of them. It fails when a secret has not 32 bytes or an ID appears twice.
 func NewKeyRing(primary SealingKey, older ...SealingKey) (*KeyRing, error) {
 	r := &KeyRing{primary: primary.ID, aeads: make(map[uint32]cipher.AEAD, 1+len(older))}
 	for _, k := range append([]SealingKey{primary}, older...) {
@@ -52,7 +52,7 @@ func NewKeyRing(primary SealingKey, older ...SealingKey) (*KeyRing, error) {
 			return nil, fmt.Errorf("store: sealing key %d has %d bytes; AES-256 takes 32", k.ID, len(k.Secret))
 		}
 		if _, twice := r.aeads[k.ID]; twice {
-			return nil, fmt.Errorf("store: sealing key %d stands twice; give each key its own ID", k.ID)
+			return nil, fmt.Errorf("store: sealing key %d appears twice; give each key its own ID", k.ID)
 		}
 		block, err := aes.NewCipher(k.Secret)
 		if err != nil {

@@ -21,7 +21,7 @@ import (
 //     that a deferred Destroy cannot undo a Suspend that is still on its way.
 //  5. The backend confirms, and the handle is over: Done is closed, the functions
 //     of AfterEnd run, and the registry forgets it.
-//  6. Without a confirmation the handle is loose: nobody knows what the backend
+//  6. Without a confirmation the handle is loose: it cannot be told what the backend
 //     did. Done is closed. It stays listed for what is left of its lease, so that
 //     another Suspend, Destroy or Release, or Close, tries again in the way that
 //     was begun. Meanwhile it is leaving again, and Done stays closed.

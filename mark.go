@@ -115,7 +115,7 @@ func (m mark) entries(id string) []IndexEntry {
 }
 
 // entry returns the entry of the session id. A member is the nonce and the ID: whoever looks sessions up must attach
-// to them, so the ID stands there as it does in the name of the session's own record.
+// to them, so the ID appears there as it does in the name of the session's own record.
 func (e *marked) entry(id string) IndexEntry {
 	return IndexEntry{Index: e.hash.list(), Member: string(e.nonce[:]) + id}
 }

@@ -85,13 +85,13 @@ func (r *renewals) hinted(s *Session) {
 }
 
 const (
-	// freely is how many batches in a row follow asks about in vain before it pauses.
+	// freely is how many batches in a row follow asks about without need before it pauses.
 	freely = 3
 
-	// longestPause is what an end may come out later because of hints in vain.
+	// longestPause is what an end may come out later because of hints without need.
 	longestPause = 16 * time.Millisecond
 
-	// calm is how long after a question in vain the next one counts as the first.
+	// calm is how long after a question without need the next one counts as the first.
 	calm = 100 * time.Millisecond
 )
 
@@ -123,7 +123,7 @@ func (r *renewals) follow() {
 // A vanity keeps whoever sends hints for nothing from keeping the backend busy: where
 // they keep coming, it lets less be asked.
 type vanity struct {
-	n  int       // questions in a row that were in vain
+	n  int       // questions in a row without need
 	at time.Time // of the last
 }
 

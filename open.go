@@ -19,7 +19,7 @@ import (
 // allow is called once more: what it agreed to may have been changed, or ended
 // and begun anew, in between. If it refuses then, the session is suspended for
 // [Options].Grace, or a lease if that is longer, and Open fails. allow must
-// therefore not have effects of its own. A nil allow agrees to whoever knows
+// therefore not have effects of its own. A nil allow agrees to whoever has
 // the ID.
 func (ss *Sessions) Open(ctx context.Context, id string, allow func(ctx context.Context, s *Session) error, initial ...Change) (s *Session, resumed bool, err error) {
 	if CheckID(id) == nil {

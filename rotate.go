@@ -20,7 +20,7 @@ import (
 //
 //  1. It reads the names of the keys,
 //  2. and all values, through s: where the life of s has ended, it fails.
-//  3. It creates the new session with them in one step. Nobody knows its ID yet.
+//  3. It creates the new session with them in one step. No client has its ID yet.
 //  4. It destroys the old session, in the same step as it compares its values with
 //     those of step 2. A write that came in between changes them; then Rotate
 //     goes back to step 1 and brings the new session up to date. So every write that

@@ -31,7 +31,7 @@ type Sealer interface {
 // value in place of the value. See [Options].Indexes.
 type BlindIndexer interface {
 	// BlindIndex returns keyed hashes of data, of 16 bytes or more: first the one under the key with
-	// which Seal seals, then those under each other key that Open knows. The same data always has the
+	// which Seal seals, then those under each other key that Open takes. The same data always has the
 	// same hash under a key, on every node. It returns nil when it cannot.
 	BlindIndex(data []byte) [][]byte
 }

@@ -230,7 +230,7 @@ func (s *Session) ready(n int) bool {
 }
 
 // usableKey returns nil, or why the handle or the key cannot be used. What
-// CheckKey refuses is left to the backend, which knows cheaper moments for it.
+// CheckKey refuses is left to the backend, which has cheaper moments for it.
 func (s *Session) usableKey(key string) error {
 	if err := s.usable(); err != nil {
 		return err

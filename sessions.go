@@ -260,7 +260,7 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 // with it in one step. It fails with [ErrExists] while a session with this ID
 // lives; to take over that one, use [Sessions.Resume].
 //
-// An ID is a credential: whoever knows it can resume the session. Use [NewID].
+// An ID is a credential: whoever has it can resume the session. Use [NewID].
 // Never use an ID that a client chose: an attacker would prepare one, make a
 // victim use it, and resume the session when the victim has logged in (session
 // fixation). Never use one that others can see, such as the ID of a socket in a
@@ -319,7 +319,7 @@ func (ss *Sessions) begin(ctx context.Context, s *Session, initial []Change, lea
 // Suspend does not touch the session. It fails with [ErrNoSession] when there is
 // no such session, for instance because its grace has run out.
 //
-// Whoever knows the ID gets the session. [Sessions.Open] looks at it first.
+// Whoever has the ID gets the session. [Sessions.Open] looks at it first.
 func (ss *Sessions) Resume(ctx context.Context, id string) (*Session, error) {
 	if err := ss.enter(); err != nil {
 		return nil, &Error{Op: "resume", Err: err}

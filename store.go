@@ -159,12 +159,12 @@ type Committer interface {
 	// current values of the keys of expect, in their order, so that a retry
 	// needs no further read. An empty expect always holds. Bytes
 	// are compared, never the identity of slices. In each of the two lists a
-	// key stands at most once. Keys that would exceed [Terms].MaxKeys when all
+	// key appears at most once. Keys that would exceed [Terms].MaxKeys when all
 	// is written fail with [ErrTooManyKeys], and nothing is written.
 	Commit(ctx context.Context, expect, write []Entry) (current [][]byte, err error)
 }
 
-// Commit writes conditionally to s; see [Committer]. A key that stands twice in
+// Commit writes conditionally to s; see [Committer]. A key that appears twice in
 // one of the lists fails with [ErrInvalidKey]. It fails with
 // [errors.ErrUnsupported] when s does not implement [Committer].
 func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]byte, err error) {
@@ -196,13 +196,13 @@ type ConditionalDestroyer interface {
 	// decides so in the same atomic step. Otherwise it changes nothing and
 	// returns [ErrConflict]. Unlike Destroy it fails with [ErrDestroyed] when the
 	// life has ended before: nil means that this call has ended it. Where it cannot
-	// be told whether this call has, it fails with [ErrUnknownOutcome]. A key stands
+	// be told whether this call has, it fails with [ErrUnknownOutcome]. A key appears
 	// at most once in values; one with a nil Value must be absent.
 	DestroyIf(ctx context.Context, values []Entry) error
 }
 
 // DestroyIf ends the life of s if it has exactly the given values; see
-// [ConditionalDestroyer]. A key that stands twice fails with [ErrInvalidKey]. It
+// [ConditionalDestroyer]. A key that appears twice fails with [ErrInvalidKey]. It
 // fails with [errors.ErrUnsupported] when s does not implement ConditionalDestroyer.
 func DestroyIf(ctx context.Context, s Store, values []Entry) error {
 	d, ok := s.(ConditionalDestroyer)

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// A jsonType is what JSON needs to know of a Go type beyond what encoding/json does.
+// A jsonType is what JSON needs of a Go type beyond what encoding/json keeps.
 type jsonType struct {
 	refusal  *refusal
 	walked   bool        // values are looked at before encoding: there are interfaces within, or the type contains itself

@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// A mark stands before an encoding and says how to read it. It begins with a byte
+// A mark comes before an encoding and says how to read it. It begins with a byte
 // with which neither a msgpack value nor JSON text begins: msgpack never uses
 // it, and it does not occur in UTF-8. Every reader of plain msgpack or JSON fails on it.
 //

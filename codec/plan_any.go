@@ -150,7 +150,7 @@ func (d *taker) mapOfAnyKeys(n *node, strings map[string]any, count int) (any, e
 	return m, nil
 }
 
-// untypedExtension decodes times; of other extensions the library knows the types.
+// untypedExtension decodes times; the types of other extensions are registered with the library.
 func (d *taker) untypedExtension(n *node) (any, error) {
 	id, _, _, err := d.extension()
 	if err != nil {

@@ -33,7 +33,7 @@ func (d *taker) malformed(why string) error {
 
 func (d *taker) short() error { return d.malformed("value cut short") }
 
-// wrong says that the value at pos is none for n.
+// wrong returns the error that the value at pos does not fit n.
 func (d *taker) wrong(n *node) error {
 	if d.pos >= len(d.data) {
 		return &fault{why: "found nothing", err: io.ErrUnexpectedEOF}

@@ -32,7 +32,7 @@ func ShortString(data []byte) (string, bool) {
 
 // DecodeScalar stores in *v the value that data encodes by c, if c is a built-in codec, v a pointer to
 // a scalar as for [AppendScalar], and data a plain encoding of one. It reports whether it did; if not, *v is
-// unchanged, and [Decode] knows more. It lets v not escape.
+// unchanged. [Decode] decodes all types. v does not escape.
 func DecodeScalar(c Codec, data []byte, v any) bool {
 	switch c.(type) {
 	case msgpackCodec:

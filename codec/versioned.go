@@ -202,7 +202,7 @@ func (c *versioned) Decode(data []byte, v any) error {
 			return refuse(c, v, fmt.Sprintf("the function from version %d to %d failed: %s", step.from, step.to, cause(err)), err)
 		}
 		result := reflect.New(step.out)
-		if next != nil { // nil stands for the nil of an interface type
+		if next != nil { // nil is the nil of an interface type
 			result.Elem().Set(reflect.ValueOf(next))
 		}
 		if step.to == c.version {
@@ -218,7 +218,7 @@ func refuse(c Codec, v any, why string, err error) error {
 	return &valueError{fmt.Sprintf("codec: %s cannot decode %v: %s", c.Name(), reflect.TypeOf(v).Elem(), why), err}
 }
 
-// wrappable returns nil, or why the codec called name cannot stand around inner.
+// wrappable returns nil, or why the codec called name cannot be put around inner.
 func wrappable(name string, inner Codec) error {
 	switch {
 	case inner == nil:

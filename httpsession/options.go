@@ -15,7 +15,7 @@ const (
 	DefaultAbsolute = 24 * time.Hour
 )
 
-// IDs says what stands on the server for the ID in the cookie.
+// IDs says what the server has in place of the ID in the cookie.
 type IDs int
 
 const (
@@ -59,7 +59,7 @@ type Options struct {
 	// Transient makes the browser forget the cookie when it is closed.
 	Transient bool
 
-	// IDs says what stands on the server for the ID in the cookie.
+	// IDs says what the server has in place of the ID in the cookie.
 	// The zero value is [Plain]. Changing it ends all sessions for their browsers.
 	IDs IDs
 

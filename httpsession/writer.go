@@ -38,7 +38,7 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush sends what is buffered, where the connection can.
 func (w *writer) Flush() { _ = w.FlushError() }
 
-// FlushError is Flush for http.ResponseController, which wants to know.
+// FlushError is Flush for http.ResponseController, and returns the error.
 func (w *writer) FlushError() error {
 	err := http.NewResponseController(w.ResponseWriter).Flush()
 	if !errors.Is(err, http.ErrNotSupported) {

@@ -100,7 +100,7 @@ func (c *conn) cut() {
 	case c.writer != nil:
 		past := time.Unix(1, 0)
 		rc := http.NewResponseController(c.writer)
-		// A writer that knows no deadlines leaves the handler to its context.
+		// A writer without deadlines leaves the handler to its context.
 		_ = rc.SetReadDeadline(past)
 		_ = rc.SetWriteDeadline(past)
 	}
@@ -141,7 +141,7 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // Flush sends what is buffered, where the connection can.
 func (w *writer) Flush() { _ = w.FlushError() }
 
-// FlushError is Flush for http.ResponseController, which wants to know.
+// FlushError is Flush for http.ResponseController, and returns the error.
 func (w *writer) FlushError() error {
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }

@@ -18,7 +18,7 @@ For the authors of backends it holds the contract of [store.Store] and
 	}
 
 A rule is a short script of calls. A rule that is broken stops there and says
-which sentence of the contract it stands for, which call showed it, what came
+which sentence of the contract it checks, which call showed it, what came
 back and what should have come:
 
 	rule: an empty value is not an absent one

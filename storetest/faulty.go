@@ -19,7 +19,7 @@ import (
 // Key.Find is OpEntries, OpAttach and OpGet, and RenewIf and SuspendIf of the backend are OpRenew and OpSuspend.
 type Op string
 
-// The operations. AnyOp stands for all of them.
+// The operations. AnyOp is all of them.
 const (
 	AnyOp     Op = ""
 	OpCreate  Op = "create"

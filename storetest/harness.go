@@ -19,7 +19,7 @@ type Harness struct {
 	Open func(t testing.TB) store.Backend
 
 	// Other returns a backend on the same storage under another namespace,
-	// closed like those of Open. Nil means that the storage knows no
+	// closed like those of Open. Nil means that the storage has no
 	// namespaces; the rule about them is skipped then.
 	Other func(t testing.TB) store.Backend
 
@@ -36,7 +36,7 @@ type Harness struct {
 
 	// Synctest says that the sessions live in the memory of this process. Open
 	// is then called once for each rule, within a bubble of testing/synctest,
-	// and what it returns stands for every node.
+	// and what it returns serves as every node.
 	Synctest bool
 }
 

@@ -292,7 +292,7 @@ var renewalRules = []rule{
 		x.endsAfter(start, x.lease, func() result { return read(attached, name).orNotFound() })
 		attached.over(store.ErrDestroyed)
 	}},
-	{name: "Done closes by itself when the session ends elsewhere", run: func(x *env) {
+	{name: "Done closes when nobody uses the handle and the session ends elsewhere", run: func(x *env) {
 		s := x.a.open(&store.Options{Lease: max(2*x.lease, 5*time.Second)}).create()
 		s.open()
 		other := x.b.open(nil).attach(s.ID())
@@ -395,7 +395,7 @@ func (s *typed) open() {
 	s.do("Err()", s.Err()).ok()
 }
 
-// over checks that the handle knows why it is not usable any more.
+// over checks that the handle says why it is not usable any more.
 func (s *typed) over(why error) {
 	s.x.t.Helper()
 	select {

@@ -123,7 +123,7 @@ func New(ctx context.Context, client *hazelcast.Client, opts *Options) (*Backend
 	return b, nil
 }
 
-// prepare returns a Backend that knows no map yet.
+// prepare returns a Backend without a map.
 func prepare(opts *Options) (*Backend, error) {
 	var o Options
 	if opts != nil {
@@ -151,7 +151,7 @@ func prepare(opts *Options) (*Backend, error) {
 	return b, nil
 }
 
-// start finds out what the backend needs to know of the cluster.
+// start reads what the backend needs of the cluster.
 func (b *Backend) start(ctx context.Context) error {
 	_, err := await(b, ctx, func(ctx context.Context) (struct{}, error) {
 		err := b.recalibrate(ctx, calibrationLife)

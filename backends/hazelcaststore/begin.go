@@ -12,7 +12,7 @@ import (
 	"github.com/sessionkv/store/internal/keyspace"
 )
 
-// Create implements [store.Backend] in one round trip. A key that stands twice in
+// Create implements [store.Backend] in one round trip. A key that appears twice in
 // initial gets the later value.
 func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
 	if err := b.check(ctx, id); err != nil {
@@ -33,7 +33,7 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	})
 }
 
-// A gate stands between a call that may be left by its caller and its writes.
+// A gate lies between a call that may be left by its caller and its writes.
 // Either a write passes first, and then its outcome is unknown to a caller who
 // leaves, or the caller leaves first, and then no write is sent. A flag that says
 // "written" is not enough: the write could follow the moment when the caller
@@ -121,7 +121,7 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 			return nil, err
 		}
 		if !alive {
-			continue // what stood there had expired, and is gone
+			continue // what was there had expired, and is gone
 		}
 		if v.Token() == token { // the client repeated the call, and the reply to the first was lost
 			return b.lifeOf(key, v, writer), nil

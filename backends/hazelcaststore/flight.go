@@ -397,7 +397,7 @@ func (b *Backend) final(err error) bool {
 var errForgotten = errors.New("the reply was lost, and too many others have written since to tell")
 
 // replace puts next, by writer, in the place of base. It reports whether it did and
-// otherwise returns the document that stands there instead, nil for none. The same
+// otherwise returns the document that is there instead, nil for none. The same
 // bytes never recur under one key, so that it may try again and again after a lost
 // reply: next is put in place once at most.
 func (b *Backend) replace(ctx context.Context, key string, base, next document.View, writer uint64) (done bool, current []byte, err error) {
@@ -431,10 +431,10 @@ func (b *Backend) replace(ctx context.Context, key string, base, next document.V
 	}
 }
 
-// wrote reports whether writer has replaced base, going by what stands there now,
+// wrote reports whether writer has replaced base, going by what is there now,
 // and whether that is sure. It holds only for a writer of whose earlier writes the
 // outcome is known: a later revision by it is then the attempt in question. lost says that a reply was lost: without that, the
-// refusal that was received is true when the document does not know better. (The
+// refusal that was received is true unless the document says otherwise. (The
 // client repeats calls on its own, so that one whose first reply was lost can be
 // refused the second time.)
 func wrote(current []byte, base document.View, writer uint64, lost bool) (done, sure bool) {

@@ -110,7 +110,7 @@ func (w within) Value(key any) any { return w.operation.Value(key) }
 
 // await calls f and returns when it does or when ctx ends. The client sleeps
 // between its own retries without looking at the context, for up to a second or
-// two; f is left to finish that by itself then.
+// two; f is left to finish that then.
 func await[T any](b *Backend, ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	if err := b.begin(); err != nil {

@@ -125,7 +125,7 @@ func (h *handle) Delete(ctx context.Context, key string) error {
 	}})
 }
 
-// Commit implements [store.Committer]. A key that stands twice in write gets the
+// Commit implements [store.Committer]. A key that appears twice in write gets the
 // later value.
 func (h *handle) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
 	if err := h.life.check(ctx); err != nil && !errors.Is(err, store.ErrDestroyed) {

@@ -17,7 +17,7 @@ var (
 	errEntry  = errors.New("an index entry needs a list of 1 to 64 of the characters A-Z a-z 0-9 _ . - and a member of 1 to 1024 bytes")
 	errTTL    = errors.New("the time that an index entry is to stay must be positive")
 	errExpect = errors.New("RenewIf needs the values that are expected of each session")
-	errCursor = errors.New("the cursor is none that Entries returned")
+	errCursor = errors.New("the cursor does not come from Entries")
 )
 
 // PutEntries implements [store.Indexer]. A list that has no member yet takes one round trip, another one two; up to 64 are in progress at once.

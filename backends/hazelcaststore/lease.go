@@ -48,7 +48,7 @@ func (b *Backend) firstTTL(deadline int64) time.Duration {
 // stretch lets the entry under key stay as long as its session lives, after v was
 // put in place, which left the entry the map's default time to live. That is enough
 // for most. For the others the time to live is set, and, because an entry's time to
-// live cannot be set conditionally, what stands there is looked at afterwards: if a
+// live cannot be set conditionally, what is there is looked at afterwards: if a
 // later document needs longer, it gets it. An entry is never without an end.
 func (b *Backend) stretch(ctx context.Context, key string, v document.View) error {
 	return b.stretchTo(ctx, key, v.Deadline(), func(doc []byte) (int64, error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
 )
 
-// A life is what this backend knows of one life of a session. All its handles
+// A life is what this backend has seen of one life of a session. All its handles
 // share it, so that their writes are combined and none of them disturbs another.
 type life struct {
 	backend *Backend
@@ -63,7 +63,7 @@ func (b *Backend) lifeOf(key string, v document.View, writer uint64) *life {
 	ls := &b.lives
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	// One that is known to have ended says so for good. When its entry stands there
+	// One that is known to have ended says so for good. When its entry is there
 	// again, as after the merge of a split cluster, new handles get a life of their own.
 	if l := ls.known[name].Value(); l != nil && !l.ended.Load() {
 		l.note(v)

@@ -223,7 +223,7 @@ func (l list) change(ctx context.Context, at int, create bool, f func(*document.
 	}
 }
 
-// replace makes one attempt at changing the part that stands there as doc. It calls unlock before it sets a time to live.
+// replace makes one attempt at changing the part that is there as doc. It calls unlock before it sets a time to live.
 func (l list) replace(ctx context.Context, n int, key string, at int, doc []byte, f func(*document.List) bool, unlock *func()) (done bool, err error) {
 	b := l.b
 	if doc == nil {
@@ -252,7 +252,7 @@ func (l list) replace(ctx context.Context, n int, key string, at int, doc []byte
 }
 
 // stretch lets a part stay until the given time, after it was replaced: that left it the map's default time to live. As with
-// sessions, what stands there is looked at afterwards.
+// sessions, what is there is looked at afterwards.
 func (l list) stretch(ctx context.Context, key string, until int64) error {
 	return l.b.stretchTo(ctx, key, until, func(doc []byte) (int64, error) {
 		p, err := document.OpenList(doc)

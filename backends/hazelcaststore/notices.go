@@ -125,7 +125,7 @@ func (b *Backend) Watch(session store.Store, hint func()) (stop func(), err erro
 // hintName is the physical name of the session whose entry has key.
 func (b *Backend) hintName(key string) string { return string(b.namespace) + ":" + key }
 
-// tellAll lets other processes know of a write to the entry under key that ended a life
+// tellAll publishes to other processes a write to the entry under key that ended a life
 // or gave it another deadline, or may have.
 func (b *Backend) tellAll(key string, err error) {
 	if err == nil || errors.Is(err, store.ErrUnknownOutcome) {

@@ -60,7 +60,7 @@ const (
 	tellLater    = 32
 )
 
-// owners are those of this backend, and what it knows of others'.
+// owners are those of this backend, and what it has read of others'.
 type owners struct {
 	mu      sync.Mutex
 	byLease map[time.Duration]*owner // guarded by mu
@@ -106,7 +106,7 @@ func (b *Backend) owner(lease time.Duration) *owner {
 	return o
 }
 
-// until returns until when the owner's sessions live, as far as this backend knows.
+// until returns until when the owner's sessions live, by what this backend has read.
 func (os *owners) until(id uint64) int64 {
 	os.mu.Lock()
 	defer os.mu.Unlock()
@@ -151,7 +151,7 @@ func (os *owners) learn(id uint64, until, now int64) {
 }
 
 // ownerUntil asks the cluster until when the owner's sessions live, 0 when its record is
-// gone, and returns the record as it stands there.
+// gone, and returns the record that is there.
 func (b *Backend) ownerUntil(ctx context.Context, id uint64) (until int64, record []byte, err error) {
 	record, err = b.read(ctx, recordKey(id))
 	if err != nil {
@@ -297,7 +297,7 @@ func (o *owner) lapsed(ctx context.Context) error {
 	return errOwnerGone
 }
 
-// removeRecord removes a record that has passed, if it stands there yet.
+// removeRecord removes a record that has passed, if it is there yet.
 func (b *Backend) removeRecord(ctx context.Context, id uint64, record []byte) error {
 	if _, err := b.grid.RemoveIfSame(b.attempt(ctx, 1), recordKey(id), record); err != nil {
 		return b.describe(recordKey(id), err)

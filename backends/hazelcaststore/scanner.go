@@ -21,7 +21,7 @@ const scanMost = 10_000
 // scanAttempt is the number of the attempt whose time the first look at all keys takes: it is slower than other calls.
 const scanAttempt = 4
 
-var errScanCursor = errors.New("the cursor is none that Scan returned")
+var errScanCursor = errors.New("the cursor does not come from Scan")
 
 // Scan implements [store.Scanner]. The client has no page of a map's keys. So a page is a range of keys in byte order, with 10 000 at
 // most, which members count before they send it: each page costs them two looks at every key of the map, and some

@@ -84,7 +84,7 @@ func (b *Backend) Namespace() string {
 	return b.namespace
 }
 
-// Create implements [store.Backend]. A key that stands twice in initial gets
+// Create implements [store.Backend]. A key that appears twice in initial gets
 // the later value.
 func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
 	if err := b.check(ctx, id); err != nil {

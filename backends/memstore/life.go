@@ -328,7 +328,7 @@ func (l *life) keys() ([]string, error) {
 	return keys, nil
 }
 
-// Commit implements [store.Committer]. A key that stands twice in write gets the
+// Commit implements [store.Committer]. A key that appears twice in write gets the
 // later value.
 func (l *life) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
 	return l.commit(ctx, expect, write, l.maxKeys)
@@ -428,7 +428,7 @@ func checkKeys(entries []store.Entry) error {
 	return nil
 }
 
-// fill gives a life that nobody knows yet its initial values.
+// fill gives a life that is not published yet its initial values.
 func (l *life) fill(initial []store.Entry, names *names) error {
 	if err := checkKeys(initial); err != nil {
 		return err

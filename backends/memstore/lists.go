@@ -149,7 +149,7 @@ func (s *listShard) page(index, cursor string, now int64) (members []string, nex
 	return members, next, nil
 }
 
-var errCursor = errors.New("the cursor is none that Entries returned")
+var errCursor = errors.New("the cursor does not come from Entries")
 
 // expireSome removes members whose deadline has come, and puts others back in their place. It reports whether more may
 // be waiting: it does not hold the mutex for long.

@@ -13,7 +13,7 @@ var _ store.Scanner = (*Backend)(nil)
 // scanPage is about how many IDs one call of Scan returns.
 const scanPage = 256
 
-var errScanCursor = errors.New("the cursor is none that Scan returned")
+var errScanCursor = errors.New("the cursor does not come from Scan")
 
 // Scan implements [store.Scanner]. A page holds whole shards, and a session never changes its shard. Each shard is
 // locked for as long as its IDs are copied.

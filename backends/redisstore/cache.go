@@ -37,7 +37,7 @@ func NewCache(config redis.CacheConfig) *Cache {
 
 // Reserve implements [redis.Cache]. go-redis puts the database and the user
 // before a name, in a form of its own, which ends with NUL. The bare name is
-// added, so that forget need not know that form.
+// added, so that forget does not depend on that form.
 func (c *Cache) Reserve(cacheKey string, redisKeys []string) (token uint64, shouldFetch bool) {
 	keys := make([]string, 0, 2*len(redisKeys))
 	for _, key := range redisKeys {

@@ -25,7 +25,7 @@ const (
 
 // Check begins, renews, resumes and destroys one session, and fails with an error
 // that says what is missing: a right of the ACL user, a command that the server
-// does not know or has under another name, or another kind of server than the
+// does not have or has under another name, or another kind of server than the
 // client takes it for (a replica, a Sentinel, one node of a cluster, one with TLS).
 //
 // A setting that loses sessions without failing an operation, such as an eviction
@@ -133,7 +133,7 @@ func (b *Backend) checkSlots(ctx context.Context, client *redis.Client) error {
 // probeScript runs each command that the scripts use, on a key that does not exist,
 // and answers a list of those that failed, each before what it failed with. A key
 // that HSET leaves is removed by one of the commands that have worked before. Renewals
-// need PTTL where PEXPIRE does not know GT.
+// need PTTL where PEXPIRE has no GT.
 var probeScript = `
 local k,bad=KEYS[1],{}
 local function try(...)
@@ -153,7 +153,7 @@ if p or u or d then
 end
 return bad`
 
-// checkCommands names the commands that the server does not know or the user may
+// checkCommands names the commands that the server does not have or the user may
 // not run.
 func (b *Backend) checkCommands(ctx context.Context) error {
 	name := b.namespace.Session(store.NewID())

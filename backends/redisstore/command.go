@@ -16,7 +16,7 @@ import (
 // is known from its value: a reply always sets one, which check compares with
 // what the script can answer.
 //
-// The commands that know the type of their reply leave the rest of another type on the
+// The commands of go-redis for one type of reply leave the rest of another type on the
 // connection, and the next command of the pipeline takes that for its own reply.
 type command struct {
 	redis.Cmder         // *redis.Cmd, which alone reads whatever comes as a whole
@@ -61,7 +61,7 @@ func newEval(ctx context.Context, s *script, teach bool, lists int, name any, ar
 	return c
 }
 
-// A fuse stands for the script among the arguments of a command. go-redis asks for
+// A fuse takes the place of the script among the arguments of a command. go-redis asks for
 // its bytes when it writes the command to a connection, and at no other time: a
 // command whose fuse has not burned was not sent. Args, which hooks and routing
 // call as well, says nothing.

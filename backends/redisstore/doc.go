@@ -193,7 +193,7 @@ again after a minute.
 The subscription is one connection for each process, beside the pool, from the first who waits until
 Close. In a Cluster with sharded channels (Redis 7, Valkey) it leads to the node
 that has the channel's slot, and the messages stay there; elsewhere every node gets them. Whoever may publish on the
-channel can make handles ask in vain, which is bounded, and learns nothing.
+channel can make handles ask without need, which is bounded, and learns nothing.
 
 # Versions side by side
 
@@ -221,7 +221,7 @@ connection: size the pool to the number of them that run at the same time.
 # Contexts
 
 An operation returns by the deadline of its context. That costs a lone caller a
-switch to another goroutine, unless the client keeps to deadlines by itself: set
+switch to another goroutine, unless the client itself keeps to deadlines: set
 ContextTimeoutEnabled in its options. A context that can only be cancelled costs
 nothing, but a caller that was alone when it began notices the cancellation when the
 reply arrives, or the client's ReadTimeout has passed. Without batching, every

@@ -14,7 +14,7 @@ import (
 var ErrNotASession = errors.New("the hash of this session's name holds fields of another program and no session; delete it, and let that program write only while the session lives")
 
 var (
-	errReply   = errors.New("the server's reply is none that this package understands; is there a proxy that changes replies?")
+	errReply   = errors.New("this package cannot read the server's reply; is there a proxy that changes replies?")
 	errNoReply = errors.New("the client returned without a reply; is there a hook that keeps commands back?")
 	errSince   = errors.New("the connection failed, and when the server answered again the life of the session had ended")
 	errNotMade = errors.New("redisstore: this Backend is nil or was not made by New, or this Store not handed out by one")
@@ -28,7 +28,7 @@ var (
 type unknownError struct {
 	cause  error  // how it was lost
 	ctxErr error  // the context's error, if its end is how
-	text   string // by explain, which alone knows what was sent
+	text   string // by explain, which alone has what was sent
 }
 
 func (e *unknownError) Error() string {

@@ -24,7 +24,7 @@ func AskNative(ctx context.Context, b *Backend) {
 // known yet, and reports the answer.
 func WritesNatively(ctx context.Context, b *Backend) bool {
 	AskNative(ctx, b)
-	return b.native.knows()
+	return b.native.ready()
 }
 
 // WriteByScript makes b, which is not in use yet, send no native writes.

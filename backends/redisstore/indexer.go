@@ -20,7 +20,7 @@ var (
 	errEntry  = errors.New("an index entry needs a list of 1 to 64 of the characters A-Z a-z 0-9 _ . - and a member of 1 to 1024 bytes")
 	errTTL    = errors.New("the time that an index entry is to stay must be positive")
 	errExpect = errors.New("RenewIf needs the values that are expected of each session")
-	errCursor = errors.New("the cursor is none that Entries returned")
+	errCursor = errors.New("the cursor does not come from Entries")
 )
 
 // fewEntries is up to how many entries are put one by one, together with the operations of others: those
@@ -184,7 +184,7 @@ func (r *renewal) sameKeys(group []target) bool {
 	return true
 }
 
-// noValue stands for a value that is absent.
+// noValue takes the place of a value that is absent.
 var noValue any = ""
 
 // flagsOf holds the flags of few keys, so that they need no memory.

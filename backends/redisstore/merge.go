@@ -13,7 +13,7 @@ import (
 // call, not its work. It implements batch.Merger.
 type merger struct {
 	asker
-	known atomic.Bool // the server has the script, as far as we know
+	known atomic.Bool // the server has the script, by what it answered last
 	skip  atomic.Int64
 
 	knowsRenew   atomic.Bool // the same of the script that renews,
@@ -74,7 +74,7 @@ func newMerged(args []any) *redis.Cmd {
 	return c
 }
 
-// A tokenFuse stands for the token of a Set within a merged script: of one that
+// A tokenFuse takes the place of the token of a Set within a merged script: of one that
 // was withdrawn meanwhile it sends none, and the script lets the session be.
 type tokenFuse struct{ c *command }
 
@@ -177,7 +177,7 @@ func (m *merger) refused(err error, known *atomic.Bool) bool {
 }
 
 // Learn stops merging for a while when Sets that were refused as part of a merged
-// script were not refused by themselves.
+// script were not refused individually.
 func (m *merger) Learn(cmds []redis.Cmder) {
 	for _, cmd := range cmds {
 		if cmd.Err() != nil {

@@ -49,7 +49,7 @@ func newNative(ctx context.Context, name, token, key, value any) *command {
 	return &n.command
 }
 
-// A nameFuse is the fuse of a native command: it stands for the field that has the
+// A nameFuse is the fuse of a native command: it takes the place of the field that has the
 // token of its life in its name.
 type nameFuse struct {
 	c     *command
@@ -87,7 +87,7 @@ func (s *Store) setNative(ctx context.Context, key string, value []byte) (writte
 }
 
 // unsuited reports whether a server has refused a command as such, and has nothing
-// against the session, the moment or the user: it does not know the command, or in
+// against the session, the moment or the user: it does not have the command, or in
 // another form, or the user may not run it.
 func (b *Backend) unsuited(err error) bool {
 	reply, refused := replyError(err)
@@ -144,8 +144,8 @@ func newNativeOf(client redis.UniversalClient, name func() string) *native {
 	return n
 }
 
-// knows reports whether the server is known to take native writes. It never waits.
-func (n *native) knows() bool {
+// ready reports whether the server takes native writes, as far as it was asked. It never waits.
+func (n *native) ready() bool {
 	if n == nil {
 		return false
 	}
@@ -225,7 +225,7 @@ func (n *native) forget() {
 // fence returns the name of the field that fences native writes of this life, and
 // "" where there are none.
 func (s *Store) fence() string {
-	if !s.b.native.knows() {
+	if !s.b.native.ready() {
 		return ""
 	}
 	return namePrefix + s.token.(string)

@@ -24,7 +24,7 @@ const (
 	maxListenPause = 15 * time.Second
 
 	// refusedPause is how long nothing is tried again that the server has refused: the
-	// user has no right to it, or the server does not know it. Rights change.
+	// user has no right to it, or the server does not have it. Rights change.
 	refusedPause = time.Minute
 
 	// subscribeTimeout bounds the wait for the server to confirm a subscription.
@@ -130,7 +130,7 @@ func (b *Backend) Watch(session store.Store, hint func()) (stop func(), err erro
 	}), nil
 }
 
-// tell lets other processes know of a write to s that ended a life or gave it another
+// tell publishes to other processes a write to s that ended a life or gave it another
 // deadline, or may have.
 func (s *Store) tell(err error) {
 	if err == nil || errors.Is(err, store.ErrUnknownOutcome) {
@@ -146,7 +146,7 @@ func (s *Store) lasts(left time.Duration) {
 }
 
 // leftOf returns a command that asks how long the session of s lives, and nil where
-// nobody wants to know, or may.
+// no process listens, or this one may not publish.
 func (s *Store) leftOf(ctx context.Context) *redis.DurationCmd {
 	if s.watchers.Load() == 0 || s.b.notices.timeless.holds() {
 		return nil

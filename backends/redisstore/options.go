@@ -27,7 +27,7 @@ type Options struct {
 	// WaitReplicas is the number of replicas that must have every write before
 	// it counts as done (the command WAIT), except renewals. Where fewer
 	// confirm within WaitTimeout, the write fails with
-	// [store.ErrUnknownOutcome]: it stands on the primary, and a failover may
+	// [store.ErrUnknownOutcome]: it is on the primary, and a failover may
 	// lose it. Such writes are not batched. Zero means none.
 	WaitReplicas int
 

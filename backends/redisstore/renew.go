@@ -251,7 +251,7 @@ func (r *renewal) execute(chunk []target) []error {
 	for i, t := range chunk {
 		node, err := nodeOf(r.ctx, r.b.client, r.b.nodes, t.name)
 		if err != nil {
-			// Nobody knows the nodes, so that asking for each session would take long.
+			// No node answers, so that asking for each session would take long.
 			for j := range chunk[i:] {
 				errs[i+j] = err
 			}

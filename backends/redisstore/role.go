@@ -25,7 +25,7 @@ var errSentinel = errors.New("the server is a Sentinel and has no data; use redi
 //	client := redis.NewClient(&redis.Options{Addr: addr, OnConnect: redisstore.RefuseReplica})
 //
 // It does not fail where the server keeps its role to itself. It must not be used
-// for the client of a Cluster, whose nodes redirect by themselves.
+// for the client of a Cluster, whose nodes redirect.
 //
 // When the server did not answer, it fails as well: the answer may arrive later, and
 // the client would take it for that of the next command, and so on with every one.
@@ -139,7 +139,7 @@ const (
 //  3. A server that does not say is let through for good.
 //  4. Where the asking fails, the operation goes on and meets the same failure or
 //     none; after roleTries of them nobody asks any more: a proxy that breaks
-//     connections at a command that it does not know would break each of ours.
+//     connections at an unknown command would break each of ours.
 //
 // An operation costs one atomic load when the gate is open.
 type gate struct {

@@ -16,7 +16,7 @@ var _ store.Scanner = (*Backend)(nil)
 const scanCount = 1000
 
 var (
-	errScanCursor = errors.New("redis: the cursor is none that Scan of this kind of server returned")
+	errScanCursor = errors.New("redis: the cursor does not come from Scan of this kind of server")
 	errExchanged  = &clientError{text: "redis: the server was restarted, or another one took its place, so that the scan would miss sessions; begin it anew"}
 )
 

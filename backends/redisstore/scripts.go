@@ -48,8 +48,8 @@ func newScript(name string, list func([]any, int) bool, numbers ...answer) *scri
 	return &script{source: source, sha: []byte(hex.EncodeToString(sum[:])), numbers: numbers, list: list}
 }
 
-// sourceOf returns what a file holds, without comments and indentation. In place of a line
-// "--include NAME" stands what lua/part/NAME.lua holds.
+// sourceOf returns what a file holds, without comments and indentation. A line
+// "--include NAME" is replaced by what lua/part/NAME.lua holds.
 func sourceOf(file string) []byte {
 	text, err := luaFiles.ReadFile(file)
 	if err != nil {

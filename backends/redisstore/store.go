@@ -138,7 +138,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte) error {
 	defer s.forget()
 	value = lend(ctx, value)
 	fence := ""
-	if s.b.native.knows() && s.keys.has(key) {
+	if s.b.native.ready() && s.keys.has(key) {
 		if written, err := s.setNative(ctx, key, value); written || err != nil {
 			return err
 		}

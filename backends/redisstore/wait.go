@@ -53,7 +53,7 @@ func (w *waiter) wait(ctx context.Context) *redis.IntCmd {
 }
 
 // follow sends c, which was redirected, to the primary that it was redirected to,
-// and returns what that says to WAIT. Where the client does not know that primary
+// and returns what that says to WAIT. Where the client has not found that primary
 // yet, c keeps the redirection, and is worth another attempt.
 func (w *waiter) follow(ctx context.Context, c *command, confirmed *redis.IntCmd) *redis.IntCmd {
 	const hops = 3

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A hub knows the connections of this process. Rooms and what is said in them
+// A hub has the connections of this process. Rooms and what is said in them
 // stay within it: the store shares state between nodes, it does not carry
 // messages.
 type hub struct {

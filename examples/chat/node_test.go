@@ -148,7 +148,7 @@ func await(t *testing.T, what string, holds func() bool) {
 	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
+			t.Fatalf("waited %v without: %s", patience, what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -36,7 +36,7 @@ const (
 	early = 5 * time.Millisecond
 )
 
-// A Hint stands for a session: the first 8 bytes of the SHA-256 of its physical
+// A Hint names a session: the first 8 bytes of the SHA-256 of its physical
 // name, which is made of the namespace and the ID. Two sessions with one Hint would
 // only be asked about together.
 type Hint uint64
@@ -83,7 +83,7 @@ func New(send func(ctx context.Context, message []byte) error, listen func()) *H
 	return h
 }
 
-// Tell lets everybody know that the session with the physical name may have ended, or
+// Tell publishes that the session with the physical name may have ended, or
 // has another deadline. It does not wait.
 func (h *Hub) Tell(name string) {
 	if h == nil {
@@ -173,7 +173,7 @@ func (h *Hub) Close(ctx context.Context) {
 }
 
 // Hear takes a message in. One that no Hub can have sent is passed over. One that
-// somebody else has made up hints at nobody, or at somebody who asks in vain.
+// somebody else has made up hints at no session, or at one whose owner asks without need.
 func (h *Hub) Hear(message []byte) {
 	if h == nil || h.count.Load() == 0 || len(message)%size != 0 || len(message) > size*perMessage {
 		return

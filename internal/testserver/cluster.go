@@ -140,7 +140,7 @@ func addSlots(i int) []string {
 	return command
 }
 
-// AwaitReady waits until every node that runs and is not paused says that the cluster is complete and knows as many nodes as there are,
+// AwaitReady waits until every node that runs and is not paused says that the cluster is complete and lists as many nodes as there are,
 // and until every replica is linked to its primary. After a failover it also waits for the promotion.
 func (c *Cluster) AwaitReady() {
 	c.t.Helper()
@@ -261,7 +261,7 @@ func (m *Migration) MoveKeys(keys ...string) {
 	must(m.c.t, err)
 }
 
-// Finish moves the keys that are left, and the slot with them, and returns when every running node knows.
+// Finish moves the keys that are left, and the slot with them, and returns when every running node says so.
 func (m *Migration) Finish() {
 	m.c.t.Helper()
 	number := strconv.Itoa(m.Slot)

@@ -35,7 +35,7 @@ type mapConfig struct {
 	Backups      int
 }
 
-// WithMap configures the maps whose name matches pattern, in which * stands for anything: the default time to live
+// WithMap configures the maps whose name matches pattern, in which * matches anything: the default time to live
 // and idle time of their entries, in whole seconds, 0 for none. Maps that match no pattern have neither. All maps
 // have one synchronous backup.
 func WithMap(pattern string, ttl, maxIdle time.Duration) HazelcastOption {

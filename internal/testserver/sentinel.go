@@ -19,7 +19,7 @@ const (
 // instead, and so belong in the test's own goroutine.
 type Sentinel struct {
 	SentinelAddrs []string  // host:port of the sentinels
-	MasterName    string    // by which the sentinels know the primary
+	MasterName    string    // under which the sentinels watch the primary
 	Nodes         []*Server // as started, the primary and its two replicas
 
 	t         testing.TB
@@ -27,7 +27,7 @@ type Sentinel struct {
 }
 
 // RedisSentinel starts a primary, two replicas and three sentinels, and returns when the replicas are linked and all
-// sentinels know of each other and of the replicas. It always starts its own, whatever the environment names.
+// sentinels have found each other and the replicas. It always starts its own, whatever the environment names.
 func RedisSentinel(t testing.TB, opts ...Option) *Sentinel {
 	t.Helper()
 	settings := settingsOf(opts)
@@ -139,7 +139,7 @@ sentinel parallel-syncs %[3]s 1
 	}, nil
 }
 
-// AwaitReady waits until every sentinel knows the other sentinels and all three servers, and shows that their
+// AwaitReady waits until every sentinel lists the other sentinels and all three servers, and shows that their
 // present primary is up and can be replaced by a vote. After [Sentinel.KillPrimary] this means the failover is over,
 // but not that the killed server is back.
 func (s *Sentinel) AwaitReady() {

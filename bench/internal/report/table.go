@@ -20,7 +20,7 @@ func (r *Report) Text(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	// Long texts stand better on the left.
+	// Long texts are aligned to the left.
 	left := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	r.goalsText(left)
 	if r.Interrupted {

@@ -2,7 +2,7 @@ package system
 
 import "context"
 
-// A flat store has one space of keys and knows no sessions. A session is then a
+// A flat store has one space of keys and no sessions. A session is then a
 // prefix, the way such libraries' users build one, and its end is the deletion of
 // its keys, one after the other.
 type flat[T any] interface {

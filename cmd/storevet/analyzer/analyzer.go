@@ -49,7 +49,7 @@ const storePath = "github.com/sessionkv/store"
 func run(pass *analysis.Pass) (any, error) {
 	switch pass.Pkg.Path() {
 	case storePath, storePath + "/storetest":
-		// Package store works on names that it cannot know, and the keys of the
+		// Package store works on names that it is given, and the keys of the
 		// suite live in sessions of its own, not in those of the program.
 		return nil, nil
 	}

@@ -259,7 +259,7 @@ func typeParam(t types.Type) bool {
 	return false
 }
 
-// typeString is the same for all names of one type: any and interface{}, byte and uint8, an alias and what it stands for.
+// typeString is the same for all names of one type: any and interface{}, byte and uint8, an alias and its type.
 func typeString(t types.Type) string {
 	switch t := types.Unalias(t).(type) {
 	case *types.Basic:

@@ -51,7 +51,7 @@ func New(t *testing.T) context.Context {
 	// Not t.Context: that ends before the cleanups, and the browser with it.
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {
-		// chromedp reports events here that it does not know yet.
+		// chromedp reports events here that it does not support yet.
 	}))
 	t.Cleanup(func() {
 		chromedp.Cancel(ctx) // waits until the browser has let go of its files

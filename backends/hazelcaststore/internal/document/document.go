@@ -132,7 +132,7 @@ func (v View) value(n int) (value []byte, to int) {
 // Open checks b from its first byte to its last and returns a View of it. Neither
 // b nor what the View returns may be changed from then on. Whatever b holds, Open
 // returns an error at worst, and allocates nothing. With [ErrNewer] it returns a View
-// that knows token, deadline, revision and owner and has no keys.
+// with token, deadline, revision and owner and has no keys.
 func Open(b []byte) (View, error) {
 	if len(b) < frozenSize || string(b[:formatAt]) != magic || b[formatAt] == 0 {
 		return View{}, ErrMalformed

@@ -138,7 +138,7 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 
 // Process executes cmd, alone or in a pipeline with the commands of other
 // goroutines, and returns its error, like [redis.Client.Process]. The result
-// stands in cmd.
+// is in cmd.
 //
 // A command in a pipeline is sent at most once. A lone one whose NoRetry method
 // does not report true may be sent again by the client after a network error. A

@@ -41,7 +41,7 @@ func newCall(ctx context.Context, cmd redis.Cmder) *call {
 	return c
 }
 
-// free returns c for reuse. Only the last one who knows c may call it.
+// free returns c for reuse. Only the last one who refers to c may call it.
 func (c *call) free() {
 	c.entry, c.ctx, c.err, c.reply, c.merged = entry{}, nil, nil, 0, false
 	c.state.Store(queued)

@@ -9,7 +9,7 @@ import (
 	"github.com/sessionkv/store/backends/internal/panics"
 )
 
-// An entry stands in for its command in one pipeline. It records whether the
+// An entry takes the place of its command in one pipeline. It records whether the
 // command's reply was read.
 //
 // The client calls SetErr with nil, or with the server's own error, right after

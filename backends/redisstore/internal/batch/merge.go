@@ -49,7 +49,7 @@ func (l *lane) merge(bt *batch) {
 	}
 }
 
-// split hands the outcome of each group to its calls, and sends by themselves
+// split hands the outcome of each group to its calls, and sends individually
 // those that the server refused to execute as part of it. Calls whose callers have
 // left are not sent again: they were not executed, and are not to be any more.
 func (l *lane) split(bt *batch) {

@@ -67,7 +67,7 @@ func (b *Batcher) follow(ctx context.Context, cmd redis.Cmder, err error) error 
 			node = l.(*lane).server.Load()
 		}
 		if node == nil {
-			// A node that no command was sent to yet: the client knows how to reach it.
+			// A node that no command was sent to yet: the client can reach it.
 			return Process(ctx, b.cluster, cmd)
 		}
 		if ask {
