@@ -1,0 +1,28 @@
+package backends
+
+import (
+	"context"
+
+	"github.com/sessionkv/store"
+)
+
+// MigrateAny is Migrate, also from and to memory.
+var MigrateAny = migrate
+
+// MoveKey is the key of the mark of a copy.
+const MoveKey = moveKey
+
+// Marks of a move.
+func NewMark() []byte           { return newMark() }
+func Ready(mark []byte) []byte  { return withState(mark, markReady) }
+func (m *Migration) New() place { return m.new }
+
+// Seeding begins sessions at the old backend, and moves them nevertheless.
+type Seeding struct{ *Migration }
+
+func (s Seeding) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	return s.createOld(ctx, id, initial, t)
+}
