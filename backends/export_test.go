@@ -9,14 +9,6 @@ import (
 // MigrateAny is Migrate, also from and to memory.
 var MigrateAny = migrate
 
-// MoveKey is the key of the mark of a copy.
-const MoveKey = moveKey
-
-// Marks of a move.
-func NewMark() []byte           { return newMark() }
-func Ready(mark []byte) []byte  { return withState(mark, markReady) }
-func (m *Migration) New() place { return m.new }
-
 // Seeding begins sessions at the old backend, and moves them nevertheless.
 type Seeding struct{ *Migration }
 

@@ -283,7 +283,11 @@ func (m *Migration) Attach(ctx context.Context, id string, t store.Terms) (store
 			if err := m.half(ctx, &w, seen); err != nil {
 				return nil, err
 			}
-		case move && seen.mark == nil:
+		case move && seen.mark != nil && !w.over(seen.mark):
+			if err := w.pause(ctx); err != nil {
+				return nil, err
+			}
+		case move:
 			move = false // once
 			left := m.timeLeft(ctx, seen.old)
 			if left <= 0 {

@@ -10,8 +10,12 @@ import (
 // TestNothingPanicsOnZeroValues finds all that the package exports.
 func TestNothingPanicsOnZeroValues(t *testing.T) {
 	zerotest.Run(t, map[string]any{
-		"Open":     backends.Open,
-		"OpenWith": backends.OpenWith,
-		"Options":  backends.Options{},
+		"Open":           backends.Open,
+		"OpenWith":       backends.OpenWith,
+		"Migrate":        backends.Migrate,
+		"MigrateOptions": backends.MigrateOptions{},
+		"MigrationStats": backends.MigrationStats{},
+		"Migration":      (*backends.Migration)(nil),
+		"Options":        backends.Options{},
 	})
 }
