@@ -81,7 +81,7 @@ func TestMigrationBetweenServersKeepsTheContract(t *testing.T) {
 					return backends.Seeding{Migration: m}
 				}
 			}
-			storetest.Run(t, storetest.Harness{Open: opener("a"), Other: opener("b"), Lease: time.Second})
+			storetest.Run(t, storetest.Harness{Open: opener("a"), Other: opener("b"), Lease: 500 * time.Millisecond})
 		})
 	}
 }
