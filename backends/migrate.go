@@ -122,7 +122,7 @@ var (
 	errNotMigrate  = errors.New("backends: this Migration is nil or was not made by Migrate")
 	errNoBackend   = errors.New("backends: Migrate needs two backends, and one is nil; pass what Open returned")
 	errSameBackend = errors.New("backends: Migrate was given the same backend twice; there is nothing to move")
-	errFromMemory  = errors.New("backends: sessions cannot be moved from or to memory: no other process reaches it; let its clients begin anew, or suspend nothing and restart")
+	errFromMemory  = errors.New("backends: Migrate cannot move sessions from or to memory: no other process reaches it, and it ends with its own; open the new backend alone, and clients begin anew")
 )
 
 // Migrate returns a backend that begins sessions on to and moves those of from there, as clients come back. Use it

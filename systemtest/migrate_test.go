@@ -28,10 +28,18 @@ import (
 
 func init() { processes[migrantFrom] = migrant }
 
-// Environment of a process of one of the fleets. Without a place to move to it is one of the old fleet.
+// Environment of a process of one of the fleets.
 const (
-	migrantFrom = "STORE_INTEGRATIONS_MIGRANT_FROM"
-	migrantTo   = "STORE_INTEGRATIONS_MIGRANT_TO"
+	migrantFrom  = "STORE_INTEGRATIONS_MIGRANT_FROM"
+	migrantTo    = "STORE_INTEGRATIONS_MIGRANT_TO"
+	migrantFleet = "STORE_INTEGRATIONS_MIGRANT_FLEET"
+)
+
+// The fleets.
+const (
+	oldFleet    = "old" // on the old server alone
+	stayFleet   = "stay"
+	movingFleet = "moving"
 )
 
 const migrantGrace = time.Minute
@@ -48,12 +56,12 @@ func migrant(from string) int {
 		return fail(err)
 	}
 	stats := func() backends.MigrationStats { return backends.MigrationStats{} }
-	if to := os.Getenv(migrantTo); to != "" {
-		next, err := backends.Open(ctx, to)
+	if fleet := os.Getenv(migrantFleet); fleet != oldFleet {
+		next, err := backends.Open(ctx, os.Getenv(migrantTo))
 		if err != nil {
 			return fail(err)
 		}
-		m, err := backends.Migrate(b, next, nil)
+		m, err := backends.Migrate(b, next, &backends.MigrateOptions{Stay: fleet == stayFleet})
 		if err != nil {
 			return fail(err)
 		}
@@ -140,20 +148,20 @@ func (m *migrantServer) do(ctx context.Context, do, id string, key store.Key[int
 // A fleetProcess is one such process, as its clients see it.
 type fleetProcess struct {
 	addr   string
-	moves  bool
+	fleet  string
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	exited chan struct{}
 }
 
-func startMigrant(t *testing.T, from, to string) *fleetProcess {
+func startMigrant(t *testing.T, from, to, fleet string) *fleetProcess {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), migrantFrom+"="+from, migrantTo+"="+to)
+	cmd.Env = append(os.Environ(), migrantFrom+"="+from, migrantTo+"="+to, migrantFleet+"="+fleet)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -166,7 +174,7 @@ func startMigrant(t *testing.T, from, to string) *fleetProcess {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &fleetProcess{moves: to != "", cmd: cmd, stdin: stdin, exited: make(chan struct{})}
+	p := &fleetProcess{fleet: fleet, cmd: cmd, stdin: stdin, exited: make(chan struct{})}
 	t.Cleanup(p.kill)
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	go func() { cmd.Wait(); close(p.exited) }()
@@ -224,19 +232,19 @@ type fleets struct {
 	moved    atomic.Int64 // by processes that have left
 }
 
-func (f *fleets) start(to string) {
-	p := startMigrant(f.t, f.from, to)
+func (f *fleets) start(fleet string) {
+	p := startMigrant(f.t, f.from, f.to, fleet)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.all = append(f.all, p)
 }
 
-// take takes a process of one of the fleets out of service.
-func (f *fleets) take(moves bool) *fleetProcess {
+// take takes a process of a fleet out of service.
+func (f *fleets) take(fleet string) *fleetProcess {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, p := range f.all {
-		if p.moves == moves {
+		if p.fleet == fleet {
 			f.all = append(f.all[:i:i], f.all[i+1:]...)
 			return p
 		}
@@ -244,12 +252,12 @@ func (f *fleets) take(moves bool) *fleetProcess {
 	return nil
 }
 
-// any returns a process, with moves one of the new fleet.
-func (f *fleets) any(moves bool) *fleetProcess {
+// any returns a process, of the given fleet unless that is "".
+func (f *fleets) any(fleet string) *fleetProcess {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for {
-		if p := f.all[rand.IntN(len(f.all))]; !moves || p.moves {
+		if p := f.all[rand.IntN(len(f.all))]; fleet == "" || p.fleet == fleet {
 			return p
 		}
 	}
@@ -296,11 +304,14 @@ func (u *fleetUser) add(p *fleetProcess, do, key string) string {
 	return r.Kind
 }
 
-// reconnect resumes the session somewhere.
-func (u *fleetUser) reconnect() bool {
+// reconnect resumes the session somewhere, or at a process of the fleet.
+func (u *fleetUser) reconnect(fleet string) bool {
 	before := u.at
 	for try := range 200 {
-		p := u.f.any(try > 5)
+		if try > 5 {
+			fleet = movingFleet
+		}
+		p := u.f.any(fleet)
 		r := p.call("resume", u.id, "")
 		switch {
 		case r.Kind == "":
@@ -312,7 +323,7 @@ func (u *fleetUser) reconnect() bool {
 				}
 			}
 			return true
-		case r.Kind == "no session" && p.moves:
+		case r.Kind == "no session" && p.fleet != oldFleet:
 			u.f.t.Errorf("the session is lost: the new fleet does not find it; round %d, try %d, after %s", u.calls, try, u.last)
 			return false
 		case r.Kind == lostCall, r.Kind == "closed":
@@ -326,7 +337,7 @@ func (u *fleetUser) reconnect() bool {
 // begin begins a session.
 func (u *fleetUser) begin() bool {
 	for range 100 {
-		u.id, u.at = store.NewID(), u.f.any(false)
+		u.id, u.at = store.NewID(), u.f.any("")
 		u.counts = map[string]*[2]int{"n": {}, "friend": {}}
 		if r := u.at.call("create", u.id, ""); r.Kind == "" {
 			return true
@@ -350,7 +361,7 @@ func (u *fleetUser) end() {
 	u.ended++
 	for _, do := range []string{"attach", "resume"} {
 		for range 2 {
-			if r := u.f.any(false).call(do, u.id, "n"); r.Kind == "" {
+			if r := u.f.any("").call(do, u.id, "n"); r.Kind == "" {
 				u.f.t.Errorf("%s of a session that was destroyed = nil", do)
 			}
 		}
@@ -373,7 +384,7 @@ func (u *fleetUser) live(stop <-chan struct{}) {
 		var friend sync.WaitGroup
 		what := rand.IntN(100)
 		if what < 90 && what%3 == 0 { // another node writes through a handle of its own
-			p := u.f.any(false)
+			p := u.f.any("")
 			friend.Go(func() { u.add(p, "attach", "friend") })
 		}
 		gone := false
@@ -390,7 +401,7 @@ func (u *fleetUser) live(stop <-chan struct{}) {
 		default:
 			u.end()
 		}
-		if gone && u.id != "" && !u.reconnect() {
+		if gone && u.id != "" && !u.reconnect("") {
 			friend.Wait()
 			return
 		}
@@ -398,8 +409,8 @@ func (u *fleetUser) live(stop <-chan struct{}) {
 	}
 }
 
-// TestMoveHouse: an old fleet on one server and a new one that moves sessions to another serve the same clients, the
-// old one is replaced process by process, and then processes of the new one are killed. No write that was acknowledged is
+// TestMoveHouse: an old fleet on one server and a new one that moves sessions to another serve the same clients. The
+// old one is replaced process by process, also by some that stay, and then processes of both kinds are killed. No write that was acknowledged is
 // lost or counted twice, no session lives twice, and what was destroyed stays destroyed.
 func TestMoveHouse(t *testing.T) {
 	redis := testserver.SharedRedis(t)
@@ -412,7 +423,7 @@ func TestMoveHouse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fleets{t: t, from: urls[0], to: urls[1]}
 			for range 3 {
-				f.start("")
+				f.start(oldFleet)
 			}
 			users := make([]*fleetUser, 24)
 			stop := make(chan struct{})
@@ -423,20 +434,20 @@ func TestMoveHouse(t *testing.T) {
 					t.FailNow()
 				}
 			}
-			f.start(f.to)
+			f.start(movingFleet)
 			for _, u := range users {
 				living.Go(func() { u.live(stop) })
 			}
-			const pace = time.Second
-			for range 3 {
+			const pace = 500 * time.Millisecond
+			for _, next := range []string{stayFleet, movingFleet, stayFleet} {
 				time.Sleep(pace)
-				f.start(f.to)
-				f.take(false).leave(t)
+				f.start(next)
+				f.take(oldFleet).leave(t)
 			}
-			for range 3 {
+			for _, dies := range []string{movingFleet, stayFleet, movingFleet, movingFleet, stayFleet} {
 				time.Sleep(pace)
-				f.start(f.to)
-				p := f.take(true)
+				f.start(dies)
+				p := f.take(dies)
 				f.moved.Add(int64(p.call("moved", "", "").N))
 				p.kill()
 			}
@@ -448,10 +459,7 @@ func TestMoveHouse(t *testing.T) {
 			acknowledged, perhaps, ended, calls := int64(0), 0, 0, 0
 			for _, u := range users {
 				ended, calls, acknowledged = ended+u.ended, calls+u.calls, acknowledged+u.total.Load()
-				if u.id == "" {
-					continue
-				}
-				if !u.reconnect() {
+				if u.id == "" || !u.reconnect(movingFleet) {
 					continue
 				}
 				for key, c := range u.counts {
