@@ -23,7 +23,8 @@ var ErrForeignStore = errors.New("this Store was not handed out by this Backend"
 // which then does not go through the wrapper. So a wrapper that changes keys or values
 // must implement the first four as well, by calling [GetMany], [Commit], [Keys] and
 // [DestroyIf] on the Store beneath; one that cannot do so returns
-// [errors.ErrUnsupported] from them.
+// [errors.ErrUnsupported] from them. A Store that answers from a cache has a method GetCurrent, which
+// asks the server; a wrapper that does not pass it on hides it.
 //
 // To embed a Backend and override Create instead compiles, but Renew and Suspend do
 // not accept the Stores of such a wrapper; [Sessions] refuses it with
@@ -115,6 +116,12 @@ func (s *wrappedStore) GetMany(ctx context.Context, keys []string) ([][]byte, er
 		return m.GetMany(ctx, keys)
 	}
 	return GetMany(ctx, s.inner, keys)
+}
+
+// GetCurrent is Get that asks the server, of a wrapper that has it; of any other it is Get, since what the
+// Store beneath returns may not be what the wrapper makes of it.
+func (s *wrappedStore) GetCurrent(ctx context.Context, key string) ([]byte, error) {
+	return getCurrent(ctx, s.Store, key)
 }
 
 func (s *wrappedStore) Commit(ctx context.Context, expect, write []Entry) ([][]byte, error) {

@@ -202,3 +202,41 @@ func ExampleWrapStores() {
 	fmt.Println(sets.Load(), "sets")
 	// Output: 2 sets
 }
+
+// behindCache is a Store whose Get answers from a cache that has nothing.
+type behindCache struct{ store.Store }
+
+func (behindCache) Get(context.Context, string) ([]byte, error) { return nil, store.ErrNotFound }
+
+func (b behindCache) GetCurrent(ctx context.Context, key string) ([]byte, error) {
+	return b.Store.Get(ctx, key)
+}
+
+// TestWrapStoresPassesGetCurrentOn: what a write depends on is not read from a cache, through two wrappers.
+func TestWrapStoresPassesGetCurrentOn(t *testing.T) {
+	ctx := t.Context()
+	memory := memstore.New(nil)
+	defer memory.Close()
+	var sets atomic.Int64
+	cached := store.WrapStores(memory, func(s store.Store) store.Store { return behindCache{s} })
+	again := store.WrapStores(cached, func(s store.Store) store.Store { return passing{behindCache{s}, s} })
+	for name, b := range map[string]store.Backend{"one wrapper": cached, "two": again, "one that hides it": store.WrapStores(cached, counting(&sets))} {
+		s := create(t, newSessions(t, b, nil), logins.To(7))
+		value, err := logins.Take(ctx, s)
+		if hidden := name == "one that hides it"; hidden != errors.Is(err, store.ErrNotFound) || !hidden && (err != nil || value != 7) {
+			t.Errorf("%s: Take = %d, %v, want 7 where GetCurrent is passed on", name, value, err)
+		}
+	}
+}
+
+// passing asks its inner Store for the current value.
+type passing struct {
+	behindCache
+	inner store.Store
+}
+
+func (p passing) GetCurrent(ctx context.Context, key string) ([]byte, error) {
+	return p.inner.(interface {
+		GetCurrent(ctx context.Context, key string) ([]byte, error)
+	}).GetCurrent(ctx, key)
+}
