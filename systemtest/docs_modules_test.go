@@ -27,7 +27,7 @@ type modules struct {
 func newModules(t *testing.T, root string) *modules {
 	t.Helper()
 	p := &modules{dir: t.TempDir(), version: "v0.0.1"}
-	for _, sub := range []string{"", "integrations/socketio"} {
+	for _, sub := range []string{"", "integrations/otelstore", "integrations/socketio"} {
 		if _, err := os.Stat(filepath.Join(root, sub, "go.mod")); err == nil {
 			p.publish(t, filepath.Join(root, sub), strings.TrimSuffix(library+"/"+sub, "/"))
 		}

@@ -45,6 +45,7 @@ var fragmentImports = map[string]string{
 	"inspect":     "github.com/sessionkv/store/inspect",
 	"live":        "github.com/sessionkv/store/live",
 	"memstore":    "github.com/sessionkv/store/backends/memstore",
+	"otelstore":   "github.com/sessionkv/store/integrations/otelstore",
 	"redisstore":  "github.com/sessionkv/store/backends/redisstore",
 	"socket":      "github.com/zishang520/socket.io/servers/socket/v3",
 	"socketio":    "github.com/sessionkv/store/integrations/socketio",
