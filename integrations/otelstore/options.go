@@ -2,7 +2,6 @@ package otelstore
 
 import (
 	"reflect"
-	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
@@ -17,7 +16,7 @@ const scope = "github.com/sessionkv/store/integrations/otelstore"
 // Options configures [Wrap]. The zero value is ready to use.
 type Options struct {
 	// System is the attribute db.system.name, such as "redis" or "valkey". Empty means redis, hazelcast or memory
-	// for a backend of this library, and "store" for any other, also for one that is wrapped already.
+	// for a backend of this library, as it is or within a wrapper that embeds it, and "store" for any other.
 	System string
 
 	// MeterProvider makes the instruments. Nil means the global one.
@@ -44,20 +43,40 @@ func (o *Options) withDefaults(backend store.Backend) Options {
 	return all
 }
 
-// systemOf returns the name of the system that a backend of this library is for.
+// systemOf returns the name of the system that a backend of this library is for, also where it is embedded in
+// wrappers, as those of backends.Open and store.WrapStores embed it.
 func systemOf(backend store.Backend) string {
-	t := reflect.TypeOf(backend)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	name, ours := strings.CutPrefix(t.PkgPath(), "github.com/sessionkv/store/backends/")
-	switch {
-	case ours && name == "redisstore":
-		return "redis"
-	case ours && name == "hazelcaststore":
-		return "hazelcast"
-	case ours && name == "memstore":
-		return "memory"
+	const deepest = 8
+	for range deepest {
+		v := reflect.ValueOf(backend)
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if !v.IsValid() {
+			break
+		}
+		switch v.Type().PkgPath() {
+		case backends + "redisstore":
+			return "redis"
+		case backends + "hazelcaststore":
+			return "hazelcast"
+		case backends + "memstore":
+			return "memory"
+		}
+		if v.Kind() != reflect.Struct {
+			break
+		}
+		inner := v.FieldByName("Backend")
+		if !inner.IsValid() || !inner.CanInterface() {
+			break
+		}
+		var ok bool
+		if backend, ok = inner.Interface().(store.Backend); !ok {
+			break
+		}
 	}
 	return "store"
 }
+
+// backends is where the packages of this library's backends lie.
+const backends = "github.com/sessionkv/store/backends/"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -427,14 +426,21 @@ func TestObserveNothing(t *testing.T) {
 }
 
 func TestSystem(t *testing.T) {
-	reader := sdkmetric.NewManualReader()
-	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
-	for _, tt := range []struct {
-		backend store.Backend
-		system  string
+	same := func(s store.Store) store.Store { return s }
+	for name, tt := range map[string]struct {
+		backend      store.Backend
+		system, want string
 	}{
-		{memstore.New(nil), ""}, {plain{memstore.New(nil)}, ""}, {memstore.New(nil), "valkey"},
+		"memstore":      {memstore.New(nil), "", "memory"},
+		"embedded":      {owning{memstore.New(nil)}, "", "memory"},
+		"WrapStores":    {store.WrapStores(memstore.New(nil), same), "", "memory"},
+		"twice":         {otelstore.Wrap(store.WrapStores(memstore.New(nil), same), nil), "", "memory"},
+		"hidden":        {plain{memstore.New(nil)}, "", "store"},
+		"named":         {memstore.New(nil), "valkey", "valkey"},
+		"embeds itself": {selfish(memstore.New(nil)), "", "store"},
 	} {
+		reader := sdkmetric.NewManualReader()
+		meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
 		b := otelstore.Wrap(tt.backend, &otelstore.Options{System: tt.system, MeterProvider: meters})
 		if _, err := b.Create(t.Context(), store.NewID(), nil, store.Terms{Lease: time.Minute}); err != nil {
 			t.Fatal(err)
@@ -442,17 +448,34 @@ func TestSystem(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
+		var all metricdata.ResourceMetrics
+		if err := reader.Collect(t.Context(), &all); err != nil {
+			t.Fatal(err)
+		}
+		point := all.ScopeMetrics[0].Metrics[0].Data.(metricdata.Histogram[float64]).DataPoints[0]
+		if got, _ := point.Attributes.Value("db.system.name"); got.AsString() != tt.want {
+			t.Errorf("%s: db.system.name = %q, want %q", name, got.AsString(), tt.want)
+		}
 	}
-	var all metricdata.ResourceMetrics
-	if err := reader.Collect(t.Context(), &all); err != nil {
-		t.Fatal(err)
-	}
-	got := make(map[string]bool)
-	for _, p := range all.ScopeMetrics[0].Metrics[0].Data.(metricdata.Histogram[float64]).DataPoints {
-		v, _ := p.Attributes.Value("db.system.name")
-		got[v.AsString()] = true
-	}
-	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, []string{"memory", "store", "valkey"}) {
-		t.Errorf("the systems = %v", names)
-	}
+}
+
+// An owning embeds a Backend as what backends.Open returns does.
+type owning struct{ store.Backend }
+
+// selfish returns a wrapper whose field Backend is the wrapper.
+func selfish(b store.Backend) store.Backend {
+	s := &loop{inner: b}
+	s.Backend = s
+	return s
+}
+
+type loop struct {
+	store.Backend
+	inner store.Backend
+}
+
+func (l *loop) Namespace() string { return "" }
+func (l *loop) Close() error      { return l.inner.Close() }
+func (l *loop) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
+	return l.inner.Create(ctx, id, initial, t)
 }
