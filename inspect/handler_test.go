@@ -2,6 +2,7 @@ package inspect_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -15,7 +16,9 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sessionkv/store"
@@ -519,5 +522,94 @@ func BenchmarkList(b *testing.B) {
 				get(b, h, "")
 			}
 		})
+	}
+}
+
+// TestPageOfABackendThatHangs: each request ends within its time, and those that wait for others say so.
+func TestPageOfABackendThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := memstore.New(nil)
+		defer memory.Close()
+		var hangs atomic.Bool
+		sessions, err := store.New(store.WrapStores(memory, func(s store.Store) store.Store { return hanging{s, &hangs} }), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sessions.Close(context.Background())
+		for range 30 {
+			create(t, sessions, userID.To("u"))
+		}
+		h := handler(t, sessions, everybody, nil)
+		name := names(get(t, h, "").body)[0]
+		form := question(t, h, name)
+		hangs.Store(true)
+		var group sync.WaitGroup
+		var busy, slow atomic.Int64
+		begin := time.Now()
+		for range 5 {
+			group.Go(func() {
+				switch a := get(t, h, ""); {
+				case a.status == http.StatusServiceUnavailable && strings.Contains(a.body, "Busy"):
+					busy.Add(1)
+				case a.status == http.StatusOK && strings.Contains(a.body, "context deadline exceeded"):
+					slow.Add(1)
+				default:
+					t.Errorf("the list = %d: %s", a.status, a.body)
+				}
+			})
+		}
+		group.Wait()
+		if took := time.Since(begin); took > 11*time.Second || busy.Load() != 3 || slow.Load() != 2 {
+			t.Errorf("after %v %d requests were answered and %d were turned away, want 2 and 3 after 10 s", took, slow.Load(), busy.Load())
+		}
+		begin = time.Now()
+		if a, took := post(t, h, form, nil), time.Since(begin); a.status != http.StatusBadGateway || took > 16*time.Second {
+			t.Errorf("an end that hangs = %d after %v, want 502 after 15 s", a.status, took)
+		}
+		hangs.Store(false)
+	})
+}
+
+// hanging is a Store that answers when the context has ended.
+type hanging struct {
+	store.Store
+	hangs *atomic.Bool
+}
+
+func (s hanging) wait(ctx context.Context) error {
+	if s.hangs.Load() {
+		<-ctx.Done()
+	}
+	return ctx.Err()
+}
+
+func (s hanging) Keys(ctx context.Context) ([]string, error) {
+	if err := s.wait(ctx); err != nil {
+		return nil, err
+	}
+	return store.Keys(ctx, s.Store)
+}
+
+func (s hanging) Destroy(ctx context.Context) error {
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	return s.Store.Destroy(ctx)
+}
+
+// TestPageOfClosedSessions: nothing is listed, and nothing panics.
+func TestPageOfClosedSessions(t *testing.T) {
+	sessions := open(t, nil)
+	create(t, sessions)
+	h := handler(t, sessions, everybody, nil)
+	name := names(get(t, h, "").body)[0]
+	if err := sessions.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a := get(t, h, ""); a.status != http.StatusOK || !strings.Contains(a.body, "No sessions") {
+		t.Errorf("the list after Close = %d: %s", a.status, a.body)
+	}
+	if a := get(t, h, "?session="+name); a.status != http.StatusNotFound {
+		t.Errorf("a session after Close = %d, want 404", a.status)
 	}
 }
