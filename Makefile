@@ -6,7 +6,7 @@
 # make fuzz    each fuzz target for FUZZTIME
 
 GO        ?= go
-MODULES   := . bench cmd/storevet examples integrations/otelstore integrations/socketio systemtest
+MODULES   := . bench cmd/storectl cmd/storevet examples integrations/otelstore integrations/socketio systemtest
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 6

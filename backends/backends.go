@@ -78,6 +78,15 @@ const (
 	noHazelcast = "the cluster cannot be reached; check the addresses and the cluster name"
 )
 
+// ErrURL is what an error of Open satisfies when the URL itself, with the options, cannot be used, whatever the server says.
+var ErrURL = errors.New("the store URL cannot be used")
+
+// A urlError is an error that satisfies ErrURL.
+type urlError struct{ error }
+
+func (e urlError) Is(target error) bool { return target == ErrURL }
+func (e urlError) Unwrap() error        { return e.error }
+
 // openers maps each scheme to what opens it.
 var openers map[string]opener
 
@@ -113,11 +122,11 @@ func Open(ctx context.Context, url string) (store.Backend, error) { return OpenW
 func OpenWith(ctx context.Context, url string, opts *Options) (store.Backend, error) {
 	a, err := parse(url)
 	if err != nil {
-		return nil, fmt.Errorf("backends: cannot use the store URL: %w", err)
+		return nil, urlError{fmt.Errorf("backends: cannot use the store URL: %w", err)}
 	}
 	o := opts.withDefaults()
 	if o.Credentials != nil && (a.user != "" || a.password != "") {
-		return nil, errors.New("backends: cannot use the store URL: it has a user or password, and Options.Credentials gives others; leave one of them out")
+		return nil, urlError{errors.New("backends: cannot use the store URL: it has a user or password, and Options.Credentials gives others; leave one of them out")}
 	}
 	remove := redisLog.add(o.Logger)
 	b, err := openers[a.scheme].connect(ctx, a, o)

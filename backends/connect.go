@@ -35,7 +35,7 @@ func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.B
 	}
 	dial, err := o.open(a, opts)
 	if err != nil {
-		return nil, err
+		return nil, urlError{err}
 	}
 	if o.silence == "" {
 		return dial(ctx)

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sessionkv/store"
+)
+
+// errEnough ends a scan early, without an error.
+var errEnough = errors.New("enough")
+
+const (
+	scanPatience = 15 * time.Second // for a server that does not answer, as during a failover
+	scanPause    = 250 * time.Millisecond
+)
+
+// scan calls visit with the IDs of all sessions, each once, page by page.
+func (c *call) scan(ctx context.Context, visit func(ids []string) error) error {
+	scanner, err := store.AsScanner(c.store)
+	if err != nil {
+		return err
+	}
+	seen := make(map[[16]byte]struct{})
+	var failing time.Time
+	for cursor, more := "", true; more; {
+		page, next, err := scanner.Scan(ctx, cursor)
+		if err != nil {
+			if failing.IsZero() {
+				failing = time.Now()
+			}
+			if ctx.Err() != nil || !away(err) || time.Since(failing) > scanPatience {
+				return err
+			}
+			c.progress.say("the server does not answer; trying again")
+			select {
+			case <-time.After(scanPause):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		failing = time.Time{}
+		fresh := page[:0]
+		for _, id := range page {
+			sum := sha256.Sum256([]byte(id))
+			key := [16]byte(sum[:])
+			if _, twice := seen[key]; !twice {
+				seen[key] = struct{}{}
+				fresh = append(fresh, id)
+			}
+		}
+		c.progress.say("%s so far", many(len(seen), "session"))
+		if len(fresh) > 0 {
+			if err := visit(fresh); err == errEnough {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		cursor, more = next, next != ""
+	}
+	return nil
+}
+
+// away reports whether err says that a server could not be reached, which another try may mend.
+func away(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// together is how many sessions are looked at at once.
+const together = 32
+
+// each calls f(0) … f(n-1), some at a time, until one fails, and returns its error.
+func each(ctx context.Context, n int, f func(i int) error) error {
+	var (
+		next  atomic.Int64
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		first error
+	)
+	for range min(together, n) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				err := ctx.Err()
+				if err == nil {
+					err = f(i)
+				}
+				if err != nil {
+					next.Store(int64(n))
+					mu.Lock()
+					if first == nil {
+						first = err
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// living calls visit with the sessions of each page that live.
+func (c *call) living(ctx context.Context, visit func([]*session) error) error {
+	return c.scan(ctx, func(ids []string) error {
+		found := make([]*session, len(ids))
+		err := each(ctx, len(ids), func(i int) (err error) {
+			found[i], err = c.look(ctx, ids[i])
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		alive := found[:0]
+		for _, s := range found {
+			if s != nil {
+				alive = append(alive, s)
+			}
+		}
+		return visit(alive)
+	})
+}
+
+// loaded returns the values of sessions, nil for those that have ended meanwhile.
+func (c *call) loaded(ctx context.Context, sessions []*session) ([][]store.Entry, error) {
+	all := make([][]store.Entry, len(sessions))
+	err := each(ctx, len(sessions), func(i int) (err error) {
+		all[i], err = c.values(ctx, sessions[i])
+		return err
+	})
+	return all, err
+}
+
+func sizeOf(entries []store.Entry) (n int) {
+	for _, e := range entries {
+		n += len(e.Value)
+	}
+	return n
+}
+
+// reservedKey is where package store keeps under which entries of an index a session is listed.
+const reservedKey = "\ufdd0index"
+
+// bytesText writes a number of bytes.
+func bytesText(n int) string {
+	switch {
+	case n < 10<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 10<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
