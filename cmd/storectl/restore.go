@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/sessionkv/store"
@@ -196,8 +197,8 @@ func (r *restorer) one(ctx context.Context, d dumpSession) error {
 			return wrongf("it has a key that cannot be used, or one twice")
 		}
 		seen[v.Key] = true
-		if v.Key == reservedKey {
-			continue // the lists that it names are not in the dump
+		if strings.HasPrefix(v.Key, reserved) {
+			continue // what it says of lists of an index, or of a copy on its way, is not in the dump
 		}
 		if v.Value == nil {
 			v.Value = []byte{}

@@ -146,8 +146,8 @@ func sizeOf(entries []store.Entry) (n int) {
 	return n
 }
 
-// reservedKey is where package store keeps under which entries of an index a session is listed.
-const reservedKey = "\ufdd0index"
+// reserved is what the keys begin with that the library keeps for itself, such as for where an index lists a session.
+const reserved = "\ufdd0"
 
 // bytesText writes a number of bytes.
 func bytesText(n int) string {

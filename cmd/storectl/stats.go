@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -131,8 +132,8 @@ func (s *summary) write(c *call) error {
 
 // keyText writes the name of a key.
 func keyText(key string) string {
-	if key == reservedKey {
-		return "(index)"
+	if own, ok := strings.CutPrefix(key, reserved); ok {
+		return "(" + own + ")"
 	}
 	return key
 }
