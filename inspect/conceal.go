@@ -1,6 +1,8 @@
 package inspect
 
 import (
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -85,6 +87,10 @@ func (c concealer) conceal(v Value) Value {
 
 func (c concealer) data(data any) any {
 	switch data := data.(type) {
+	case string:
+		if c.hidesText(data) {
+			return redacted
+		}
 	case []any:
 		for i := range data {
 			data[i] = c.data(data[i])
@@ -93,9 +99,9 @@ func (c concealer) data(data any) any {
 		for i, f := range data {
 			name, ok := f.Name.(string)
 			if !ok {
-				data[i].Name = c.data(f.Name)
 				name = scalarName(f.Name)
 			}
+			data[i].Name = c.data(f.Name)
 			if c.hides(name) {
 				data[i].Value = redacted
 			} else {
@@ -104,6 +110,32 @@ func (c concealer) data(data any) any {
 		}
 	}
 	return data
+}
+
+var (
+	// tokenText is a JSON Web Token (RFC 7519), or what an Authorization header holds.
+	tokenText = regexp.MustCompile(`eyJ[\w-]{6,}\.[\w-]*\.|^(?i:bearer|basic|digest|negotiate)\s`)
+
+	// namedText are the names of a query, of a cookie or header, and of JSON, within a text.
+	namedText = regexp.MustCompile(`(?:^|[?&;,\s])([\w.\[\]%-]{1,64})\s*[=:]|"([^"\\]{1,64})"\s*:`)
+)
+
+// hidesText reports whether a text is kept off the page: a token as such, or a text such as a URL or JSON with a name in it
+// that is to be hidden.
+func (c concealer) hidesText(text string) bool {
+	if tokenText.MatchString(text) {
+		return true
+	}
+	for _, m := range namedText.FindAllStringSubmatch(text, -1) {
+		name := m[1] + m[2]
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if c.hides(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // scalarName returns a name that is no string as text; of a container it is its line.

@@ -219,6 +219,27 @@ func TestPageShowsSessionsWithoutSecrets(t *testing.T) {
 	}
 }
 
+// TestTextsWithSecretsAreHidden: under names that say nothing.
+func TestTextsWithSecretsAreHidden(t *testing.T) {
+	const jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"
+	for text, hidden := range map[string]bool{
+		"wss://chat.example/ws?session=HUSH": true, "/socket.io/?EIO=4&access%5Ftoken=HUSH": true, "a=1; sid=HUSH": true, "Authorization: HUSH": true,
+		"password = HUSH": true, `{"user":"u","apiKey":"HUSH"}`: true, `{"user": {"apiKey" : "HUSH`: true, "Bearer HUSH": true, "basic SFVTSA==": true,
+		jwt + "HUSH": true, "see " + jwt + "HUSH": true, "line\ntoken: HUSH": true,
+		"plain HUSH": false, "https://chat.example/rooms?room=HUSH": false, "author: HUSH": false, "12:30 HUSH": false, "eyJ HUSH": false, "bearers HUSH": false,
+	} {
+		sessions := open(t, nil)
+		create(t, sessions, store.Key[string]("a").To(text), store.Key[map[string]any]("b").To(map[string]any{"x": []any{text}, text: 1}))
+		h := handler(t, sessions, everybody, nil)
+		list := get(t, h, "").body
+		for _, page := range []string{list, get(t, h, "?session="+names(list)[0]).body} {
+			if got := !strings.Contains(page, "HUSH") && !strings.Contains(page, "SFVTSA"); got != hidden {
+				t.Errorf("%q is hidden: %t, want %t", text, got, hidden)
+			}
+		}
+	}
+}
+
 // TestPolicyAllowsNothingElse: the page brings its style sheet with it, whose hash the policy names.
 func TestPolicyAllowsNothingElse(t *testing.T) {
 	h := handler(t, open(t, nil), everybody, nil)

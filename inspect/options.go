@@ -12,8 +12,9 @@ import (
 // Options configures [Handler]. The zero value is ready to use.
 type Options struct {
 	// Redact reports whether the value under a name is kept off the page. It is asked
-	// about the key of each value and about each name within it, by several goroutines at
-	// once. Nil means [Sensitive]. To hide more:
+	// about the key of each value and about each name within it, also those that stand before = or : in
+	// a text, such as a URL with a query; such a text is hidden whole. Several goroutines call it at
+	// once. Nil means [Sensitive]. JSON Web Tokens and the like are hidden under any name. To hide more:
 	//
 	//	Redact: func(name string) bool { return inspect.Sensitive(name) || name == "iban" }
 	//

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -478,4 +479,38 @@ func (l *loop) Namespace() string { return "" }
 func (l *loop) Close() error      { return l.inner.Close() }
 func (l *loop) Create(ctx context.Context, id string, initial []store.Entry, t store.Terms) (store.Store, error) {
 	return l.inner.Create(ctx, id, initial, t)
+}
+
+// TestGlobalProvidersSetLater: what a program sets up after it has wrapped its backend counts from then on.
+func TestGlobalProvidersSetLater(t *testing.T) {
+	b := otelstore.Wrap(memstore.New(nil), nil)
+	defer b.Close()
+	sessions, err := store.New(b, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sessions.Close(context.Background())
+	stop, err := otelstore.Observe(sessions, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	use(t, t.Context(), sessions)
+	s := &setup{reader: sdkmetric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader)))
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.spans))
+	otel.SetTracerProvider(tracers)
+	ctx, span := tracers.Tracer("test").Start(t.Context(), "request")
+	use(t, ctx, sessions)
+	span.End()
+	got := s.collect(t)
+	h, ok := got["db.client.operation.duration"].Data.(metricdata.Histogram[float64])
+	if !ok || len(h.DataPoints) == 0 || len(s.spans.GetSpans()) < 10 {
+		t.Errorf("with global providers that were set later there are %d spans, and the metrics %v", len(s.spans.GetSpans()), got)
+	}
+	if owned, ok := got["store.sessions.owned"].Data.(metricdata.Sum[int64]); !ok || owned.DataPoints[0].Value != 2 {
+		t.Errorf("store.sessions.owned = %v, want 2", got["store.sessions.owned"])
+	}
+	if err := stop(); err != nil {
+		t.Errorf("stop = %v", err)
+	}
 }
