@@ -66,7 +66,10 @@ const (
 	tallyNone tally = iota
 	tallySuspended
 	tallyDestroyed
-	tallyLost // for an owned handle
+	// Those of owned handles that are lost.
+	tallyLost
+	tallyResumed // by another handle
+	tallyExpired
 	tallies
 )
 
@@ -75,9 +78,9 @@ var (
 	endSuspended = &ending{err: ErrSuspended, phase: over, tally: tallySuspended}
 	endDestroyed = &ending{err: ErrDestroyed, phase: over, tally: tallyDestroyed}
 	endElsewhere = &ending{err: ErrDestroyed, phase: over, tally: tallyLost}
-	endResumed   = &ending{err: ErrResumed, phase: over, tally: tallyLost}
+	endResumed   = &ending{err: ErrResumed, phase: over, tally: tallyResumed}
 	endRotated   = &ending{err: ErrResumed, phase: over}
-	endExpired   = &ending{err: ErrExpired, phase: over, tally: tallyLost}
+	endExpired   = &ending{err: ErrExpired, phase: over, tally: tallyExpired}
 	endReleased  = &ending{err: ErrReleased, phase: over}
 	endClosed    = &ending{err: ErrClosed, phase: over, tally: tallyLost}
 )
@@ -118,7 +121,7 @@ func (s *Session) turn(from, to *ending) bool {
 	if s.listed {
 		sh.moved(s, from, to)
 	}
-	if to.tally != tallyLost || s.owned {
+	if to.tally < tallyLost || s.owned {
 		sh.ends[to.tally]++
 	}
 	if s.owned {

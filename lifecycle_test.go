@@ -515,8 +515,8 @@ func TestOwnerThatCannotRenewExpires(t *testing.T) {
 				if n := told.Load(); n > 3 {
 					t.Errorf("OnRenewError was called %d times, want once per round", n)
 				}
-				if st := sessions.Stats(); st.Lost != 200 || st.Owned != 0 {
-					t.Errorf("Stats() = %+v, want 200 lost and none owned", st)
+				if st := sessions.Stats(); st.Lost != 200 || st.Expired != 200 || st.TakenOver != 0 || st.Owned != 0 {
+					t.Errorf("Stats() = %+v, want 200 lost by expiry and none owned", st)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()

@@ -488,7 +488,7 @@ func TestStatsAndPing(t *testing.T) {
 	}
 	all[1].Destroy(ctx)
 	all[2].Release(ctx)
-	want := store.Stats{Owned: 1, Created: 4, Attached: 1, Suspended: 1, Destroyed: 1, Lost: 1}
+	want := store.Stats{Owned: 1, Created: 4, Attached: 1, Suspended: 1, Destroyed: 1, Lost: 1, TakenOver: 1}
 	if diff := cmp.Diff(want, a.Stats()); diff != "" {
 		t.Errorf("Stats() (-want +got):\n%s", diff)
 	}

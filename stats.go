@@ -21,6 +21,8 @@ type Stats struct {
 	Suspended uint64 // sessions that were suspended through their owner here
 	Destroyed uint64 // sessions that were destroyed through a handle of this process
 	Lost      uint64 // owned sessions that were resumed or destroyed through another handle, here or elsewhere, expired, or were left by Close
+	TakenOver uint64 // of Lost, those that another handle resumed, here or elsewhere, as far as the backend says so
+	Expired   uint64 // of Lost, those that expired, as far as the backend says so
 
 	RenewFailures uint64 // renewals of a session that failed, for another reason than its end
 }
@@ -43,7 +45,9 @@ func (ss *Sessions) Stats() Stats {
 		st.Attached += sh.began[beganAttach]
 		st.Suspended += sh.ends[tallySuspended]
 		st.Destroyed += sh.ends[tallyDestroyed]
-		st.Lost += sh.ends[tallyLost]
+		st.TakenOver += sh.ends[tallyResumed]
+		st.Expired += sh.ends[tallyExpired]
+		st.Lost += sh.ends[tallyLost] + sh.ends[tallyResumed] + sh.ends[tallyExpired]
 		sh.mu.Unlock()
 	}
 	st.RenewFailures = ss.renewals.failed.Load()
