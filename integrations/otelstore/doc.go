@@ -15,11 +15,14 @@ beneath. [Observe] reports the figures of [store.Sessions.Stats].
 	store.sessions.overdue         up-down counter  of those, the ones whose latest renewal failed
 	store.sessions.left            up-down counter  sessions that were let go of without the backend's word for it
 	store.sessions.begun           counter          by store.begin: create, resume
-	store.sessions.ended           counter          by store.end: suspended, destroyed, lost
+	store.sessions.ended           counter          by store.end: suspended, destroyed, taken_over, expired, lost
 	store.handles.attached         counter          handles that Attach returned
 	store.renewals.failed          counter          renewals of a session that failed, for another reason than its end
 
-The first follows the semantic conventions for database clients, with their buckets, and has the attributes
+Taken over are sessions that another handle resumed, which a client does that comes back to another node. Lost are those that were destroyed through another
+handle, or left by Close, and those of which the backend does not say why they ended.
+
+The first metric follows the semantic conventions for database clients, with their buckets, and has the attributes
 
 	db.system.name      Options.System
 	db.namespace        the namespace of the backend

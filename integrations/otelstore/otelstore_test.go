@@ -369,14 +369,15 @@ func TestObserve(t *testing.T) {
 		}
 		all = append(all, sess)
 	}
-	_, err = s.sessions.Resume(ctx, all[0].ID()) // all[0] is lost
+	_, err = s.sessions.Resume(ctx, all[0].ID()) // all[0] is taken over
 	if err := errors.Join(err, all[1].Destroy(ctx), all[2].Release(ctx), all[3].Release(ctx), second(s.sessions.Attach(ctx, all[4].ID()))); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int64{
 		"store.sessions.owned": 2, "store.sessions.overdue": 0, "store.sessions.left": 0,
 		"store.sessions.begun create": 5, "store.sessions.begun resume": 1, "store.handles.attached": 1, "store.renewals.failed": 0,
-		"store.sessions.ended suspended": 2, "store.sessions.ended destroyed": 1, "store.sessions.ended lost": 1,
+		"store.sessions.ended suspended": 2, "store.sessions.ended destroyed": 1,
+		"store.sessions.ended taken_over": 1, "store.sessions.ended expired": 0, "store.sessions.ended lost": 0,
 	}
 	if diff := cmp.Diff(want, figures(t, s)); diff != "" {
 		t.Errorf("the figures (-want +got):\n%s", diff)

@@ -40,7 +40,8 @@ func Observe(sessions *store.Sessions, provider metric.MeterProvider, attributes
 	}
 	all := with()
 	created, resumed := with(beginKey.String("create")), with(beginKey.String("resume"))
-	suspended, destroyed, lost := with(endKey.String("suspended")), with(endKey.String("destroyed")), with(endKey.String("lost"))
+	suspended, destroyed := with(endKey.String("suspended")), with(endKey.String("destroyed"))
+	takenOver, expired, lost := with(endKey.String("taken_over")), with(endKey.String("expired")), with(endKey.String("lost"))
 
 	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		st := sessions.Stats()
@@ -51,7 +52,9 @@ func Observe(sessions *store.Sessions, provider metric.MeterProvider, attributes
 		o.ObserveInt64(f.begun, int64(st.Resumed), resumed)
 		o.ObserveInt64(f.ended, int64(st.Suspended), suspended)
 		o.ObserveInt64(f.ended, int64(st.Destroyed), destroyed)
-		o.ObserveInt64(f.ended, int64(st.Lost), lost)
+		o.ObserveInt64(f.ended, int64(st.TakenOver), takenOver)
+		o.ObserveInt64(f.ended, int64(st.Expired), expired)
+		o.ObserveInt64(f.ended, int64(st.Lost-st.TakenOver-st.Expired), lost)
 		o.ObserveInt64(f.attached, int64(st.Attached), all)
 		o.ObserveInt64(f.failures, int64(st.RenewFailures), all)
 		return nil
