@@ -22,9 +22,11 @@ const theme = store.Key[string]("theme")
 
 // index measures what an index costs, beside the library without it: calls in turns on one backend, and then renewals.
 func index(ctx context.Context, o Options, add func(report.Goal)) error {
-	for _, on := range []struct{ name, url string }{{"Memory", "memory:"}, {"Redis", o.Redis}, {"Hazelcast", o.Hazelcast}} {
+	for _, on := range []struct{ name, url, needs string }{
+		{"Memory", "memory:", ""}, {"Redis", o.Redis, "give -store redis://host:port to measure it"}, {"Hazelcast", o.Hazelcast, needsHazelcast},
+	} {
 		if on.url == "" {
-			add(report.Goal{Goal: on.name + ": the cost of an index", Skipped: "give a URL to measure it"})
+			add(report.Goal{Goal: on.name + ": the cost of an index", Skipped: on.needs})
 			continue
 		}
 		if err := indexCalls(ctx, o, add, on.name, on.url); err != nil {
