@@ -59,6 +59,7 @@ type call struct {
 	progress *progress
 	store    store.Backend
 	scheme   string // of its URL
+	unread   unread
 }
 
 var commands []*command

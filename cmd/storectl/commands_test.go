@@ -19,6 +19,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/internal/keyspace"
+	"github.com/sessionkv/store/internal/testserver"
 )
 
 var nameForm = regexp.MustCompile(`^~[a-z2-7]{16}$`)
@@ -398,4 +399,27 @@ func leftOf(b *bench, backend store.Backend, s store.Store) time.Duration {
 		b.t.Fatal(err)
 	}
 	return left
+}
+
+// One session that cannot be read hides no other.
+func TestUnreadable(t *testing.T) {
+	server := testserver.SharedRedis(t)
+	b := newBench(t, server.URL)
+	id := store.NewID()
+	b.create(id, userID.To("u"))
+	name := b.backend.Namespace() + ":" + store.NewID()
+	if _, err := server.Do("HSET", name, "\x00t", "no token"); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Do("DEL", name)
+	const why = "1 session could not be read; the first error: "
+	if r := b.run("ls").exits(1).says(why); strings.Count(r.out, "~") != 1 {
+		t.Errorf("ls beside a session that cannot be read says\n%s\nwant the other one", r.out)
+	}
+	b.run("stats").exits(1).says("Sessions", "1", why)
+	dumped := b.run("dump", "-ids").exits(1).says(why)
+	if lines := dumped.objects(); len(lines) != 3 || lines[2]["sessions"] != 1.0 {
+		t.Errorf("dump = %s, want a head, one session and an end", dumped.out)
+	}
+	b.runWith(dumped.out, "restore").exits(0).says("1 left alone")
 }

@@ -126,22 +126,22 @@ func find(ctx context.Context, c *call) error {
 	defer ss.Close(context.WithoutCancel(ctx))
 	n := 0
 	for found, err := range x.find(ctx, ss) {
-		if err != nil {
-			return err
+		var s *session
+		if err == nil {
+			s, err = c.look(ctx, found.ID())
 		}
-		s, err := c.look(ctx, found.ID())
-		if err != nil {
+		switch {
+		case err != nil && !c.unread.skip(ctx, err):
 			return err
-		}
-		if s == nil {
-			continue // it has ended meanwhile
+		case s == nil:
+			continue // it cannot be read, or has ended meanwhile
 		}
 		if err := c.list(ctx, []*session{s}, n == 0); err != nil {
 			return err
 		}
 		n++
 	}
-	if n == 0 && !c.json {
+	if n == 0 && !c.json && c.unread.err() == nil {
 		c.out.line("No session has this value under this key, as far as an index tells.")
 	}
 	return nil

@@ -43,6 +43,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr *os.
 	c.progress = newProgress(stderr, isTerminal(stdout))
 	err = c.run(ctx, c)
 	c.progress.clear()
+	if err == nil {
+		err = c.unread.err()
+	}
 	if flushed := c.out.flush(); err == nil {
 		err = flushed
 	}

@@ -108,12 +108,45 @@ func each(ctx context.Context, n int, f func(i int) error) error {
 	return first
 }
 
-// living calls visit with the sessions of each page that live.
+// unread counts sessions that could not be read while others can.
+type unread struct {
+	mu    sync.Mutex
+	n     int   // guarded by mu
+	first error // guarded by mu
+}
+
+// skip reports whether err is of one session, which is counted, and the others can be read.
+func (u *unread) skip(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || away(err) || errors.Is(err, store.ErrClosed) {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.n++
+	if u.first == nil {
+		u.first = err
+	}
+	return true
+}
+
+// err returns what is to be said of them, nil without any.
+func (u *unread) err() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s could not be read; the first error: %w", many(u.n, "session"), u.first)
+}
+
+// living calls visit with the sessions of each page that live and can be read.
 func (c *call) living(ctx context.Context, visit func([]*session) error) error {
 	return c.scan(ctx, func(ids []string) error {
 		found := make([]*session, len(ids))
 		err := each(ctx, len(ids), func(i int) (err error) {
-			found[i], err = c.look(ctx, ids[i])
+			if found[i], err = c.look(ctx, ids[i]); err != nil && c.unread.skip(ctx, err) {
+				err = nil
+			}
 			return err
 		})
 		if err != nil {
@@ -129,11 +162,13 @@ func (c *call) living(ctx context.Context, visit func([]*session) error) error {
 	})
 }
 
-// loaded returns the values of sessions, nil for those that have ended meanwhile.
+// loaded returns the values of sessions, nil for those that have ended meanwhile or cannot be read.
 func (c *call) loaded(ctx context.Context, sessions []*session) ([][]store.Entry, error) {
 	all := make([][]store.Entry, len(sessions))
 	err := each(ctx, len(sessions), func(i int) (err error) {
-		all[i], err = c.values(ctx, sessions[i])
+		if all[i], err = c.values(ctx, sessions[i]); err != nil && c.unread.skip(ctx, err) {
+			all[i], err = nil, nil
+		}
 		return err
 	})
 	return all, err
