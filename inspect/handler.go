@@ -88,6 +88,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) page {
 	case h.slots <- struct{}{}:
 		defer func() { <-h.slots }()
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil { // also where the place became free at the last moment
 		return say(http.StatusServiceUnavailable, "Busy", "Others are looking at the sessions. Try again in some seconds.")
 	}
 	query := r.URL.Query()

@@ -580,8 +580,9 @@ func TestPageOfABackendThatHangs(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if took := time.Since(begin); took > 11*time.Second || busy.Load() != 3 || slow.Load() != 2 {
-			t.Errorf("after %v %d requests were answered and %d were turned away, want 2 and 3 after 10 s", took, slow.Load(), busy.Load())
+		// A request may get a place in the very moment in which its time ends.
+		if took := time.Since(begin); took > 11*time.Second || slow.Load() < 2 || slow.Load()+busy.Load() != 5 {
+			t.Errorf("after %v %d requests were answered and %d were turned away, want at least 2, and all after 10 s", took, slow.Load(), busy.Load())
 		}
 		begin = time.Now()
 		if a, took := post(t, h, form, nil), time.Since(begin); a.status != http.StatusBadGateway || took > 16*time.Second {
