@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -482,6 +483,16 @@ func (l *loop) Create(ctx context.Context, id string, initial []store.Entry, t s
 	return l.inner.Create(ctx, id, initial, t)
 }
 
+// globals sets the global providers, which a process does once.
+var globals = sync.OnceValue(func() *setup {
+	s := &setup{reader: sdkmetric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
+	s.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader))
+	s.tracers = sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.spans))
+	otel.SetMeterProvider(s.meters)
+	otel.SetTracerProvider(s.tracers)
+	return s
+})
+
 // TestGlobalProvidersSetLater: what a program sets up after it has wrapped its backend counts from then on.
 func TestGlobalProvidersSetLater(t *testing.T) {
 	b := otelstore.Wrap(memstore.New(nil), nil)
@@ -496,11 +507,9 @@ func TestGlobalProvidersSetLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	use(t, t.Context(), sessions)
-	s := &setup{reader: sdkmetric.NewManualReader(), spans: tracetest.NewInMemoryExporter()}
-	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(s.reader)))
-	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(s.spans))
-	otel.SetTracerProvider(tracers)
-	ctx, span := tracers.Tracer("test").Start(t.Context(), "request")
+	s := globals()
+	s.spans.Reset()
+	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "request")
 	use(t, ctx, sessions)
 	span.End()
 	got := s.collect(t)
