@@ -229,26 +229,25 @@ func (b *Backend) primaryFor(ctx context.Context, client *redis.ClusterClient, p
 	var got answers
 	want, done := *p, p.done // of the goroutines, which may outlast this call
 	ask := func(ctx context.Context, server *redis.Client) error {
-		var (
-			process string
-			self    node
-			ok      = true
-		)
+		var self node
 		info, err := server.Info(ctx, "server").Result()
-		if process = field(info, "run_id"); err == nil && (want.since == "" || process != want.at.process) {
+		same := err == nil && want.since != "" && processOf(info) == want.at.process
+		if err == nil && (!same || want.at.process == noProcess) {
 			var text string
 			if text, err = server.ClusterNodes(ctx).Result(); err == nil {
+				ok := false
 				if self, ok = parseNode(text); !ok {
 					err = errReply
 				}
 			}
+			same = same && self.since == want.since
 		}
 		got.mu.Lock()
 		defer got.mu.Unlock()
 		switch {
 		case err != nil:
 			got.unasked = err
-		case want.since != "" && process == want.at.process:
+		case same:
 			got.same = server
 		case self.primary && self.slots.without(&done):
 			got.other = server

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -57,7 +58,7 @@ func (b *Backend) Scan(ctx context.Context, cursor string) (ids []string, next s
 
 // A position is how far the scan of one server has come.
 type position struct {
-	process string // the server's run_id; "-" where it has none
+	process string // the server's run_id, or noProcess
 	cursor  uint64
 }
 
@@ -72,8 +73,14 @@ func parsePosition(text string) (position, bool) {
 	return position{process, cursor}, true
 }
 
+// noProcess stands for a server that does not name its process.
+const noProcess = "-"
+
+// processOf returns the process that an answer to INFO names.
+func processOf(info string) string { return cmp.Or(field(info, "run_id"), noProcess) }
+
 func isProcess(s string) bool {
-	return s == "-" || s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
+	return s == noProcess || s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdefABCDEF") == ""
 }
 
 // A scanned is what one server answered.
@@ -115,16 +122,16 @@ func (b *Backend) scanPage(ctx context.Context, server interface{ Pipeline() red
 	r := <-got
 	var s scanned
 	names, next := r.scan.Val()
+	if names == nil || r.info.Val() == "" {
+		return scanned{}, b.explain(errNoReply)
+	}
 	s.next = next
 	for _, name := range names {
 		if id, ok := b.namespace.ID(name); ok && store.CheckID(id) == nil {
 			s.ids = append(s.ids, id)
 		}
 	}
-	if s.process = field(r.info.Val(), "run_id"); s.process == "" {
-		s.process = "-"
-	}
-	if !isProcess(s.process) {
+	if s.process = processOf(r.info.Val()); !isProcess(s.process) {
 		return scanned{}, b.explain(errReply)
 	}
 	if cluster {

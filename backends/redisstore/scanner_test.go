@@ -257,3 +257,24 @@ func TestScanOfClusterRefusesCursors(t *testing.T) {
 		t.Errorf("Scan(a cursor without a primary) = %q, %v, want a page", next, err)
 	}
 }
+
+// silence is a hook that keeps pipelines back.
+type silence struct{}
+
+func (silence) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (silence) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (silence) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(context.Context, []redis.Cmder) error { return nil }
+}
+
+// No answer is not an empty page.
+func TestScanWithoutAReply(t *testing.T) {
+	server := testserver.SharedRedis(t)
+	client := dial(t, server.URL)
+	b := open(t, client, redisstore.Options{Namespace: namespace(t)})
+	create(t, b)
+	client.AddHook(silence{})
+	if ids, next, err := b.Scan(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "without a reply") {
+		t.Errorf("Scan() whose commands are kept back = %d IDs, %q, %v, want an error that says so", len(ids), next, err)
+	}
+}
