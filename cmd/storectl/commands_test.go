@@ -127,6 +127,12 @@ func testShow(b *bench) {
 	b.run("show", "@"+file).exits(0).says("userId")
 	b.run("show", "-ids", id).exits(0).says(id)
 	b.runWith(id+"\n"+store.NewID(), "show", "-").exits(2)
+	inKey := store.NewID()
+	b.create(inKey, store.Key[int]("room of "+inKey).To(7))
+	b.run("show", inKey).exits(0).says("(a key that has the session's ID)", "7")
+	b.run("show", "-json", inKey).exits(0).says("(a key that has the session's ID)")
+	b.run("stats", "-keys").exits(0).says("(a key that has the session's ID)")
+	b.run("stats", "-keys", "-ids").exits(0).says("room of " + inKey)
 	b.run("show", store.NewID()).exits(1).says("no such session lives")
 	b.run("show", "~aaaaaaaaaaaaaaaa").exits(1).says("no such session lives")
 

@@ -53,6 +53,16 @@ func (c *call) ref(id string) ref {
 	return r
 }
 
+// keyOf returns a key of the session id as it may be shown: programs may put IDs into keys. A short ID occurs in
+// other text by chance.
+func (c *call) keyOf(key, id string) string {
+	const short = 8
+	if !c.ids && (key == id || len(id) >= short && strings.Contains(key, id)) {
+		return "(a key that has the session's ID)"
+	}
+	return key
+}
+
 // readID reads an ID as it is written. Bytes that need no escape elsewhere may stand for themselves.
 func readID(text string) (string, error) {
 	if id, ok := keyspace.Unescape(text); ok {

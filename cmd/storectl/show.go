@@ -114,7 +114,7 @@ func (c *call) decoded(ctx context.Context, id string, in codec.Codec) ([]value,
 	}
 	values := []value{}
 	for _, d := range dumped {
-		v := value{Key: d.Key, Bytes: d.Size, Encoding: d.Encoding, Version: d.Version}
+		v := value{Key: c.keyOf(d.Key, id), Bytes: d.Size, Encoding: d.Encoding, Version: d.Version}
 		if d.Encoding != "sealed" {
 			v.Value = jsonOf(d.Data)
 		}

@@ -66,12 +66,13 @@ func stats(ctx context.Context, c *call) error {
 			return nil
 		}
 		all, err := c.loaded(ctx, page)
-		for _, entries := range all {
+		for i, entries := range all {
 			for _, e := range entries {
-				k := s.byKey[e.Key]
+				key := c.keyOf(e.Key, page[i].id)
+				k := s.byKey[key]
 				if k == nil {
-					k = &keySummary{Key: e.Key}
-					s.byKey[e.Key] = k
+					k = &keySummary{Key: key}
+					s.byKey[key] = k
 				}
 				k.Sessions++
 				k.Bytes += len(e.Value)
