@@ -58,8 +58,8 @@ type MigrationStats struct {
 //  5. Ask whether the session still lives at the old backend. A Destroy that came before step 4 shows here, a
 //     later one through a Migration removes the copy. Then make the mark "ready".
 //  6. DestroyIf at the old backend with the values of step 3. That is the move: in this step all handles of
-//     before end, and the copy becomes the session. A write that came in between changes the values. Then step 3
-//     follows again, so every write that was acknowledged comes along.
+//     before end, and the copy becomes the session. A write that came in between changes the values. Then the
+//     copy is removed and step 3 follows again, so every write that was acknowledged comes along.
 //  7. Remove the mark, and hand out the session.
 //
 // Writers that never pause could keep step 6 from its end. After three attempts a Resume at the old backend refuses
@@ -86,7 +86,7 @@ type MigrationStats struct {
 //
 //   - A process on the old backend alone does not see the new one: a client that comes to it after
 //     the move begins a new session. Deploy Stay first, and there is no such process when sessions move.
-//   - Such a process does not remove copies, either. If a mover dies between "ready" and step 6, and such a process
+//   - Such a process does not remove copies, either. If a mover dies at step 6, and such a process
 //     destroys the session within a lease of that, a Resume after it may find the copy. The same goes for a
 //     session that ends there in that time because it was suspended for less.
 //   - An ID that is begun at both backends at once lives twice. IDs of [store.NewID] are never begun twice.

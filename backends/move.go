@@ -30,7 +30,6 @@ type move struct {
 	fenced bool          // from is of a life that the move began
 	left   time.Duration // that the session had when it was fenced
 	copy   store.Store   // at the new backend; nil until it exists
-	copied []store.Entry // what the copy holds, without the mark
 	mark   []byte        // of the copy
 	gone   bool          // it has gone from the old backend, or nobody can tell
 }
@@ -119,6 +118,9 @@ func (v *move) run(ctx context.Context, seen sight) error {
 		if err != nil {
 			return err
 		}
+		if slices.ContainsFunc(values, func(e store.Entry) bool { return e.Key == moveKey }) {
+			return errBothWays
+		}
 		if err := v.write(ctx, values); err != nil {
 			return err
 		}
@@ -140,11 +142,26 @@ func (v *move) run(ctx context.Context, seen sight) error {
 		case !errors.Is(err, store.ErrConflict):
 			return err
 		}
-		if err := ctx.Err(); err != nil {
+		// The values are others by now. The copy goes at once: should this process die, it must not outlive the session.
+		if err := v.drop(ctx); err != nil {
 			return err
 		}
 	}
 }
+
+// drop removes the copy.
+func (v *move) drop(ctx context.Context) error {
+	if v.copy == nil {
+		return nil
+	}
+	err := v.copy.Destroy(ctx)
+	if err == nil {
+		v.copy = nil
+	}
+	return err
+}
+
+var errBothWays = errors.New("backends: the session at the old backend is a copy of a move in the other direction; do not run Migrate in both directions at once")
 
 // settle finds out what became of a last step whose reply was lost. It returns nil when the session lives at
 // the old backend: a new life of it refuses the step, however late it comes.
@@ -179,11 +196,8 @@ func read(ctx context.Context, s store.Store) ([]store.Entry, error) {
 	return entries, nil
 }
 
-// write makes the copy hold values, and ready.
+// write makes a copy with values, and ready.
 func (v *move) write(ctx context.Context, values []store.Entry) error {
-	if v.copy != nil {
-		return v.update(ctx, values)
-	}
 	if err := canCopy(v.from); err != nil {
 		return err
 	}
@@ -197,7 +211,7 @@ func (v *move) write(ctx context.Context, values []store.Entry) error {
 	if err != nil {
 		return err
 	}
-	v.copy, v.copied = made, values
+	v.copy = made
 	if err := errorAt(v.m.old.Renew(ctx, []store.Store{v.from}, 0), 0); err != nil {
 		return err
 	}
@@ -206,22 +220,6 @@ func (v *move) write(ctx context.Context, values []store.Entry) error {
 		return ofCopy(err)
 	}
 	v.mark = ready
-	return nil
-}
-
-// update brings the copy up to date.
-func (v *move) update(ctx context.Context, values []store.Entry) error {
-	changes := slices.Clone(values)
-	for _, e := range v.copied {
-		if !slices.ContainsFunc(values, func(now store.Entry) bool { return now.Key == e.Key }) {
-			changes = append(changes, store.Entry{Key: e.Key})
-		}
-	}
-	_, err := store.Commit(ctx, v.copy, []store.Entry{{Key: moveKey, Value: v.mark}}, changes)
-	if err != nil {
-		return ofCopy(err)
-	}
-	v.copied = values
 	return nil
 }
 
@@ -246,7 +244,9 @@ func (v *move) fence(ctx context.Context) error {
 	if !v.fenced {
 		v.left = v.m.timeLeft(ctx, v.from)
 	}
-	from, err := v.m.old.Resume(ctx, v.id, v.t)
+	t := v.t
+	t.Lease = max(t.Lease, v.left) // should the reply be lost, it is not cut short
+	from, err := v.m.old.Resume(ctx, v.id, t)
 	if err != nil {
 		return err
 	}
@@ -300,10 +300,8 @@ func (v *move) settled(ctx context.Context) (store.Store, error) {
 func (v *move) undo(ctx context.Context, err error) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	if v.copy != nil {
-		if lost := v.copy.Destroy(ctx); lost != nil {
-			err = fmt.Errorf("%w; and the copy at the new backend ends with its lease: %w", err, lost)
-		}
+	if lost := v.drop(ctx); lost != nil {
+		err = fmt.Errorf("%w; and the copy at the new backend ends with its lease: %w", err, lost)
 	}
 	if v.fenced {
 		lost := v.m.old.Suspend(ctx, v.from, max(v.t.Lease, v.left))
