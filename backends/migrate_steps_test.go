@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,10 +27,14 @@ type steps struct {
 	fail   error  // it fails
 	crash  bool   // neither it nor any later one reaches a server
 	late   bool   // with crash: it does reach the server
+	delay  bool   // its outcome is unknown, and it takes effect two calls later
+
+	delayed func()
 
 	busy   int // how often the owner writes before the session is to end at the old place
 	writes func(n int)
-	names  []string // of all calls
+	mu     sync.Mutex
+	names  []string // of all calls; guarded by mu
 }
 
 var (
@@ -41,13 +46,22 @@ var (
 func step[T any](s *steps, name string, call func() (T, error)) (T, error) {
 	var zero T
 	n := s.n.Add(1)
+	s.mu.Lock()
 	s.names = append(s.names, name)
+	s.mu.Unlock()
 	if name == "old DestroyIf" && s.busy > 0 {
 		s.busy--
 		s.writes(s.busy)
 	}
 	if s.at == 0 || n < s.at {
 		return call()
+	}
+	if s.delay && n == s.at {
+		s.delayed = func() { call() }
+		return zero, store.ErrUnknownOutcome
+	}
+	if s.delayed != nil && n == s.at+2 {
+		s.delayed()
 	}
 	if s.crash && (n > s.at || !s.late) {
 		return zero, errCrashed
@@ -164,6 +178,7 @@ type house struct {
 	steps    *steps
 	mover    *backends.Migration
 	other    *backends.Migration
+	others   *steps // of other
 	id       string
 	owner    store.Store // of the old fleet
 	want     map[string]string
@@ -174,8 +189,8 @@ var moveTerms = store.Terms{Lease: time.Minute, MaxKeys: 100}
 func newHouse(t *testing.T) *house {
 	h := &house{t: t, ctx: t.Context(), from: memstore.New(nil), to: memstore.New(nil), steps: new(steps), id: "an ID of a session"}
 	h.mover = backends.MigrateAny(newStepped(h.from, h.steps, "old"), newStepped(h.to, h.steps, "new"), nil)
-	undisturbed := new(steps)
-	h.other = backends.MigrateAny(newStepped(h.from, undisturbed, "old"), newStepped(h.to, undisturbed, "new"), nil)
+	h.others = new(steps)
+	h.other = backends.MigrateAny(newStepped(h.from, h.others, "old"), newStepped(h.to, h.others, "new"), nil)
 	t.Cleanup(func() {
 		h.mover.Close()
 		h.other.Close()
@@ -385,9 +400,11 @@ func TestMoverDiesAndTheOldFleetDestroys(t *testing.T) {
 // A mover whose call fails, whose reply is lost, or whose context ends, at any step, moves the session or leaves it.
 func TestMoverIsDisturbed(t *testing.T) {
 	for name, disturb := range map[string]func(h *house){
-		"fails":  func(h *house) { h.steps.fail = errAway },
-		"lost":   func(h *house) { h.steps.lose = true },
-		"closed": func(h *house) { h.steps.before = func() { go h.mover.Close(); synctest.Wait() } },
+		"fails":   func(h *house) { h.steps.fail = errAway },
+		"lost":    func(h *house) { h.steps.lose = true },
+		"late":    func(h *house) { h.steps.delay = true },
+		"unknown": func(h *house) { h.steps.fail = store.ErrUnknownOutcome },
+		"closed":  func(h *house) { h.steps.before = func() { go h.mover.Close(); synctest.Wait() } },
 		"context": func(h *house) {
 			ctx, cancel := context.WithCancel(h.ctx)
 			h.ctx = ctx
@@ -574,6 +591,194 @@ func TestMoverMeetsOthers(t *testing.T) {
 					}
 				}
 				h.mustTake()
+			})
+		})
+	}
+}
+
+// stopAt makes the calls of s wait before number at until release is closed.
+func (s *steps) stopAt(at int64) (reached, release chan struct{}) {
+	reached, release = make(chan struct{}), make(chan struct{})
+	s.at, s.before = at, func() { close(reached); <-release }
+	return reached, release
+}
+
+// duets runs f for each pair of steps at which a mover and another node wait for each other: the mover stops before
+// one of its own, the other does what it does and stops before one of its own, then the mover goes on to its end, and then the
+// other. F gets what the mover returned, and whether it lived then.
+func duets(t *testing.T, other func(h *house), f func(h *house, s store.Store, err error, lived bool)) {
+	for at := int64(1); ; at++ {
+		moved := false
+		for otherAt := int64(1); !moved; otherAt++ {
+			var over bool
+			t.Run(fmt.Sprintf("%02d-%02d", at, otherAt), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					h := newHouse(t)
+					reached, release := h.steps.stopAt(at)
+					otherReached, otherRelease := h.others.stopAt(otherAt)
+					var (
+						s     store.Store
+						err   error
+						done  = make(chan struct{})
+						ended = make(chan struct{})
+					)
+					go func() { s, err = h.take(h.mover); close(done) }()
+					select {
+					case <-reached:
+					case <-done:
+						moved = true
+					}
+					go func() { other(h); close(ended) }()
+					select {
+					case <-otherReached:
+					case <-ended:
+						over = true
+					}
+					close(release)
+					<-done
+					lived := h.living(s) == 1
+					close(otherRelease)
+					<-ended
+					f(h, s, err, lived)
+				})
+			})
+			if over {
+				break
+			}
+		}
+		if moved {
+			return
+		}
+	}
+}
+
+// Two movers that meet at any of their steps: both succeed, one handle lives, and all values are there.
+func TestMoversMeet(t *testing.T) {
+	var second store.Store
+	duets(t, func(h *house) {
+		s, err := h.take(h.other)
+		if err != nil {
+			h.t.Errorf("Resume() by the other mover = %v", err)
+		}
+		second = s
+	}, func(h *house, s store.Store, err error, _ bool) {
+		if err != nil {
+			h.t.Errorf("Resume() = %v", err)
+		}
+		if n := h.living(s, second); n != 1 {
+			h.t.Errorf("%d handles live, want 1", n)
+		}
+		h.steps.at, h.others.at = 0, 0
+		h.mustTake()
+	})
+}
+
+// A Destroy through another node that meets a mover at any step ends the session, or comes too late for it.
+func TestMoverMeetsDestroy(t *testing.T) {
+	var before bool // the handle was of the old place
+	duets(t, func(h *house) {
+		s, err := h.other.Attach(h.ctx, h.id, moveTerms)
+		if err != nil {
+			h.t.Fatalf("Attach() = %v", err)
+		}
+		before = h.values(h.from) != nil
+		if err := s.Destroy(h.ctx); err != nil {
+			h.t.Errorf("Destroy() = %v", err)
+		}
+	}, func(h *house, s store.Store, err error, lived bool) {
+		h.steps.at, h.others.at = 0, 0
+		lives := h.living(s) == 1
+		switch {
+		case err != nil && !errors.Is(err, store.ErrNoSession):
+			h.t.Errorf("Resume() = %v, want nil or ErrNoSession", err)
+		case before && lived && !lives:
+			h.t.Error("the session was resumed, and a Destroy through a handle of before has ended it")
+		case lives:
+			h.mustTake()
+		default:
+			h.isGone()
+		}
+	})
+}
+
+// The old fleet destroys the session while a mover is on its way, which is slow but alive. Another mover, who meets what it has made,
+// waits for it and does not bring the session back.
+func TestMoverIsWaitedFor(t *testing.T) {
+	eachBusyStep(t, func(h *house) {
+		gone := make(chan struct{})
+		destroyed := false
+		h.steps.before = func() {
+			s, err := h.from.Attach(h.ctx, h.id, moveTerms)
+			if err != nil {
+				return // it has moved
+			}
+			if err := s.Destroy(h.ctx); err != nil {
+				h.t.Errorf("Destroy() = %v", err)
+			}
+			destroyed = true
+			go func() {
+				if s, err := h.take(h.other); !errors.Is(err, store.ErrNoSession) {
+					h.t.Errorf("Resume() of what was destroyed = %v, %v, want ErrNoSession", s, err)
+				}
+				close(gone)
+			}()
+			time.Sleep(100 * time.Millisecond)
+		}
+		h.take(h.mover)
+		if destroyed {
+			<-gone
+			h.isGone()
+		}
+	})
+}
+
+// A Destroy through a handle of before, late, does not touch a session that is on its way.
+func TestMoverMeetsLateDestroy(t *testing.T) {
+	eachBusyStep(t, func(h *house) {
+		early, err := h.other.Attach(h.ctx, h.id, moveTerms)
+		if err != nil {
+			h.t.Fatalf("Attach() = %v", err)
+		}
+		h.steps.before = func() {
+			if h.from.Renew(h.ctx, []store.Store{h.owner}, 0) == nil {
+				return // it is not late
+			}
+			if err := early.Destroy(h.ctx); err != nil {
+				h.t.Errorf("Destroy() = %v", err)
+			}
+		}
+		s, err := h.take(h.mover)
+		if err != nil || h.living(s) != 1 {
+			h.t.Errorf("Resume() = %v, %v, want a session that lives", s, err)
+		}
+		h.mustTake()
+	})
+}
+
+// A node that stays, and resumes a session that a mover has died with, removes what that has left. So the
+// session stays destroyed even where the old fleet destroys it.
+func TestStayRemovesCopies(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprintf("late=%t", late), func(t *testing.T) {
+			eachBusyStep(t, func(h *house) {
+				h.steps.crash, h.steps.late = true, late
+				h.take(h.mover)
+				stay := backends.MigrateAny(newStepped(h.from, new(steps), "old"), newStepped(h.to, new(steps), "new"), &backends.MigrateOptions{Stay: true})
+				defer stay.Close()
+				s, err := h.take(stay)
+				if err != nil {
+					h.t.Fatalf("Resume() = %v", err)
+				}
+				if diff := cmp.Diff(h.want, h.held(s)); diff != "" {
+					h.t.Errorf("the values (-want +got):\n%s", diff)
+				}
+				for _, place := range []store.Backend{h.from, h.to} {
+					if s, err := place.Attach(h.ctx, h.id, moveTerms); err == nil {
+						s.Destroy(h.ctx)
+						break
+					}
+				}
+				h.isGone()
 			})
 		})
 	}

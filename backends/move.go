@@ -245,7 +245,7 @@ func (v *move) fence(ctx context.Context) error {
 		v.left = v.m.timeLeft(ctx, v.from)
 	}
 	t := v.t
-	t.Lease = max(t.Lease, v.left) // should the reply be lost, it is not cut short
+	t.Lease = max(t.Lease, v.left) // should the move fail, the session lives no shorter than before
 	from, err := v.m.old.Resume(ctx, v.id, t)
 	if err != nil {
 		return err
@@ -296,18 +296,12 @@ func (v *move) settled(ctx context.Context) (store.Store, error) {
 	return nil, err
 }
 
-// undo removes the copy after err, and leaves the session at the old backend as it was.
+// undo removes the copy after err. The session stays at the old backend, with the time that it had, or more.
 func (v *move) undo(ctx context.Context, err error) error {
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
 	if lost := v.drop(ctx); lost != nil {
 		err = fmt.Errorf("%w; and the copy at the new backend ends with its lease: %w", err, lost)
-	}
-	if v.fenced {
-		lost := v.m.old.Suspend(ctx, v.from, max(v.t.Lease, v.left))
-		if lost != nil && !errors.Is(lost, store.ErrDestroyed) {
-			err = fmt.Errorf("%w; and the session at the old backend ends with its lease: %w", err, lost)
-		}
 	}
 	return err
 }
