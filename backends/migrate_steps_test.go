@@ -693,6 +693,8 @@ func TestMoverMeetsDestroy(t *testing.T) {
 			h.t.Errorf("Resume() = %v, want nil or ErrNoSession", err)
 		case before && lived && !lives:
 			h.t.Error("the session was resumed, and a Destroy through a handle of before has ended it")
+		case err == nil && !lived:
+			h.t.Error("Resume() = nil, and its session was destroyed before it returned")
 		case lives:
 			h.mustTake()
 		default:

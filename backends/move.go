@@ -286,11 +286,10 @@ func (v *move) settled(ctx context.Context) (store.Store, error) {
 	switch {
 	case err == nil:
 		return s, nil
-	case errors.Is(err, store.ErrDestroyed): // and perhaps resumed, by somebody who has waited for too long
-		return v.copy, nil
-	case errors.Is(err, store.ErrConflict) && now == nil: // the same, or the reply of an earlier try was lost
+	case errors.Is(err, store.ErrConflict) && now == nil:
+		// Somebody who has waited for too long did it, or the reply of an earlier try was lost.
 		return s, nil
-	case errors.Is(err, store.ErrConflict): // it is dead
+	case errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrDestroyed): // it is dead, or was resumed
 		return nil, errAgain
 	}
 	return nil, err
