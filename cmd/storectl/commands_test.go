@@ -429,3 +429,49 @@ func TestUnreadable(t *testing.T) {
 	}
 	b.runWith(dumped.out, "restore").exits(0).says("1 left alone")
 }
+
+// A command that runs while a primary of a Cluster dies goes on with the one that takes its place.
+func TestFailover(t *testing.T) {
+	c := testserver.RedisCluster(t)
+	b := newBench(t, "redis+cluster://"+strings.Join(c.Addrs[:3], ",")+"?wait=1")
+	const n = 60
+	for range n {
+		b.create(store.NewID())
+	}
+	cmd := exec.CommandContext(t.Context(), program, "watch", "-interval", "100ms", "-json")
+	cmd.Env = append(os.Environ(), "STORE_URL="+b.url)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	count := func() (s struct{ Sessions int }) {
+		t.Helper()
+		if !lines.Scan() {
+			t.Fatal("watch ends")
+		}
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := count(); s.Sessions != n {
+		t.Fatalf("watch counts %d sessions, want %d", s.Sessions, n)
+	}
+	c.Kill(0)
+	for range 3 { // the server may be away for a line, and then there is none
+		if s := count(); s.Sessions != n {
+			t.Errorf("watch counts %d sessions while a primary is replaced, want %d or none", s.Sessions, n)
+		}
+	}
+	cmd.Process.Signal(syscall.SIGINT)
+	for lines.Scan() {
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("watch that is interrupted = %v, want exit code 0", err)
+	}
+	b.run("stats", "-json").exits(0).says(fmt.Sprintf(`"sessions":%d`, n))
+}

@@ -29,24 +29,16 @@ func (c *call) scan(ctx context.Context, visit func(ids []string) error) error {
 		return err
 	}
 	seen := make(map[[16]byte]struct{})
-	var failing time.Time
 	for cursor, more := "", true; more; {
-		page, next, err := scanner.Scan(ctx, cursor)
+		var page []string
+		var next string
+		err := patiently(ctx, func() (err error) {
+			page, next, err = scanner.Scan(ctx, cursor)
+			return err
+		})
 		if err != nil {
-			if failing.IsZero() {
-				failing = time.Now()
-			}
-			if ctx.Err() != nil || !away(err) || time.Since(failing) > scanPatience {
-				return err
-			}
-			c.progress.say("the server does not answer; trying again")
-			select {
-			case <-time.After(scanPause):
-			case <-ctx.Done():
-			}
-			continue
+			return err
 		}
-		failing = time.Time{}
 		fresh := page[:0]
 		for _, id := range page {
 			sum := sha256.Sum256([]byte(id))
@@ -67,6 +59,20 @@ func (c *call) scan(ctx context.Context, visit func(ids []string) error) error {
 		cursor, more = next, next != ""
 	}
 	return nil
+}
+
+// patiently calls f again while the server is away, for a while.
+func patiently(ctx context.Context, f func() error) error {
+	for begun := time.Now(); ; {
+		err := f()
+		if err == nil || ctx.Err() != nil || !away(err) || time.Since(begun) > scanPatience {
+			return err
+		}
+		select {
+		case <-time.After(scanPause):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // away reports whether err says that a server could not be reached, which another try may mend.
@@ -144,7 +150,11 @@ func (c *call) living(ctx context.Context, visit func([]*session) error) error {
 	return c.scan(ctx, func(ids []string) error {
 		found := make([]*session, len(ids))
 		err := each(ctx, len(ids), func(i int) (err error) {
-			if found[i], err = c.look(ctx, ids[i]); err != nil && c.unread.skip(ctx, err) {
+			err = patiently(ctx, func() (err error) {
+				found[i], err = c.look(ctx, ids[i])
+				return err
+			})
+			if err != nil && c.unread.skip(ctx, err) {
 				err = nil
 			}
 			return err
@@ -166,7 +176,11 @@ func (c *call) living(ctx context.Context, visit func([]*session) error) error {
 func (c *call) loaded(ctx context.Context, sessions []*session) ([][]store.Entry, error) {
 	all := make([][]store.Entry, len(sessions))
 	err := each(ctx, len(sessions), func(i int) (err error) {
-		if all[i], err = c.values(ctx, sessions[i]); err != nil && c.unread.skip(ctx, err) {
+		err = patiently(ctx, func() (err error) {
+			all[i], err = c.values(ctx, sessions[i])
+			return err
+		})
+		if err != nil && c.unread.skip(ctx, err) {
 			all[i], err = nil, nil
 		}
 		return err
