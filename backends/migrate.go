@@ -68,7 +68,7 @@ type MigrationStats struct {
 //
 // # What others meet meanwhile
 //
-// While the session lives at the old backend, it is the session, whatever stands at the new one. Who looks
+// While the session lives at the old backend, it is the session, whatever copy stands at the new one. Who looks
 // at the new backend and finds nothing looks at the old one, and then once more at the new one, because
 // it may have moved in between. A mark with nothing at the old backend means that a mover is at step 7. It is waited for, a second at
 // most. If it has died, whoever comes removes a "ready" mark and goes on with the session, and drops a

@@ -416,3 +416,26 @@ func TestMigrationUnderContention(t *testing.T) {
 		}
 	}
 }
+
+// What a move in the other direction has left is no session, and is not moved.
+func TestMigrationInBothDirections(t *testing.T) {
+	one, two := memstore.New(nil), memstore.New(nil)
+	back := backends.MigrateAny(two, one, nil)
+	defer back.Close()
+	id, _ := seed(t, one, 1, time.Hour)
+	from, to := storetest.Faulty(one), storetest.Faulty(two)
+	from.Fail(storetest.OpDestroyIf, nil)
+	to.Fail(storetest.OpDestroy, nil) // so that the copy stays
+	dying := backends.MigrateAny(from, to, nil)
+	if _, err := dying.Resume(t.Context(), id, store.Terms{Lease: time.Hour}); !errors.Is(err, storetest.ErrFault) {
+		t.Fatalf("Resume() = %v, want a failure", err)
+	}
+	s, err := one.Attach(t.Context(), id, store.Terms{})
+	if err != nil {
+		t.Fatalf("Attach() = %v", err)
+	}
+	s.Destroy(t.Context())
+	if _, err := back.Resume(t.Context(), id, store.Terms{Lease: time.Hour}); err == nil || !strings.Contains(err.Error(), "both directions") {
+		t.Errorf("Resume() of a copy in the other direction = %v, want an error that says so", err)
+	}
+}
