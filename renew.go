@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -408,7 +407,7 @@ func (t *turn) asked(failed int, err error) {
 	r.tell()
 }
 
-// tell passes the report to OnRenewError, unless that still runs: then the report
+// tell passes the report to the Logger and to OnRenewError, unless that still runs: then the report
 // is passed when it has returned. Its caller holds mu.
 func (r *renewals) tell() {
 	if r.reporting || r.report.Sessions+r.report.Overdue == 0 {
@@ -416,7 +415,7 @@ func (r *renewals) tell() {
 	}
 	report := r.report
 	r.report = RenewError{}
-	if r.onError == nil {
+	if r.onError == nil && r.sessions.logger == nil {
 		return
 	}
 	r.reporting = true
@@ -425,7 +424,8 @@ func (r *renewals) tell() {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				slog.Error("store: Options.OnRenewError panicked; renewals go on", "panic", p, "stack", string(debug.Stack()))
+				logger := r.sessions.faults()
+				logger.Error("store: Options.OnRenewError panicked; renewals go on", "panic", p, "stack", string(debug.Stack()))
 			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -434,6 +434,11 @@ func (r *renewals) tell() {
 				r.tell()
 			}
 		}()
-		r.onError(&Error{Op: "renew", Err: &report})
+		if logger := r.sessions.logger; logger != nil {
+			logger.Warn("store: leases could not be renewed", "sessions", report.Sessions, "overdue", report.Overdue, "error", report.Err)
+		}
+		if r.onError != nil {
+			r.onError(&Error{Op: "renew", Err: &report})
+		}
 	}()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -78,10 +79,16 @@ type Options struct {
 	// that says how many sessions it is about. Failed renewals are tried again
 	// until the leases have run out. It runs in a goroutine of its own and may
 	// call anything, Close too; while it blocks, failures add up for the next
-	// call. A panic in it is logged with slog.Error and does not stop the
+	// call. A panic in it is logged and does not stop the
 	// renewals. Nil means that such errors are dropped; [Sessions.Stats]
 	// counts them all the same.
 	OnRenewError func(error)
+
+	// Logger gets a line for each round in which renewals failed, with how many, and
+	// one for each panic of OnRenewError and of functions given to AfterEnd. Nil
+	// means that failed renewals are not logged, and panics by slog.Default. No line has an ID or
+	// a value in it; docs/logging.md lists all.
+	Logger *slog.Logger
 }
 
 // Limits bound what a session may hold. For each, zero means the default and a
@@ -200,6 +207,7 @@ type Sessions struct {
 	undecodable   Undecodable
 	onUndecodable func(UndecodableValue)
 	registry      registry
+	logger        *slog.Logger // nil: none
 	renewals      renewals
 	calls         calls
 	closing       closing
@@ -234,6 +242,7 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		limits:        o.Limits.withDefaults(),
 		sealer:        o.Sealer,
 		renewals:      renewals{backend: backend, lease: o.Lease, onError: o.OnRenewError},
+		logger:        o.Logger,
 		undecodable:   o.Undecodable,
 		onUndecodable: o.OnUndecodable,
 	}
@@ -254,6 +263,14 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 	ss.calls.init()
 	ss.closing.init()
 	return ss, nil
+}
+
+// faults returns the logger of what goes wrong in functions of the program.
+func (ss *Sessions) faults() *slog.Logger {
+	if ss.logger != nil {
+		return ss.logger
+	}
+	return slog.Default()
 }
 
 // Create begins a session and owns it. The initial values are written together

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"log/slog"
 	"runtime/debug"
 	"slices"
 )
@@ -61,21 +60,22 @@ func (s *Session) Done() <-chan struct{} {
 // handle has ended, with what [Session.Err] says then: at once when that has
 // happened already. Until then it costs no goroutine. Calling stop keeps f from
 // being called and reports whether it did; false means that f has been called
-// or stopped before. A panic in f is logged with slog.Error and goes no further. As
+// or stopped before. A panic in f is logged and goes no further. As
 // Done does, AfterEnd lets a handle from
 // [Sessions.Attach] take part in the rounds that find out about ends.
 func (s *Session) AfterEnd(f func(error)) (stop func() bool) {
 	if f == nil {
 		return func() bool { return false }
 	}
-	return s.onEnd(func(err error) { go tell(f, err) })
+	return s.onEnd(func(err error) { go s.tell(f, err) })
 }
 
 // tell calls f, a function of the program for which nobody waits.
-func tell(f func(error), why error) {
+func (s *Session) tell(f func(error), why error) {
 	defer func() {
 		if p := recover(); p != nil {
-			slog.Error("store: a function given to AfterEnd panicked", "panic", p, "stack", string(debug.Stack()))
+			logger := s.sessions.faults()
+			logger.Error("store: a function given to AfterEnd panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	f(why)

@@ -28,7 +28,8 @@ import (
 var plain = map[string]bool{
 	"store.Entry": true, "store.Key": true, "store.CodecKey": true, "store.TxValue": true, "store.Limits": true,
 	"store.Stats": true, "store.Undecodable": true, "store.Terms": true, "store.Error": true, "store.RenewError": true,
-	"memstore.Options": true, "redisstore.Options": true, "backends.Options": true, "hazelcaststore.Options": true,
+	"memstore.Options": true, "redisstore.Options": true, "backends.Options": true,
+	"backends.MigrateOptions": true, "backends.MigrationStats": true, "hazelcaststore.Options": true,
 }
 
 // Nothing that is printed, in whatever way, shows an ID, a value or a key. A new
@@ -56,8 +57,19 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var ends [2]*redisstore.Backend // of a migration
+	for i := range ends {
+		if ends[i], err = redisstore.New(client, &redisstore.Options{Namespace: "redact-" + store.NewID()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	moving, err := backends.Migrate(ends[0], ends[1], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer moving.Close()
 	values := []any{secret, &secret, ring, &store.Options{Sealer: ring}, store.Options{Sealer: ring}, cache, opened}
-	for _, backend := range []store.Backend{memstore.New(nil), onRedis, opened, store.WrapStores(memstore.New(nil), func(s store.Store) store.Store { return s })} {
+	for _, backend := range []store.Backend{memstore.New(nil), onRedis, opened, moving, store.WrapStores(memstore.New(nil), func(s store.Store) store.Store { return s })} {
 		sessions, err := store.New(backend, nil)
 		if err != nil {
 			t.Fatal(err)
