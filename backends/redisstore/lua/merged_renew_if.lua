@@ -21,15 +21,6 @@ for i=1,#KEYS do
     end
   end
   at=at+2+nf
-  if done and gt then gt=type(call('PEXPIRE',k,ARGV[1],'GT'))=='number' end
-  if done and not gt then
-    local left=call('PTTL',k)
-    if type(left)~='number' then
-      done=false
-    elseif left<lease then
-      done=call('PEXPIRE',k,ARGV[1])==1
-    end
-  end
-  if not done then bad[#bad+1]=i end
+  --include lengthen
 end
 return bad
