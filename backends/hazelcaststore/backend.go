@@ -199,8 +199,8 @@ func (b *Backend) Close() error {
 	return b.closeClient()
 }
 
-// check refuses what no method on a session ID accepts.
-func (b *Backend) check(ctx context.Context, id string) error {
+// usable returns nil, or why no call can succeed.
+func (b *Backend) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -209,6 +209,14 @@ func (b *Backend) check(ctx context.Context, id string) error {
 	}
 	if b.closed.Load() {
 		return store.ErrClosed
+	}
+	return nil
+}
+
+// check refuses what no method on a session ID accepts.
+func (b *Backend) check(ctx context.Context, id string) error {
+	if err := b.usable(ctx); err != nil {
+		return err
 	}
 	return store.CheckID(id)
 }

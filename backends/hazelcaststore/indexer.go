@@ -114,20 +114,6 @@ func (b *Backend) Entries(ctx context.Context, index, cursor string) (members []
 	return p.members, p.next, err
 }
 
-// usable returns nil, or why nothing can be done with lists.
-func (b *Backend) usable(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !b.made() {
-		return errNotMade
-	}
-	if b.closed.Load() {
-		return store.ErrClosed
-	}
-	return nil
-}
-
 // RenewIf implements [store.Indexer]. It takes a compare-and-swap for each session: through the record of an owner, as in Renew, nobody would see
 // what others have written.
 func (b *Backend) RenewIf(ctx context.Context, sessions []store.Store, expect [][]store.Entry, lease time.Duration) []error {

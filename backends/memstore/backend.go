@@ -158,7 +158,7 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		case every != nil:
 			err = every
 		default:
-			err = l.renew(now, lease)
+			err = l.renew(now, nil, lease)
 		}
 		if err != nil {
 			fail(i, err)
@@ -173,7 +173,7 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 	if err != nil {
 		return err
 	}
-	return l.shard.suspend(l, grace)
+	return l.shard.suspend(l, nil, grace)
 }
 
 // suspendable returns the life of session if it may be suspended for grace now.
@@ -215,8 +215,8 @@ var errNotMade = errors.New("memstore: this Backend is nil or was not made by Ne
 // made reports whether b was made by New.
 func (b *Backend) made() bool { return b != nil && b.seed != (maphash.Seed{}) }
 
-// check refuses what no method on a session ID accepts.
-func (b *Backend) check(ctx context.Context, id string) error {
+// usable returns nil, or why no call can succeed.
+func (b *Backend) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -226,8 +226,13 @@ func (b *Backend) check(ctx context.Context, id string) error {
 	if b.closed.Load() {
 		return store.ErrClosed
 	}
-	if b.invalid != nil {
-		return b.invalid
+	return b.invalid
+}
+
+// check refuses what no method on a session ID accepts.
+func (b *Backend) check(ctx context.Context, id string) error {
+	if err := b.usable(ctx); err != nil {
+		return err
 	}
 	return store.CheckID(id)
 }

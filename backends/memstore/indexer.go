@@ -16,20 +16,6 @@ var (
 	errExpect = errors.New("RenewIf needs the values that are expected of each session")
 )
 
-// usable returns nil, or why no entry can be read or written.
-func (b *Backend) usable(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !b.made() {
-		return errNotMade
-	}
-	if b.closed.Load() {
-		return store.ErrClosed
-	}
-	return b.invalid
-}
-
 // PutEntries implements [store.Indexer].
 func (b *Backend) PutEntries(ctx context.Context, entries []store.IndexEntry, ttl time.Duration) []error {
 	err := b.usable(ctx)
@@ -88,7 +74,9 @@ func (b *Backend) RenewIf(ctx context.Context, sessions []store.Store, expect []
 		case b.closed.Load():
 			err = store.ErrClosed
 		default:
-			err = l.renewIf(b.now(), expect[i], lease)
+			if err = checkKeys(expect[i]); err == nil {
+				err = l.renew(b.now(), expect[i], lease)
+			}
 		}
 		errs[i] = err
 		failed = failed || err != nil
@@ -105,7 +93,10 @@ func (b *Backend) SuspendIf(ctx context.Context, session store.Store, expect []s
 	if err != nil {
 		return err
 	}
-	return l.shard.suspendIf(l, expect, grace)
+	if err := checkKeys(expect); err != nil {
+		return err
+	}
+	return l.shard.suspend(l, expect, grace)
 }
 
 // TimeLeft implements [store.Indexer].
@@ -118,7 +109,7 @@ func (b *Backend) TimeLeft(ctx context.Context, session store.Store) (time.Durat
 		return 0, err
 	}
 	now := b.now()
-	if err := l.renew(now, 0); err != nil {
+	if err := l.renew(now, nil, 0); err != nil {
 		return 0, err
 	}
 	l.mu.Lock()
@@ -135,55 +126,4 @@ func (l *life) has(t *table, expect []store.Entry) bool {
 		}
 	}
 	return true
-}
-
-// renewIf is renew on the condition that l has these values.
-func (l *life) renewIf(now int64, expect []store.Entry, lease time.Duration) error {
-	if err := checkKeys(expect); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	if t := l.table.Load(); t != nil && l.deadline > now {
-		defer l.mu.Unlock()
-		if !l.has(t, expect) {
-			return store.ErrConflict
-		}
-		if lease > 0 {
-			l.deadline = max(l.deadline, after(now, lease))
-		}
-		return nil
-	}
-	l.mu.Unlock()
-	return l.renew(now, 0) // which says how it has ended
-}
-
-// suspendIf is suspend on the condition that l has these values.
-func (s *shard) suspendIf(l *life, expect []store.Entry, grace time.Duration) error {
-	if err := checkKeys(expect); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now, err := s.now()
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	t := l.table.Load()
-	if t == nil || l.deadline <= now {
-		l.mu.Unlock()
-		if t != nil {
-			s.end(l, expired)
-		}
-		return l.ended()
-	}
-	if !l.has(t, expect) {
-		l.mu.Unlock()
-		return store.ErrConflict
-	}
-	l.deadline = after(now, grace)
-	s.queue.move(l, l.deadline)
-	l.mu.Unlock()
-	s.reschedule()
-	return nil
 }

@@ -491,19 +491,23 @@ func (l *life) holds(t *table, values []store.Entry) bool {
 }
 
 // renew moves the deadline to lease after now, if that is later. The entry in
-// the queue stays where it is; it is put right when it comes up.
-func (l *life) renew(now int64, lease time.Duration) error {
+// the queue stays where it is; it is put right when it comes up. Where l does not have the values of
+// expect, it changes nothing.
+func (l *life) renew(now int64, expect []store.Entry, lease time.Duration) error {
 	l.mu.Lock()
-	alive, expired := l.table.Load() != nil, l.deadline <= now
-	if alive && !expired {
+	t := l.table.Load()
+	if t != nil && l.deadline > now {
+		defer l.mu.Unlock()
+		if !l.has(t, expect) {
+			return store.ErrConflict
+		}
 		if lease > 0 {
 			l.deadline = max(l.deadline, after(now, lease))
 		}
-		l.mu.Unlock()
 		return nil
 	}
 	l.mu.Unlock()
-	if alive {
+	if t != nil {
 		// The timer is late. Nobody may see this life again once we say that
 		// it has ended.
 		l.shard.expire(l)

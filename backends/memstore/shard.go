@@ -71,8 +71,8 @@ func (s *shard) resume(id string, lease time.Duration, maxKeys int32) (*life, er
 	return l, nil
 }
 
-// suspend sets the deadline of l, sooner or later than before.
-func (s *shard) suspend(l *life, grace time.Duration) error {
+// suspend sets the deadline of l, sooner or later than before, if l has the values of expect.
+func (s *shard) suspend(l *life, expect []store.Entry, grace time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now, err := s.now()
@@ -80,20 +80,23 @@ func (s *shard) suspend(l *life, grace time.Duration) error {
 		return err
 	}
 	l.mu.Lock()
-	alive, late := l.table.Load() != nil, l.deadline <= now
-	if alive && !late {
-		l.deadline = after(now, grace)
-		s.queue.move(l, l.deadline)
+	t := l.table.Load()
+	if t == nil || l.deadline <= now {
+		l.mu.Unlock()
+		if t != nil {
+			s.end(l, expired)
+		}
+		return l.ended()
 	}
+	if !l.has(t, expect) {
+		l.mu.Unlock()
+		return store.ErrConflict
+	}
+	l.deadline = after(now, grace)
+	s.queue.move(l, l.deadline)
 	l.mu.Unlock()
-	if alive && !late {
-		s.reschedule()
-		return nil
-	}
-	if alive {
-		s.end(l, expired)
-	}
-	return l.ended()
+	s.reschedule()
+	return nil
 }
 
 // destroy ends l if it lives.
