@@ -68,7 +68,7 @@ type MigrationStats struct {
 //
 // # What others meet meanwhile
 //
-// While the session lives at the old backend, it is the session, whatever copy stands at the new one. Who looks
+// While the session lives at the old backend, it is the session, whatever copy is at the new one. Who looks
 // at the new backend and finds nothing looks at the old one, and then once more at the new one, because
 // it may have moved in between. A mark with nothing at the old backend means that a mover is at step 7. It is waited for, a second at
 // most. If it has died, whoever comes removes a "ready" mark and goes on with the session, and drops a
@@ -108,7 +108,7 @@ type Migration struct {
 	closed   atomic.Bool
 
 	mu    sync.Mutex     // orders the beginning of moves and Close
-	moves sync.WaitGroup // moves that are under way
+	moves sync.WaitGroup // moves in progress
 
 	moved, kept, failed, met atomic.Uint64
 	lastOld                  atomic.Int64 // Unix nanoseconds
@@ -230,7 +230,7 @@ func (m *Migration) Create(ctx context.Context, id string, initial []store.Entry
 	if m.opts.Stay {
 		return m.createOld(ctx, id, initial, t)
 	}
-	// First the old backend: what lives there is to move, and nothing may stand in its way.
+	// First the old backend: what lives there is to move, and nothing may block its way.
 	switch _, err := m.old.Attach(ctx, id, store.Terms{Lease: t.Lease}); {
 	case err == nil:
 		return nil, store.ErrExists
@@ -410,7 +410,7 @@ func (m *Migration) Watch(session store.Store, hint func()) (stop func(), err er
 	return store.Watch(h.at.Backend, h.Store, hint)
 }
 
-// Close closes both backends, after moves that are under way have ended or been taken back. Closing twice is
+// Close closes both backends, after moves in progress have ended or been taken back. Closing twice is
 // harmless.
 func (m *Migration) Close() error {
 	if !m.made() {

@@ -54,7 +54,7 @@ func (m *Migration) own(s store.Store) (*placed, error) {
 	return h, nil
 }
 
-// split calls f once for the sessions of each place, with the Stores beneath and where they stand in sessions. It returns nil, or
+// split calls f once for the sessions of each place, with the Stores beneath and their places in sessions. It returns nil, or
 // an error or nil for each session.
 func (m *Migration) split(ctx context.Context, sessions []store.Store, f func(p *place, part []store.Store, which []int) []error) []error {
 	var errs []error

@@ -27,7 +27,7 @@ const (
 )
 
 // nativeSet is HSETEX with FXX, of the fence and of one key with its value: token,
-// key, value. It writes if all of them exist, and else nothing. Servers answer it in half
+// key, value. It writes if all of them exist, and otherwise nothing. Servers answer it in half
 // the time of a script.
 var nativeSet = &script{numbers: []answer{notWritten, answerDone}}
 

@@ -14,7 +14,7 @@ var checkCommand = &command{
 	help: `
 Check opens the store, begins, renews, resumes and ends one session of its own, and says what
 is missing: a right, a command, TLS, another kind of server. It warns of settings that
-lose sessions. The URL may stand in STORE_URL or -url as well.`,
+lose sessions. The URL may also be in STORE_URL or -url.`,
 	run: preflight,
 }
 

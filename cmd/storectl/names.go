@@ -156,7 +156,7 @@ func reason(err error) error {
 	return err
 }
 
-// interruptible returns what r reads, until ctx ends: a read of a terminal or a pipe does not end by itself.
+// interruptible returns what r reads, until ctx ends: a read of a terminal or a pipe does not end with ctx.
 func interruptible(ctx context.Context, r io.Reader) io.Reader {
 	out, in := io.Pipe()
 	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
