@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sessionkv/store"
@@ -10,12 +11,12 @@ import (
 
 // movingCluster opens two nodes on a cluster whose slots move: each time disturb is
 // called, the slot of a session that lives at that moment.
-func movingCluster(t *testing.T, chance *rand.Rand, param string) (nodes []*store.Sessions, disturb func(), moved *int) {
+func movingCluster(t *testing.T, chance *rand.Rand, param string) (nodes []*store.Sessions, disturb func(), moved *atomic.Int64) {
 	c := testserver.RedisCluster(t)
 	for _, n := range c.Nodes[:3] {
 		watchRedis(t, n)
 	}
-	moved = new(int)
+	moved = new(atomic.Int64)
 	disturb = func() {
 		from := chance.IntN(3)
 		key, err := c.Nodes[from].Do("RANDOMKEY")
@@ -28,7 +29,7 @@ func movingCluster(t *testing.T, chance *rand.Rand, param string) (nodes []*stor
 		}
 		if slot := c.SlotOf(name); c.Owner(slot) == from {
 			c.StartMigration(slot, (from+1+chance.IntN(2))%3).Finish()
-			*moved++
+			moved.Add(1)
 		}
 	}
 	return twoNodes(t, withParams(clusterURL(c), param)), disturb, moved
@@ -44,16 +45,16 @@ func TestLinearizableWhileSlotsMove(t *testing.T) {
 			var y *tally
 			rounds := rand.New(rand.NewPCG(chance.Uint64(), 0))
 			while(chance, disturb, func() {
-				y = record(t, nodes, rounds, recording{steps: 40, more: lasting(faultTime), least: leastOperations(t)})
+				y = record(t, nodes, rounds, recording{steps: 40, more: lastingUntil(t, faultTime, func(*tally) bool { return moved.Load() > 0 }), least: leastOperations(t)})
 			})
 			wantHealthy(t, y)
 			if y.unknown > 0 {
 				t.Errorf("%d outcomes are unknown although no connection was lost", y.unknown)
 			}
-			if *moved == 0 {
+			if moved.Load() == 0 {
 				t.Error("no slot has moved, so nothing was shown")
 			}
-			t.Logf("%d slots moved under %d operations", *moved, y.ops)
+			t.Logf("%d slots moved under %d operations", moved.Load(), y.ops)
 		})
 	}
 }
