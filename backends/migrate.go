@@ -98,7 +98,7 @@ type MigrationStats struct {
 // # Abilities
 //
 // Stores read many keys, commit, list keys and end conditionally where their own backend does, and a
-// session moves only where both do all of that. Notices and indexes are there where both
+// session moves only where both do all of that. Notices, indexes and scans are there where both
 // backends have them. Entries of indexes are put to both, since processes on either alone must find them.
 type Migration struct {
 	old, new place

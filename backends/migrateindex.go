@@ -69,7 +69,7 @@ func (x *movingIndexer) RemoveEntries(ctx context.Context, entries []store.Index
 	return errors.Join(x.old.RemoveEntries(ctx, entries), x.new.RemoveEntries(ctx, entries))
 }
 
-// The first byte of a cursor says whose the rest is. The list of the old backend comes first.
+// The first byte of a cursor, of Entries and of Scan, says whose the rest is. The old backend comes first.
 const (
 	cursorOld = "o"
 	cursorNew = "n"
