@@ -39,6 +39,7 @@ type flags struct {
 	user      bool
 	valueType string
 	codec     string
+	sealing   string
 	interval  time.Duration
 	count     int
 	perKey    bool
@@ -58,7 +59,8 @@ type call struct {
 	out      *output
 	progress *progress
 	store    store.Backend
-	scheme   string // of its URL
+	scheme   string       // of its URL
+	ring     store.Sealer // nil without sealing keys
 	unread   unread
 }
 

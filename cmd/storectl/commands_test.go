@@ -31,6 +31,7 @@ func TestCommands(t *testing.T) {
 		t.Run("ls", func(t *testing.T) { testLs(newBench(t, address)) })
 		t.Run("show", func(t *testing.T) { testShow(newBench(t, address)) })
 		t.Run("find", func(t *testing.T) { testFind(newBench(t, address)) })
+		t.Run("sealed", func(t *testing.T) { testSealed(t, address) })
 		t.Run("end", func(t *testing.T) { testEnd(newBench(t, address)) })
 		t.Run("stats", func(t *testing.T) { testStats(newBench(t, address)) })
 		t.Run("watch", func(t *testing.T) { testWatch(newBench(t, address)) })

@@ -115,7 +115,7 @@ func endUser(ctx context.Context, c *call) error {
 	if len(c.args) != 2 {
 		return wrongf("end: with -user it takes a KEY and a VALUE; see storectl help end")
 	}
-	x, in, err := c.indexed()
+	x, in, err := c.indexed(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,6 +132,9 @@ func endUser(ctx context.Context, c *call) error {
 	defer ss.Close(context.WithoutCancel(ctx))
 	if !c.yes {
 		n, err := x.count(ctx, ss)
+		if err == nil && n == 0 {
+			err = c.nothingFound(ctx, ss)
+		}
 		if err != nil {
 			return err
 		}
@@ -143,6 +146,11 @@ func endUser(ctx context.Context, c *call) error {
 	n, err := x.destroyAll(ctx, ss)
 	if err != nil {
 		return &partError{fmt.Sprintf("%s ended before, and some may be left", many(n, "session")), err}
+	}
+	if n == 0 {
+		if err := c.nothingFound(ctx, ss); err != nil {
+			return err
+		}
 	}
 	if c.json {
 		return c.out.object(ended{Ended: n})

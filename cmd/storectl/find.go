@@ -17,7 +17,11 @@ var findCommand = &command{
 Find lists the sessions whose KEY has the VALUE, on all nodes. The programs must have the key among their Options.Indexes; of
 others nothing is found. It is cheap: it reads one list and the sessions that this names.
 
-Values that are sealed are listed under keyed hashes, and this tool has no key: they cannot be found.
+Values that are sealed with a KeyRing are listed under keyed hashes. To find them it takes the same keys, from the file of -sealing-keys
+or from STORE_SEALING_KEYS, as ID:SECRET with white space between them: the ID is the SealingKey's, the secret is in base64 or
+hexadecimal digits, and # begins a comment. No key is ever shown. A Sealer of your own cannot be given.
+
+When nothing is found it looks at some sessions, 64 at most, and fails if the values of the KEY do not fit the keys that it has.
 
 A VALUE that begins with a hyphen stands behind --.`,
 	flags: func(set *flag.FlagSet, f *flags) {
@@ -30,6 +34,7 @@ A VALUE that begins with a hyphen stands behind --.`,
 func valueFlags(set *flag.FlagSet, f *flags) {
 	set.StringVar(&f.valueType, "type", "string", "the `TYPE` of the key's values: string, int, bool, or bytes in hexadecimal digits")
 	set.StringVar(&f.codec, "codec", "msgpack", "the `CODEC` that stores them: msgpack, json or raw")
+	sealingFlag(set, f)
 }
 
 // An index is a key by whose values sessions are found.
@@ -52,8 +57,8 @@ func indexOf[T any](key string, v T) index {
 	}
 }
 
-// indexed returns the index that the arguments KEY and VALUE name, and the codec.
-func (c *call) indexed() (x index, in codec.Codec, err error) {
+// indexed returns the index that the arguments KEY and VALUE name, and the codec. It reads the sealing keys.
+func (c *call) indexed(ctx context.Context) (x index, in codec.Codec, err error) {
 	key, value := c.args[0], c.args[1]
 	if err := store.CheckKey(key); err != nil {
 		return x, nil, wrongf("%s: the key cannot be used: %v", c.name, err)
@@ -90,6 +95,9 @@ func (c *call) indexed() (x index, in codec.Codec, err error) {
 	if c.codec == "raw" && c.valueType != "string" && c.valueType != "bytes" {
 		return x, nil, wrongf("%s: the codec raw has strings and bytes only", c.name)
 	}
+	if c.ring, err = c.sealer(ctx); err != nil {
+		return x, nil, err
+	}
 	return x, in, nil
 }
 
@@ -108,11 +116,11 @@ func (c *call) codecOf() (codec.Codec, error) {
 
 // sessions returns Sessions that have the index. They own none.
 func (c *call) sessions(x index, in codec.Codec) (*store.Sessions, error) {
-	return store.New(c.store, &store.Options{Codec: in, Indexes: []store.Index{x.of}})
+	return store.New(c.store, &store.Options{Codec: in, Sealer: c.ring, Indexes: []store.Index{x.of}})
 }
 
 func find(ctx context.Context, c *call) error {
-	x, in, err := c.indexed()
+	x, in, err := c.indexed(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,7 +149,13 @@ func find(ctx context.Context, c *call) error {
 		}
 		n++
 	}
-	if n == 0 && !c.json && c.unread.err() == nil {
+	if n > 0 || c.unread.err() != nil {
+		return nil
+	}
+	if err := c.nothingFound(ctx, ss); err != nil {
+		return err
+	}
+	if !c.json {
 		c.out.line("No session has this value under this key, as far as an index tells.")
 	}
 	return nil
