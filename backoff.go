@@ -33,3 +33,9 @@ func (b *backoff) wait(ctx context.Context) error {
 		return nil
 	}
 }
+
+// conflicted is wait for a call of the program whose value another writer has changed.
+func (b *backoff) conflicted(ctx context.Context, s *Session) error {
+	s.sessions.conflicts.Add(1)
+	return b.wait(ctx)
+}

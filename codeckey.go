@@ -152,7 +152,7 @@ func (k CodecKey[T]) SetIfAbsent(ctx context.Context, s *Session, value T) (stor
 				return false, wrap("set if absent", k.name, err)
 			}
 		}
-		if err := retry.wait(ctx); err != nil {
+		if err := retry.conflicted(ctx, s); err != nil {
 			return false, wrap("set if absent", k.name, err)
 		}
 	}
@@ -189,7 +189,7 @@ func (k CodecKey[T]) Take(ctx context.Context, s *Session) (T, error) {
 			return zero, wrap("take", k.name, ErrNotFound)
 		}
 		raw = current[0]
-		if err := retry.wait(ctx); err != nil {
+		if err := retry.conflicted(ctx, s); err != nil {
 			return zero, wrap("take", k.name, err)
 		}
 	}
@@ -253,7 +253,7 @@ func (k CodecKey[T]) update(ctx context.Context, s *Session, change func(old T, 
 			return zero, s.noticed(err)
 		}
 		raw = current[0]
-		if err := retry.wait(ctx); err != nil {
+		if err := retry.conflicted(ctx, s); err != nil {
 			return zero, err
 		}
 	}

@@ -212,6 +212,8 @@ type Sessions struct {
 	calls         calls
 	closing       closing
 	knownType     atomic.Pointer[reflect.Type] // of Stores that the backend can renew
+	conflicts     atomic.Uint64
+	undecoded     atomic.Uint64
 }
 
 // New returns the Sessions of backend, which the caller keeps and closes after

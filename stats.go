@@ -25,6 +25,9 @@ type Stats struct {
 	Expired   uint64 // of Lost, those that expired, as far as the backend says so
 
 	RenewFailures uint64 // renewals of a session that failed, for another reason than its end
+
+	Conflicts   uint64 // how often Update, Take, SetIfAbsent or a transaction found that another writer had come first, and began anew
+	Undecodable uint64 // how often a value that was read did not decode or open, whatever [Undecodable] made of it
 }
 
 // Stats returns figures for metrics. It costs no round trip, and as little with
@@ -51,6 +54,7 @@ func (ss *Sessions) Stats() Stats {
 		sh.mu.Unlock()
 	}
 	st.RenewFailures = ss.renewals.failed.Load()
+	st.Conflicts, st.Undecodable = ss.conflicts.Load(), ss.undecoded.Load()
 	return st
 }
 

@@ -74,7 +74,7 @@ func (s *Session) Update(ctx context.Context, fn func(tx *Tx) error) error {
 			return opError("update", s.noticed(err))
 		}
 		tx.restart(current)
-		if err := retry.wait(ctx); err != nil {
+		if err := retry.conflicted(ctx, s); err != nil {
 			return &Error{Op: "update", Err: err}
 		}
 	}

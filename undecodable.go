@@ -79,6 +79,7 @@ func (s *Session) judge(key string, p policy, err error) (Undecodable, error) {
 	if !errors.Is(err, ErrDecode) && !errors.Is(err, ErrSealed) {
 		return Fail, err
 	}
+	s.sessions.undecoded.Add(1)
 	do := p.in(s.sessions)
 	if _, ok := errors.AsType[interface {
 		error

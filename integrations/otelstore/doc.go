@@ -18,6 +18,8 @@ beneath. [Observe] reports the figures of [store.Sessions.Stats].
 	store.sessions.ended           counter          by store.end: suspended, destroyed, taken_over, expired, lost
 	store.handles.attached         counter          handles that Attach returned
 	store.renewals.failed          counter          renewals of a session that failed, for another reason than its end
+	store.updates.conflicted       counter          Updates, and calls like them, that began anew because another writer had come first
+	store.values.undecodable       counter          values that were read and did not decode or open
 
 Taken over are sessions that another handle resumed, which a client does that comes back to another node. Lost are those that were destroyed through another
 handle, or left by Close, and those of which the backend does not say why they ended.

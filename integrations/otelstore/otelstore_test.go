@@ -374,9 +374,24 @@ func TestObserve(t *testing.T) {
 	if err := errors.Join(err, all[1].Destroy(ctx), all[2].Release(ctx), all[3].Release(ctx), second(s.sessions.Attach(ctx, all[4].ID()))); err != nil {
 		t.Fatal(err)
 	}
+	n, last := store.Key[int]("n"), all[4]
+	if _, err := n.Update(ctx, last, func(old int, _ bool) (int, error) {
+		if old == 0 { // another writer comes first, once
+			err := n.Set(ctx, last, 1)
+			return 2, err
+		}
+		return old + 1, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := store.Key[string]("n").Get(ctx, last); !errors.Is(err, store.ErrDecode) {
+			t.Errorf("Get() of a number as a string = %v, want ErrDecode", err)
+		}
+	}
 	want := map[string]int64{
 		"store.sessions.owned": 2, "store.sessions.overdue": 0, "store.sessions.left": 0,
-		"store.sessions.begun create": 5, "store.sessions.begun resume": 1, "store.handles.attached": 1, "store.renewals.failed": 0,
+		"store.sessions.begun create": 5, "store.sessions.begun resume": 1, "store.handles.attached": 1, "store.renewals.failed": 0, "store.updates.conflicted": 1, "store.values.undecodable": 2,
 		"store.sessions.ended suspended": 2, "store.sessions.ended destroyed": 1,
 		"store.sessions.ended taken_over": 1, "store.sessions.ended expired": 0, "store.sessions.ended lost": 0,
 	}

@@ -57,8 +57,10 @@ func Observe(sessions *store.Sessions, provider metric.MeterProvider, attributes
 		o.ObserveInt64(f.ended, int64(st.Lost-st.TakenOver-st.Expired), lost)
 		o.ObserveInt64(f.attached, int64(st.Attached), all)
 		o.ObserveInt64(f.failures, int64(st.RenewFailures), all)
+		o.ObserveInt64(f.conflicts, int64(st.Conflicts), all)
+		o.ObserveInt64(f.undecodable, int64(st.Undecodable), all)
 		return nil
-	}, f.owned, f.overdue, f.left, f.begun, f.ended, f.attached, f.failures)
+	}, f.owned, f.overdue, f.left, f.begun, f.ended, f.attached, f.failures, f.conflicts, f.undecodable)
 	if err != nil {
 		return nothing, err
 	}
@@ -69,6 +71,7 @@ func Observe(sessions *store.Sessions, provider metric.MeterProvider, attributes
 type figures struct {
 	owned, overdue, left             metric.Int64ObservableUpDownCounter
 	begun, ended, attached, failures metric.Int64ObservableCounter
+	conflicts, undecodable           metric.Int64ObservableCounter
 }
 
 func (f *figures) init(meter metric.Meter) error {
@@ -90,5 +93,7 @@ func (f *figures) init(meter metric.Meter) error {
 	f.ended = count("store.sessions.ended", "{session}", "Sessions that were suspended, destroyed or lost.")
 	f.attached = count("store.handles.attached", "{handle}", "Handles that Attach returned.")
 	f.failures = count("store.renewals.failed", "{renewal}", "Renewals of a session that failed, for another reason than its end.")
+	f.conflicts = count("store.updates.conflicted", "{conflict}", "Updates, and calls like them, that began anew because another writer had come first.")
+	f.undecodable = count("store.values.undecodable", "{value}", "Values that were read and did not decode or open.")
 	return errors.Join(errs...)
 }
