@@ -3,7 +3,6 @@ package hazelcaststore
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +17,8 @@ import (
 var _ store.Watcher = (*Backend)(nil)
 
 const (
-	// Between attempts to listen, from the first on.
-	minListenPause = 100 * time.Millisecond
-	maxListenPause = 15 * time.Second
+	// listenPause is between the first two attempts to listen.
+	listenPause = 100 * time.Millisecond
 
 	// listenTimeout bounds an attempt, and the wait for an echo.
 	listenTimeout = 5 * time.Second
@@ -62,11 +60,6 @@ type notices struct {
 	wake   chan struct{} // holds a value after a change of the cluster
 	lost   atomic.Bool   // the client has lost the cluster
 	broken atomic.Bool   // and that was logged
-
-	mu      sync.Mutex
-	ctx     context.Context // guarded by mu; of listening
-	cancel  func()          // guarded by mu
-	running sync.WaitGroup
 }
 
 // A topic is the one of a client.
@@ -77,8 +70,7 @@ type topic struct {
 
 func newNotices(b *Backend) *notices {
 	n := &notices{b: b, name: b.namespace.Ends(), heard: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.hub = notice.New(n.publish, n.start)
+	n.hub = notice.New(n.publish, n.listen)
 	return n
 }
 
@@ -86,15 +78,12 @@ func newNotices(b *Backend) *notices {
 func (n *notices) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), sendingTimeout)
 	defer cancel()
-	n.mu.Lock()
-	n.cancel()
-	n.mu.Unlock()
 	n.hub.Close(ctx)
-	n.running.Wait()
 }
 
 // changed has the notices look whether they still hear.
 func (n *notices) changed() {
+	n.hub.Retry()
 	select {
 	case n.wake <- struct{}{}:
 	default:
@@ -188,39 +177,14 @@ func (n *notices) current(ctx context.Context) (*topic, error) {
 	return t, nil
 }
 
-// start begins to listen, unless the backend is closed.
-func (n *notices) start() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.ctx.Err() == nil {
-		n.running.Go(func() { n.listen(n.ctx) })
+// listen listens until that ends, and returns how to go on; see [notice.New].
+func (n *notices) listen(ctx context.Context, _ int) (worked bool, pause time.Duration) {
+	worked, err := n.listener(ctx)
+	if ctx.Err() != nil || err == errExchanged {
+		return true, 0
 	}
-}
-
-// listen keeps a listener until ctx ends.
-func (n *notices) listen(ctx context.Context) {
-	for failures := 0; ; failures++ {
-		lasted, err := n.listener(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == errExchanged {
-			failures = -1
-			continue
-		}
-		if lasted > 0 {
-			failures = 0
-		}
-		n.report(err)
-		pause := min(minListenPause<<min(failures, 16), maxListenPause)
-		select {
-		case <-time.After(pause/2 + rand.N(pause/2)):
-		case <-n.wake:
-			n.changed() // for the listener that follows
-		case <-ctx.Done():
-			return
-		}
-	}
+	n.report(err)
+	return worked, listenPause
 }
 
 var (
@@ -237,9 +201,8 @@ func (n *notices) report(err error) {
 	}
 }
 
-// listener listens until that ends, and returns how long it lasted since the first echo
-// and why it ended.
-func (n *notices) listener(ctx context.Context) (lasted time.Duration, err error) {
+// listener listens until that ends, and returns whether there was an echo and why it ended.
+func (n *notices) listener(ctx context.Context) (worked bool, err error) {
 	var s *listening
 	adding, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
@@ -260,7 +223,7 @@ func (n *notices) listener(ctx context.Context) (lasted time.Duration, err error
 		err = adding.Err()
 	}
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	stop := sync.OnceFunc(s.stop)
 	defer func() {
@@ -275,12 +238,10 @@ func (n *notices) listener(ctx context.Context) (lasted time.Duration, err error
 		}
 	}()
 	if err := n.echo(ctx); err != nil {
-		return 0, err
+		return false, err
 	}
-	since := time.Now()
 	n.hub.HearAll()
-	err = n.attend(ctx, s)
-	return max(time.Since(since), 1), err
+	return true, n.attend(ctx, s)
 }
 
 // A listening is a listener of a client.

@@ -218,7 +218,7 @@ func (b *Backend) Close() error {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		b.notices.close(ctx)
+		b.notices.hub.Close(ctx)
 	}()
 	if b.merger != nil {
 		b.merger.stop()

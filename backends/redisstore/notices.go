@@ -19,9 +19,8 @@ import (
 var _ store.Watcher = (*Backend)(nil)
 
 const (
-	// Between attempts to subscribe, from the first on.
-	minListenPause = 50 * time.Millisecond
-	maxListenPause = 15 * time.Second
+	// listenPause is between the first two attempts to subscribe.
+	listenPause = 50 * time.Millisecond
 
 	// refusedPause is how long nothing is tried again that the server has refused: the
 	// user has no right to it, or the server does not have it. Rights change.
@@ -71,11 +70,6 @@ type notices struct {
 
 	refused atomic.Bool // and that was logged
 	broken  atomic.Bool // the subscription, and that was logged
-
-	mu      sync.Mutex
-	ctx     context.Context // guarded by mu; of listening
-	cancel  func()          // guarded by mu
-	running sync.WaitGroup
 }
 
 // A holding is something found out that holds for refusedPause.
@@ -87,26 +81,8 @@ func (h *holding) set()        { h.until.Store(int64(time.Since(began) + refused
 func newNotices(b *Backend) *notices {
 	_, cluster := b.client.(*redis.ClusterClient)
 	n := &notices{b: b, channel: b.namespace.Ends(), cluster: cluster}
-	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.hub = notice.New(n.publish, n.start)
+	n.hub = notice.New(n.publish, n.listen)
 	return n
-}
-
-// close ends listening, and sends what is left to be sent, until ctx ends.
-func (n *notices) close(ctx context.Context) {
-	n.mu.Lock()
-	n.cancel()
-	n.mu.Unlock()
-	n.hub.Close(ctx)
-	stopped := make(chan struct{})
-	go func() {
-		n.running.Wait()
-		close(stopped)
-	}()
-	select {
-	case <-stopped:
-	case <-ctx.Done(): // the client hangs in a handshake
-	}
 }
 
 // Watch implements [store.Watcher]. The first call subscribes to a channel of the
@@ -262,50 +238,29 @@ func (n *notices) rights() string {
 	return fmt.Sprintf("&%s:* +subscribe +publish +ping +pttl", n.b.namespace)
 }
 
-// start begins to listen, unless the backend is closed.
-func (n *notices) start() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.ctx.Err() == nil {
-		n.running.Go(func() { n.listen(n.ctx) })
+// listen subscribes until that ends, and returns how to go on; see [notice.New].
+func (n *notices) listen(ctx context.Context, failures int) (worked bool, pause time.Duration) {
+	lasted, err := n.subscription(ctx, n.hub.HearAll)
+	if lasted >= settledAfter {
+		n.broken.Store(false)
 	}
-}
-
-// listen keeps a subscription until ctx ends.
-func (n *notices) listen(ctx context.Context) {
-	for failures := 0; ; failures++ {
-		lasted, err := n.subscription(ctx, n.hub.HearAll)
-		if ctx.Err() != nil {
-			return
+	worked = lasted >= time.Second
+	switch {
+	case ctx.Err() != nil, err == errAged:
+		return worked, 0
+	case n.refuses(err):
+		if !n.broken.Load() {
+			n.report(&n.refused, err)
 		}
-		if lasted >= settledAfter {
-			n.broken.Store(false)
-		}
-		if lasted >= time.Second {
-			failures = 0
-		}
-		pause := min(minListenPause<<min(failures, 16), maxListenPause)
-		switch {
-		case err == errAged:
-			continue
-		case n.refuses(err):
-			if !n.broken.Load() {
-				n.report(&n.refused, err)
-			}
-			pause = refusedPause
-		case moved(err) && failures < quietMoves:
-			n.b.lookAround()
-		case lasted == 0 && n.refused.Load():
-		default:
-			n.report(&n.broken, err)
-			n.b.lookAround()
-		}
-		select {
-		case <-time.After(pause/2 + rand.N(pause/2)):
-		case <-ctx.Done():
-			return
-		}
+		return worked, refusedPause
+	case moved(err) && (worked || failures < quietMoves):
+		n.b.lookAround()
+	case lasted == 0 && n.refused.Load():
+	default:
+		n.report(&n.broken, err)
+		n.b.lookAround()
 	}
+	return worked, listenPause
 }
 
 var (

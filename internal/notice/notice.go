@@ -52,10 +52,11 @@ func Of(name string) Hint {
 }
 
 // A Hub is the one place of a backend where hints go out and come in. Make one with
-// [New]. Every method is safe for concurrent use; those of a nil Hub do nothing.
+// [New]. Every method is safe for concurrent use. A nil Hub sends and hears nothing;
+// do not watch with it.
 type Hub struct {
-	send   func(ctx context.Context, message []byte) error
-	listen func()
+	send func(ctx context.Context, message []byte) error
+	in   listening
 
 	ctx    context.Context // of sending
 	cancel func()
@@ -74,12 +75,19 @@ type Hub struct {
 	listens bool              // guarded by mu
 }
 
-// New returns a Hub that sends messages with send, and that calls listen, once, when
-// the first Watcher comes. The backend passes what it hears to [Hub.Hear]. Send must
-// return soon after its context has ended.
-func New(send func(ctx context.Context, message []byte) error, listen func()) *Hub {
-	h := &Hub{send: send, listen: listen, watched: make(map[Hint]*Watcher)}
+// New returns a Hub that sends messages with send, and calls listen from the first
+// Watcher on. Send must return soon after its context has ended.
+//
+// Listen passes what it hears to [Hub.Hear] until that breaks or its context ends. It is
+// told how many calls in a row have failed before. It returns whether it has worked in
+// between, so that these do not count any more, and after what pause it is to be called
+// again: zero for at once, because nothing has failed. The pause doubles with each
+// failure in a row.
+func New(send func(ctx context.Context, message []byte) error, listen func(ctx context.Context, failures int) (worked bool, pause time.Duration)) *Hub {
+	h := &Hub{send: send, watched: make(map[Hint]*Watcher)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.in.attempt, h.in.retry = listen, make(chan struct{}, 1)
+	h.in.ctx, h.in.cancel = context.WithCancel(context.Background())
 	return h
 }
 
@@ -140,29 +148,23 @@ func (h *Hub) run() {
 	}
 }
 
-// Close sends what was told and ends the Hub: nobody is hinted at any more. It waits
-// for sending, until ctx ends.
+// Close sends what was told and ends the Hub: it does not listen, and nobody is hinted at
+// any more. It waits for sending and for listening to end, until ctx ends.
 func (h *Hub) Close(ctx context.Context) {
 	if h == nil {
 		return
 	}
+	h.mu.Lock()
+	h.listens = true // whoever comes now finds nobody to listen to
+	h.mu.Unlock()
+	h.in.cancel()
 	h.out.mu.Lock()
 	h.out.closed = true
 	h.out.mu.Unlock()
-	sent := make(chan struct{})
-	go func() {
-		h.out.running.Wait()
-		close(sent)
-	}()
-	select {
-	case <-sent:
-	case <-ctx.Done():
-	}
+	sent := ended(ctx, &h.out.running)
 	h.cancel()
 	<-sent
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.listens = true // whoever comes now finds nobody to listen to
 	for _, w := range h.watched {
 		for ; w != nil; w = w.next {
 			w.rest()
@@ -170,6 +172,22 @@ func (h *Hub) Close(ctx context.Context) {
 	}
 	clear(h.watched)
 	h.count.Store(0)
+	h.mu.Unlock()
+	ended(ctx, &h.in.running)
+}
+
+// ended waits for running until ctx ends, and returns what is closed when it has ended.
+func ended(ctx context.Context, running *sync.WaitGroup) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	return done
 }
 
 // Hear takes a message in. One that no Hub can have sent is passed over. One that
@@ -216,14 +234,13 @@ type Watcher struct {
 func (h *Hub) Watch(name string, hint func()) *Watcher {
 	w := &Watcher{hub: h, of: Of(name), hint: hint}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	w.next = h.watched[w.of]
 	h.watched[w.of] = w
 	h.count.Add(1)
-	first := !h.listens
-	h.listens = true
-	h.mu.Unlock()
-	if first {
-		h.listen()
+	if !h.listens {
+		h.listens = true
+		h.in.running.Go(h.in.run)
 	}
 	return w
 }

@@ -42,6 +42,12 @@ func counted(h *notice.Hub, name string) (n *atomic.Int64, w *notice.Watcher) {
 	return n, h.Watch(name, func() { n.Add(1) })
 }
 
+// silence listens and hears nothing.
+func silence(ctx context.Context, _ int) (bool, time.Duration) {
+	<-ctx.Done()
+	return true, 0
+}
+
 func message(names ...string) (m []byte) {
 	for _, name := range names {
 		m = binary.BigEndian.AppendUint64(m, uint64(notice.Of(name)))
@@ -54,7 +60,10 @@ func TestTellIsCollected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(sender)
 		listens := 0
-		h := notice.New(s.send, func() { listens++ })
+		h := notice.New(s.send, func(ctx context.Context, _ int) (bool, time.Duration) {
+			listens++
+			return silence(ctx, 0)
+		})
 		first, _ := counted(h, "a")
 		second, w := counted(h, "b")
 		third, _ := counted(h, "b")
@@ -78,7 +87,8 @@ func TestTellIsCollected(t *testing.T) {
 
 // Messages that no Hub can have sent are passed over.
 func TestHearIsNotFooled(t *testing.T) {
-	h := notice.New(new(sender).send, func() {})
+	h := notice.New(new(sender).send, silence)
+	defer h.Close(t.Context())
 	n, _ := counted(h, "a")
 	for _, m := range [][]byte{nil, []byte("x"), message("a")[:7], append(message("a"), 0), []byte(strings.Repeat(string(message("a")), 1025)), message("b")} {
 		h.Hear(m)
@@ -98,7 +108,7 @@ func TestHearIsNotFooled(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(sender)
-		h := notice.New(s.send, func() {})
+		h := notice.New(s.send, silence)
 		n, w := counted(h, "a")
 		h.Lasts("a", time.Minute)
 		h.Tell("b")
@@ -112,7 +122,7 @@ func TestClose(t *testing.T) {
 		}
 
 		s.err = errors.New("the server is away")
-		h = notice.New(s.send, func() {})
+		h = notice.New(s.send, silence)
 		for i := range 5000 {
 			h.Tell(fmt.Sprint(i))
 		}
@@ -121,7 +131,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("Close sent %d messages to a server that is away, want 1", len(s.messages)-1)
 		}
 
-		h = notice.New(func(ctx context.Context, _ []byte) error { <-ctx.Done(); return ctx.Err() }, func() {})
+		h = notice.New(func(ctx context.Context, _ []byte) error { <-ctx.Done(); return ctx.Err() }, silence)
 		for i := range 5000 {
 			h.Tell(fmt.Sprint(i))
 		}
@@ -138,7 +148,8 @@ func TestClose(t *testing.T) {
 // A deadline hints when it has passed, and the last one counts.
 func TestLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := notice.New(new(sender).send, func() {})
+		h := notice.New(new(sender).send, silence)
+		defer h.Close(t.Context())
 		n, w := counted(h, "a")
 		h.Lasts("a", time.Second)
 		h.Lasts("a", time.Minute)
