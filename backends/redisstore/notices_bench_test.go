@@ -17,6 +17,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/notice/noticetest"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -147,26 +148,7 @@ func BenchmarkDestroy(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer stop()
-			const each = 50
-			round := func(backend *redisstore.Backend) time.Duration {
-				all := make([]store.Store, max(callers*each, 1000))
-				inParallel(len(all), func(i int) { _, all[i] = create(b, backend) })
-				begin := time.Now()
-				inParallelBy(callers, len(all), func(i int) {
-					if err := all[i].Destroy(b.Context()); err != nil {
-						b.Error(err)
-					}
-				})
-				return time.Since(begin)
-			}
-			var ratios []float64
-			for b.Loop() {
-				first, second := round(with), round(without)
-				third, fourth := round(without), round(with)
-				ratios = append(ratios, float64(second)/float64(first), float64(third)/float64(fourth))
-			}
-			slices.Sort(ratios)
-			b.ReportMetric(ratios[len(ratios)/2], "ratio")
+			noticetest.CompareDestroy(b, with, without, max(callers*50, 1000), callers)
 		})
 	}
 }
