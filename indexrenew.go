@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// indexWorkers is how many sessions are asked about their marks at a time.
-const indexWorkers = 16
+const (
+	// indexWorkers is how many sessions are asked about their marks at a time.
+	indexWorkers = 16
+
+	// errandBatch is how many errands of a kind are done at a time.
+	errandBatch = 2048
+)
 
 // renewOwned renews the leases of handles. It returns an error or nil for each.
 func (r *renewals) renewOwned(ctx context.Context, handles []*Session) []error {
@@ -308,8 +313,8 @@ func (r *renewals) runErrands() {
 	e := &r.errands
 	for {
 		e.mu.Lock()
-		removed := cut(&e.removed, renewBatch)
-		resumed := cut(&e.resumed, renewBatch)
+		removed := cut(&e.removed, errandBatch)
+		resumed := cut(&e.resumed, errandBatch)
 		checks := cut(&e.checks, indexWorkers)
 		if len(removed)+len(resumed)+len(checks) == 0 {
 			e.running = false

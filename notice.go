@@ -85,6 +85,9 @@ func (r *renewals) hinted(s *Session) {
 }
 
 const (
+	// hintBatch is how many handles follow asks about at a time.
+	hintBatch = 2048
+
 	// freely is how many batches in a row follow asks about without need before it pauses.
 	freely = 3
 
@@ -101,7 +104,7 @@ func (r *renewals) follow() {
 	for {
 		r.vain.pause(r.ctx)
 		r.mu.Lock()
-		n := min(len(r.hints), renewBatch)
+		n := min(len(r.hints), hintBatch)
 		handles := r.hints[:n:n]
 		r.hints = r.hints[n:]
 		for _, s := range handles {

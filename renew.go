@@ -1,11 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,8 +23,13 @@ const (
 	// could not be asked about.
 	renewAttempts = 4
 
+	// roundsPerTurn is how many rounds of renewals a turn has, of some shards each. A round takes one
+	// call of Backend.Renew at least, which is a millisecond of CPU on some servers however few
+	// sessions it is for.
+	roundsPerTurn = 16
+
 	// renewBatch bounds the sessions of one call of Backend.Renew.
-	renewBatch = 2048
+	renewBatch = 8192
 
 	// overdueLooks is how often per turn the shards are searched for leases that
 	// have run out unrenewed.
@@ -70,9 +76,9 @@ type renewer interface {
 }
 
 // renewals is the one timer of a process that keeps its leases alive. Each turn
-// of half a lease visits every shard of the registry once, evenly spread,
-// so that the backend sees a steady trickle of batches. It learns about ends from
-// the answers and passes them on to Session.end.
+// of half a lease visits every shard of the registry once, some in each round, and the
+// rounds are evenly spread, so that the backend sees a steady trickle of batches. It
+// learns about ends from the answers and passes them on to Session.end.
 type renewals struct {
 	registry *registry
 	sessions *Sessions // that these are of
@@ -99,12 +105,12 @@ type renewals struct {
 	errands errands
 }
 
-// A turn is one visit to all shards. What failed in it is reported when its last shard
-// was asked about for the first time.
+// A turn is one visit to all shards. What failed in it is reported when its last round
+// has asked for the first time.
 type turn struct {
 	renewals *renewals
 	failed   RenewError // guarded by renewals.mu
-	pending  int        // guarded by renewals.mu; shards that are still asked about, and the loop
+	pending  int        // guarded by renewals.mu; rounds that still ask for the first time, and the loop
 }
 
 func (r *renewals) init() {
@@ -152,8 +158,8 @@ func (r *renewals) start() {
 
 func (r *renewals) run() {
 	// Timers below a millisecond are not worth their wake-ups: short leases
-	// take several shards at a time.
-	step, every := 1, r.lease/renewalsPerLease/shardCount
+	// take more shards at a time.
+	step, every := shardCount/roundsPerTurn, r.lease/renewalsPerLease/roundsPerTurn
 	for every < time.Millisecond && step < shardCount {
 		step, every = step*2, every*2
 	}
@@ -173,9 +179,7 @@ func (r *renewals) run() {
 		for k := i / step % (ticks / looks); k < shardCount; k += ticks / looks {
 			r.giveUp(&r.registry.shards[k])
 		}
-		for k := range step {
-			r.startRound(&r.registry.shards[i+k], now)
-		}
+		r.startRound(r.registry.shards[i:i+step], now)
 		if i+step < shardCount {
 			continue
 		}
@@ -226,50 +230,72 @@ func (r *renewals) giveUp(sh *shard) {
 	}
 }
 
-// startRound renews the leases of one shard in the background, unless the round
-// before is still at it.
-func (r *renewals) startRound(sh *shard, t *turn) {
-	if !sh.renewing.CompareAndSwap(false, true) {
-		return
+// A part is what a round renews of one shard.
+type part struct {
+	shard   *shard
+	handles []*Session
+}
+
+// startRound renews the leases of shards in the background, apart from those of which
+// the round before is still at it.
+func (r *renewals) startRound(shards []shard, t *turn) {
+	var parts []part
+	for i := range shards {
+		sh := &shards[i]
+		if !sh.renewing.CompareAndSwap(false, true) {
+			continue
+		}
+		handles := sh.list()
+		if len(handles) == 0 {
+			sh.renewing.Store(false)
+			continue
+		}
+		parts = append(parts, part{sh, handles})
 	}
-	handles := sh.list()
-	if len(handles) == 0 {
-		sh.renewing.Store(false)
+	if len(parts) == 0 {
 		return
 	}
 	r.mu.Lock()
 	t.pending++
 	r.mu.Unlock()
 	r.loop.Go(func() {
-		defer sh.renewing.Store(false)
-		r.round(sh, handles, t)
+		defer func() {
+			for _, p := range parts {
+				p.shard.renewing.Store(false)
+			}
+		}()
+		r.round(parts, t)
 	})
 }
 
-// round renews the leases of handles of sh, and of those that the backend could
-// not be asked about again and again until the next round is due.
-func (r *renewals) round(sh *shard, handles []*Session, t *turn) {
+// round renews the leases of parts, and of those that the backend could not be
+// asked about again and again until the next round is due.
+func (r *renewals) round(parts []part, t *turn) {
 	length := r.lease / renewalsPerLease
 	// A little less than a turn, so that this round is over when the next is due.
 	ctx, cancel := context.WithTimeout(r.ctx, length*7/8)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
-		var again []*Session
+		var again []part
 		var first error
-		for batch := range slices.Chunk(handles, renewBatch) {
-			failed, err := r.renew(ctx, sh, batch)
-			again = append(again, failed...)
+		failed := 0
+		for batch := range batches(parts) {
+			left, err := r.renew(ctx, batch)
+			for _, p := range left {
+				failed += len(p.handles)
+			}
+			again = append(again, left...)
 			if first == nil {
 				first = err
 			}
 		}
 		if attempt == 0 {
-			t.asked(len(again), first)
+			t.asked(failed, first)
 		}
 		if len(again) == 0 {
 			return
 		}
-		handles = again
+		parts = again
 		select {
 		case <-ctx.Done():
 			return
@@ -278,33 +304,82 @@ func (r *renewals) round(sh *shard, handles []*Session, t *turn) {
 	}
 }
 
-// renew renews the leases of the handles of sh that this process owns, asks after
-// the others, and ends those whose life is over. It returns the handles that the
-// backend could not be asked about, with the first reason.
-func (r *renewals) renew(ctx context.Context, sh *shard, handles []*Session) (failed []*Session, err error) {
-	var owned, watched []*Session
-	for _, s := range handles {
-		switch {
-		case !s.kept():
-		case s.owned:
-			owned = append(owned, s)
-		default:
-			watched = append(watched, s)
+// batches divides parts into batches of up to renewBatch handles.
+func batches(parts []part) iter.Seq[[]part] {
+	return func(yield func([]part) bool) {
+		var batch []part
+		room := renewBatch
+		for _, p := range parts {
+			for handles := p.handles; len(handles) > 0; {
+				n := min(room, len(handles))
+				batch = append(batch, part{p.shard, handles[:n]})
+				handles, room = handles[n:], room-n
+				if room > 0 {
+					continue
+				}
+				if !yield(batch) {
+					return
+				}
+				batch, room = nil, renewBatch
+			}
+		}
+		if len(batch) > 0 {
+			yield(batch)
 		}
 	}
+}
+
+// renew renews the leases of the handles of batch that this process owns, asks after
+// the others, and ends those whose life is over. It returns the handles that the
+// backend could not be asked about, with the first reason.
+func (r *renewals) renew(ctx context.Context, batch []part) (failed []part, err error) {
+	var owned, watched group
+	for _, p := range batch {
+		for _, s := range p.handles {
+			switch {
+			case !s.kept():
+			case s.owned:
+				owned.handles = append(owned.handles, s)
+			default:
+				watched.handles = append(watched.handles, s)
+			}
+		}
+		owned.ends = append(owned.ends, len(owned.handles))
+		watched.ends = append(watched.ends, len(watched.handles))
+	}
 	sent := r.now()
-	errs := r.renewOwned(ctx, owned)
-	sh.mu.Lock()
-	for i, s := range owned {
-		sh.renewed(s, errs[i], sent)
+	errs := r.renewOwned(ctx, owned.handles)
+	owned.mark(batch, errs, sent)
+	failed, err = r.judgeAll(batch, &owned, errs)
+	more, err2 := r.judgeAll(batch, &watched, ask(ctx, r.backend, watched.handles, 0))
+	return append(failed, more...), cmp.Or(err, err2)
+}
+
+// A group is the handles of one kind in a batch.
+type group struct {
+	handles []*Session
+	ends    []int // of each part in handles
+}
+
+// part returns the handles of part i, and what errs, which is of all handles, has of them.
+func (g *group) part(i int, errs []error) ([]*Session, []error) {
+	first := 0
+	if i > 0 {
+		first = g.ends[i-1]
 	}
-	sh.mu.Unlock()
-	failed, err = r.judge(owned, errs)
-	more, err2 := r.judge(watched, ask(ctx, r.backend, watched, 0))
-	if err == nil {
-		err = err2
+	return g.handles[first:g.ends[i]], errs[first:g.ends[i]]
+}
+
+// mark notes what came of the renewals of the group, which were sent at that time.
+func (g *group) mark(batch []part, errs []error, sent uint32) {
+	for i, p := range batch {
+		handles, errs := g.part(i, errs)
+		p.shard.mu.Lock()
+		for k, s := range handles {
+			p.shard.renewed(s, errs[k], sent)
+		}
+		p.shard.mu.Unlock()
 	}
-	return append(failed, more...), err
 }
 
 // kept reports whether the life of s goes on as far as this process is concerned.
@@ -347,6 +422,18 @@ func (r *renewals) judge(handles []*Session, errs []error) (failed []*Session, e
 		if err == nil {
 			err = e
 		}
+	}
+	return failed, err
+}
+
+// judgeAll is judge for a group of the handles in batch.
+func (r *renewals) judgeAll(batch []part, g *group, errs []error) (failed []part, err error) {
+	for i, p := range batch {
+		left, why := r.judge(g.part(i, errs))
+		if len(left) > 0 {
+			failed = append(failed, part{p.shard, left})
+		}
+		err = cmp.Or(err, why)
 	}
 	return failed, err
 }
