@@ -22,7 +22,7 @@ var (
 
 // PutEntries implements [store.Indexer]. A list that has no member yet takes one round trip, another one two; up to 64 are in progress at once.
 func (b *Backend) PutEntries(ctx context.Context, entries []store.IndexEntry, ttl time.Duration) []error {
-	r := renewal{b: b, sessions: make([]store.Store, len(entries))}
+	r := renewal{b: b, count: len(entries)}
 	err := b.usable(ctx)
 	if err == nil && ttl <= 0 {
 		err = errTTL
@@ -46,7 +46,7 @@ func (b *Backend) RemoveEntries(ctx context.Context, entries []store.IndexEntry)
 	if err := b.keepTime(ctx); err != nil {
 		return err
 	}
-	r := renewal{b: b, sessions: make([]store.Store, len(entries))}
+	r := renewal{b: b, count: len(entries)}
 	r.onLists(ctx, entries, func(ctx context.Context, l list, members []string) error { return l.remove(ctx, members) })
 	for _, err := range r.errs {
 		if err != nil {
@@ -117,7 +117,7 @@ func (b *Backend) Entries(ctx context.Context, index, cursor string) (members []
 // RenewIf implements [store.Indexer]. It takes a compare-and-swap for each session: through the record of an owner, as in Renew, nobody would see
 // what others have written.
 func (b *Backend) RenewIf(ctx context.Context, sessions []store.Store, expect [][]store.Entry, lease time.Duration) []error {
-	r := renewal{b: b, sessions: sessions, lease: lease}
+	r := b.newRenewal(sessions, lease)
 	switch {
 	case !b.made():
 		r.failAll(errNotMade)
@@ -126,7 +126,7 @@ func (b *Backend) RenewIf(ctx context.Context, sessions []store.Store, expect []
 		r.failAll(errExpect)
 		return r.errs
 	}
-	r.work(len(sessions), func(i int) error { return r.one(ctx, sessions[i], expect[i]) })
+	r.work(len(sessions), func(i int) error { return r.one(ctx, r.lives[i], expect[i]) })
 	return r.errs
 }
 

@@ -119,7 +119,7 @@ func (l *life) keptFrom(asked int64) {
 	stays := asked + (l.backend.defaultTTL() - entrySlack).Milliseconds()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stays = max(l.stays, stays)
+	l.stays.Store(max(l.stays.Load(), stays))
 }
 
 // Renew implements [store.Backend]. The first renewal of a session takes one
@@ -133,10 +133,10 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 	if len(sessions) == 0 {
 		return nil
 	}
-	r := renewal{b: b, sessions: sessions, lease: lease}
+	r := b.newRenewal(sessions, lease)
 	defer r.last()
-	if !b.made() {
-		r.failAll(errNotMade)
+	if err := b.usable(ctx); err != nil {
+		r.failAll(err)
 		return r.errs
 	}
 	if r.owner = b.owner(lease); r.owner == nil {
@@ -184,38 +184,54 @@ func (r *renewal) last() {
 	if r.lease <= 0 {
 		return
 	}
-	for i, s := range r.sessions {
-		if r.errs != nil && r.errs[i] != nil {
-			continue
-		}
-		if h, ok := s.(*handle); ok && h != nil && h.life.backend == r.b {
-			h.life.lasts(r.lease)
+	for i, l := range r.lives {
+		if l != nil && (r.errs == nil || r.errs[i] == nil) {
+			l.lasts(r.lease)
 		}
 	}
 }
 
-// A renewal is one call of Renew.
+// A renewal is one call of Renew, or of what does the same to entries of indexes.
 type renewal struct {
-	b        *Backend
-	sessions []store.Store
-	lease    time.Duration
-	owner    *owner // nil when every session is renewed on its own
+	b     *Backend
+	count int
+	lives []*life // of the sessions; nil for one that is not ours, which has its error
+	lease time.Duration
+	owner *owner // nil when every session is renewed on its own
 
 	mu   sync.Mutex
 	errs []error // guarded by mu; made at the first failure: there is hardly ever one
+}
+
+// newRenewal returns the renewal of sessions. It finds all lives before it looks at any,
+// so that the processor fetches several at a time.
+func (b *Backend) newRenewal(sessions []store.Store, lease time.Duration) *renewal {
+	r := &renewal{b: b, count: len(sessions), lease: lease, lives: make([]*life, len(sessions))}
+	for i, s := range sessions {
+		if h, ok := s.(*handle); ok && h != nil {
+			r.lives[i] = h.life
+		}
+	}
+	for i, l := range r.lives {
+		if l == nil || l.backend != b {
+			r.lives[i] = nil
+			r.fail(i, errForeign)
+		}
+	}
+	return r
 }
 
 func (r *renewal) fail(i int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.errs == nil {
-		r.errs = make([]error, len(r.sessions))
+		r.errs = make([]error, r.count)
 	}
 	r.errs[i] = err
 }
 
 func (r *renewal) failAll(err error) {
-	for i := range r.sessions {
+	for i := range r.count {
 		r.fail(i, err)
 	}
 }
@@ -223,25 +239,18 @@ func (r *renewal) failAll(err error) {
 // split tells apart the sessions that the owner keeps alive already, and the rest.
 func (r *renewal) split(ctx context.Context, wanted int64) (rest, kept []int) {
 	stay := wanted + (r.lease + entrySlack).Milliseconds() // until the renewal after the next
-	kept = make([]int, 0, len(r.sessions))
+	kept = make([]int, 0, r.count)
 	earliest, _ := r.b.clock.now()
 	r.owner.mu.Lock()
 	defer r.owner.mu.Unlock()
-	for i, s := range r.sessions {
-		l, err := r.b.ours(s)
-		if err == nil {
-			err = l.check(ctx)
-		}
-		if err != nil {
-			r.fail(i, err)
-			continue
-		}
-		l.mu.Lock()
-		owned, stays := l.owned, l.stays
-		l.mu.Unlock()
-		if owned == r.owner.id && stays > stay && r.owner.keeps(l, earliest) {
+	for i, l := range r.lives {
+		switch {
+		case l == nil:
+		case l.ended.Load():
+			r.fail(i, l.why())
+		case l.ownedBy() == r.owner.id && l.stays.Load() > stay && r.owner.keeps(l, earliest):
 			kept = append(kept, i)
-		} else {
+		default:
 			rest = append(rest, i)
 		}
 	}
@@ -277,18 +286,26 @@ func (r *renewal) throughOwner(ctx context.Context, wanted int64, kept []int) (l
 	if err != nil {
 		return nil, err
 	}
+	var ended []int // as the record told, but not how
+	o := r.owner
+	o.mu.Lock()
+	c := o.cohortOf(wanted)
 	for _, i := range kept {
-		l := r.sessions[i].(*handle).life
-		switch {
-		case l.ended.Load(): // as the record told, but not how
-			_, err := l.view(ctx)
-			if !errors.Is(err, store.ErrDestroyed) {
-				err = l.why()
-			}
-			r.fail(i, err)
-		case l.ownedBy() != r.owner.id || !r.owner.keepOn(l, wanted): // suspended, or swept, meanwhile
+		switch l := r.lives[i]; {
+		case l.ended.Load():
+			ended = append(ended, i)
+		case l.ownedBy() != o.id || !o.keepOn(l, c): // suspended, or swept, meanwhile
 			left = append(left, i)
 		}
+	}
+	o.mu.Unlock()
+	for _, i := range ended {
+		l := r.lives[i]
+		_, err := l.view(ctx)
+		if !errors.Is(err, store.ErrDestroyed) {
+			err = l.why()
+		}
+		r.fail(i, err)
 	}
 	return left, nil
 }
@@ -297,13 +314,13 @@ func (r *renewal) throughOwner(ctx context.Context, wanted int64, kept []int) (l
 func (r *renewal) oneByOne(ctx context.Context, numbers []int) {
 	n := len(numbers)
 	if numbers == nil {
-		n = len(r.sessions)
+		n = r.count
 	}
 	r.work(n, func(k int) error {
 		if numbers != nil {
 			k = numbers[k]
 		}
-		return r.one(ctx, r.sessions[k], nil)
+		return r.one(ctx, r.lives[k], nil)
 	}, numbers...)
 }
 
@@ -332,13 +349,13 @@ func (r *renewal) work(n int, f func(k int) error, numbers ...int) {
 	wg.Wait()
 }
 
-// one renews a session by its document, if that has the values that are expected.
-func (r *renewal) one(ctx context.Context, s store.Store, expect []store.Entry) error {
-	b := r.b
-	l, err := b.ours(s)
-	if err != nil {
-		return err
+// one renews a session by its document, if that has the values that are expected. Nil is
+// none of ours, and has its error.
+func (r *renewal) one(ctx context.Context, l *life, expect []store.Entry) error {
+	if l == nil {
+		return nil
 	}
+	b := r.b
 	if err := l.check(ctx); err != nil {
 		return err
 	}
@@ -350,7 +367,7 @@ func (r *renewal) one(ctx context.Context, s store.Store, expect []store.Entry) 
 		return err
 	}
 	var wanted int64
-	err = l.do(ctx, &op{apply: func(d *document.Draft) error {
+	err := l.do(ctx, &op{apply: func(d *document.Draft) error {
 		if err := meets(d, expect); err != nil {
 			return err
 		}

@@ -16,27 +16,25 @@ import (
 // A life is what this backend has seen of one life of a session. All its handles
 // share it, so that their writes are combined and none of them disturbs another.
 type life struct {
-	backend *Backend
-	key     string // of the entry
-	token   document.Token
-	writer  uint64      // tells the writes of this flight from all others; another after each of unknown outcome
-	ended   atomic.Bool // known to have ended; that does not change
-	how     atomic.Pointer[error]
+	// What a renewal looks at comes first, in one line of the cache: of most lives there is
+	// nothing in it.
+	backend  *Backend
+	ended    atomic.Bool            // known to have ended; that does not change
+	watchers atomic.Int32           // see Watch
+	owned    atomic.Uint64          // written under mu; the owner in base, 0 for none
+	stays    atomic.Int64           // written under mu; the cluster keeps the entry until then at least
+	cohort   atomic.Pointer[cohort] // of the owner here that keeps this life alive, nil for none
+
+	how    atomic.Pointer[error]
+	key    string // of the entry
+	token  document.Token
+	writer uint64 // tells the writes of this flight from all others; another after each of unknown outcome
 
 	mu     sync.Mutex
 	base   document.View // guarded by mu; the newest document seen, against which to write
-	owned  uint64        // guarded by mu; the owner in base: renewals look at it, and not at documents, which are in no cache
 	queue  []*op         // guarded by mu; waiting for the next flight
 	flying bool          // guarded by mu; fly runs
 	flight func()        // fly, made once
-	stays  int64         // guarded by mu; the cluster keeps the entry until then at least
-
-	watchers atomic.Int32 // see Watch
-
-	// The list of the owner that keeps this life alive, guarded by its mu.
-	owner      *owner
-	until      int64 // until when the life was renewed
-	prev, next *life
 }
 
 // lives finds the lives that handles exist of. It does not keep them.
@@ -69,7 +67,8 @@ func (b *Backend) lifeOf(key string, v document.View, writer uint64) *life {
 		l.note(v)
 		return l
 	}
-	l := &life{backend: b, key: key, token: name.token, writer: writer, base: v, owned: v.Owner()}
+	l := &life{backend: b, key: key, token: name.token, writer: writer, base: v}
+	l.owned.Store(v.Owner())
 	l.flight = l.fly
 	ls.known[name] = weak.Make(l)
 	runtime.AddCleanup(l, ls.forget, name)
@@ -97,7 +96,8 @@ func (l *life) note(v document.View) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.base.Bytes() == nil || v.Revision() > l.base.Revision() {
-		l.base, l.owned = v, v.Owner()
+		l.base = v
+		l.owned.Store(v.Owner())
 	}
 }
 
@@ -106,7 +106,8 @@ func (l *life) end() error {
 	l.ended.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.base, l.owned = document.View{}, 0
+	l.base = document.View{}
+	l.owned.Store(0)
 	return store.ErrDestroyed
 }
 

@@ -19,15 +19,15 @@ import (
 //  1. The first renewal of a session writes the owner's ID into its document, after the
 //     owner's record.
 //  2. Each further one makes sure that the record's deadline is a lease away, and puts
-//     the life at the end of the list. One compare-and-swap does that for all sessions
+//     the life into the newest cohort. One compare-and-swap does that for all sessions
 //     of a call.
 //  3. A session lives while its document's deadline or its owner's record says so.
 //     Readers remember until when an owner's sessions live, and ask again then.
 //  4. Suspend and Resume take the owner out of the document, and Destroy removes that.
 //     Another process that does so leaves the life's token in the owner's record, where
 //     the owner finds it with its next renewal.
-//  5. A life that nobody has renewed for a lease comes to the head of the list and is
-//     taken from the owner: it must not live on because its neighbours do.
+//  5. What is left in a cohort after a lease was not renewed by anybody, and is taken
+//     from the owner: it must not live on because others do.
 //  6. Who finds that both deadlines have passed removes first the record, which ends the
 //     owner, and then the document. An owner without a record renews its sessions one by
 //     one, under a new ID; those that have outlived their deadlines have ended.
@@ -44,9 +44,8 @@ type owner struct {
 	gone    atomic.Bool   // the record is; guarded by turn for writing
 
 	mu      sync.Mutex
-	byToken map[document.Token]*life // guarded by mu
-	first   *life                    // guarded by mu; the one that was renewed longest ago
-	last    *life                    // guarded by mu
+	byToken map[document.Token]*life // guarded by mu; those in cohorts
+	cohorts []*cohort                // guarded by mu; in the order of the times until when they were renewed
 }
 
 const (
@@ -186,7 +185,7 @@ func (o *owner) renew(ctx context.Context, wanted int64) error {
 	case o.until.Load() >= wanted:
 		return nil
 	case o.record != nil && o.until.Load() <= earliest:
-		return o.lapsed(ctx)
+		return o.late(ctx)
 	}
 	key := recordKey(o.id)
 	b := o.backend
@@ -272,17 +271,17 @@ func (o *owner) take(record []byte) error {
 		}
 	}
 	if r.Full { // whoever else has ended comes out one by one
-		for l := o.first; l != nil; l = l.next {
+		for _, l := range o.byToken {
 			l.mu.Lock()
-			l.stays = 0
+			l.stays.Store(0)
 			l.mu.Unlock()
 		}
 	}
 	return nil
 }
 
-// lapsed ends an owner that was not renewed in time, so that it is over for everybody.
-func (o *owner) lapsed(ctx context.Context) error {
+// late ends an owner that was not renewed in time, so that it is over for everybody.
+func (o *owner) late(ctx context.Context) error {
 	b := o.backend
 	if err := b.judge(ctx); err != nil {
 		return err
@@ -305,76 +304,11 @@ func (b *Backend) removeRecord(ctx context.Context, id uint64, record []byte) er
 	return nil
 }
 
-// keep puts l at the end of the list: it was renewed just now.
-func (o *owner) keep(l *life, until int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.append(l, until)
-}
-
-// append puts l at the end of the list. Its caller holds mu.
-func (o *owner) append(l *life, until int64) {
-	if l.owner == o {
-		o.unlink(l)
-	} else {
-		o.byToken[l.token] = l
-	}
-	l.owner, l.until = o, until
-	l.prev, l.next = o.last, nil
-	if o.last != nil {
-		o.last.next = l
-	} else {
-		o.first = l
-	}
-	o.last = l
-}
-
-// keeps reports whether l is on the list and has until yet. Its caller holds mu.
-func (o *owner) keeps(l *life, now int64) bool { return l.owner == o && l.until > now }
-
-// keepOn is keep, unless l is not on the list any more, which it reports.
-func (o *owner) keepOn(l *life, until int64) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if l.owner != o {
-		return false
-	}
-	o.append(l, until)
-	return true
-}
-
-// remove takes l from the list if it is there. Its caller holds mu.
-func (o *owner) remove(l *life) {
-	if l.owner != o {
-		return
-	}
-	o.unlink(l)
-	l.owner, l.prev, l.next = nil, nil, nil
-	delete(o.byToken, l.token)
-}
-
-// unlink takes l out of the chain. Its caller holds mu.
-func (o *owner) unlink(l *life) {
-	if l.prev != nil {
-		l.prev.next = l.next
-	} else {
-		o.first = l.next
-	}
-	if l.next != nil {
-		l.next.prev = l.prev
-	} else {
-		o.last = l.prev
-	}
-}
-
 // sweep takes from the owner the lives that nobody has renewed for a lease.
 func (o *owner) sweep() {
 	earliest, _ := o.backend.clock.now()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for l := o.first; l != nil && l.until <= earliest; l = o.first {
-		until := l.until
-		o.remove(l)
+	lives, untils := o.lapsed(earliest)
+	for i, l := range lives {
 		if l.ended.Load() || l.ownedBy() != o.id || o.backend.begin() != nil {
 			continue
 		}
@@ -383,23 +317,19 @@ func (o *owner) sweep() {
 			err := l.do(o.backend.limited(), &op{apply: func(d *document.Draft) error {
 				if d.Owner() == o.id {
 					d.SetOwner(0)
-					d.SetDeadline(max(d.Deadline(), until))
+					d.SetDeadline(max(d.Deadline(), untils[i]))
 				}
 				return nil
 			}})
 			if err != nil && !l.ended.Load() && !o.backend.closed.Load() {
-				o.keep(l, until) // again with the next sweep
+				o.keep(l, untils[i]) // again with the next sweep
 			}
 		}()
 	}
 }
 
 // ownedBy returns the owner in the newest document that was seen, 0 for none.
-func (l *life) ownedBy() uint64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.owned
-}
+func (l *life) ownedBy() uint64 { return l.owned.Load() }
 
 // tell leaves word for the owner of v, if that is in another process, that the life of v
 // has ended. Every operation of the owner on the life is refused anyway, and it looks at

@@ -56,7 +56,7 @@ func TestRenewalThroughOwner(t *testing.T) {
 	// Before the entry drops, the document is written again.
 	l := sessions[0].(*handle).life
 	l.mu.Lock()
-	l.stays = 0
+	l.stays.Store(0)
 	l.mu.Unlock()
 	r.faults.writes.Store(0)
 	r.renews(t, sessions, time.Minute)
@@ -283,6 +283,41 @@ func TestLongerLeaseIsKept(t *testing.T) {
 	}
 	if err := long.Set(ctx, "k", nil); err != nil {
 		t.Errorf("Set after it was taken from the owner = %v, want no error: its document says half an hour", err)
+	}
+}
+
+// A session that is renewed for another lease moves to the owner for that, and nothing of it
+// stays with the one before.
+func TestAnotherLease(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	_, sessions := r.owned(t, 3, time.Minute)
+	before := r.b.owner(time.Minute)
+	for i, s := range sessions[:2] {
+		r.renews(t, []store.Store{s}, time.Duration(i+2)*time.Minute)
+		after := r.b.owner(time.Duration(i+2) * time.Minute)
+		l := s.(*handle).life
+		if l.ownedBy() != after.id {
+			t.Fatal("after a renewal for longer the document has another owner")
+		}
+		earliest, _ := r.b.clock.now()
+		if i == 0 {
+			after.keep(l, earliest-1) // nobody has renewed it
+		}
+	}
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		before.sweep()
+	}()
+	select {
+	case <-swept:
+	case <-time.After(time.Minute):
+		t.Fatal("the owner for the shorter lease still sweeps after a minute")
+	}
+	r.faults.writes.Store(0)
+	r.renews(t, sessions[2:], time.Minute)
+	if w := r.faults.writes.Load(); w > 1 {
+		t.Errorf("renewing the session that has not moved took %d writes, want the record's", w)
 	}
 }
 
