@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// shardCount spreads the handles of a process: for locking, and over time, as
-// one shard's leases are renewed at a time.
+// shardCount spreads the handles of a process: for locking, and over time, as the
+// leases of some shards are renewed at a time.
 const shardCount = 64
 
 // A registry lists the handles that this process must look after: those it owns
