@@ -3,6 +3,8 @@ package backends
 import (
 	"context"
 	"log/slog"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Options configures [OpenWith] with what a URL cannot say. The zero value is ready
@@ -27,6 +29,11 @@ type Options struct {
 	// parameter conn_max_lifetime says. Only the Redis schemes take it, in URLs
 	// without user and password.
 	Credentials func(ctx context.Context) (user, password string, err error)
+
+	// Redis is called with the client of a Redis scheme before that connects, to add hooks that measure or trace it, as
+	// otelredis.Instrument does. An error fails the Open. The client belongs to the backend, which closes it. Other
+	// schemes never call it.
+	Redis func(client redis.UniversalClient) error
 }
 
 // silent is the logger of those who named none.

@@ -24,7 +24,8 @@ const (
 type redisURL struct {
 	client *redis.UniversalOptions
 	store  *redisstore.Options
-	guard  *guard // nil for a cluster
+	guard  *guard                            // nil for a cluster
+	hooks  func(redis.UniversalClient) error // Options.Redis, may be nil
 }
 
 // openRedis opens one server: Redis, Valkey or DragonflyDB.
@@ -176,7 +177,7 @@ func readRedis(a *address, port string, o *Options) (*redisURL, error) {
 	if _, err := keyspace.Parse(backendOptions.Namespace); err != nil {
 		return nil, fmt.Errorf("parameter namespace: %w", err)
 	}
-	u := &redisURL{client: c, store: backendOptions}
+	u := &redisURL{client: c, store: backendOptions, hooks: o.Redis}
 	if a.scheme == "redis+cluster" {
 		d := newDialer(c)
 		c.Dialer, a.trouble = d.dial, d.trouble
@@ -195,6 +196,12 @@ func (u *redisURL) dial(newClient func() redis.UniversalClient) dial {
 		calmDown(client)
 		if u.guard != nil {
 			client.AddHook(u.guard)
+		}
+		if u.hooks != nil {
+			if err := u.hooks(client); err != nil {
+				client.Close()
+				return nil, fmt.Errorf("Options.Redis: %w", err)
+			}
 		}
 		b, err := redisstore.New(client, u.store)
 		if err != nil {

@@ -151,6 +151,54 @@ func content(t *testing.T, file string) string {
 	return string(data)
 }
 
+// counting is a hook that counts commands and pipelines.
+type counting struct{ n atomic.Int64 }
+
+func (c *counting) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *counting) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.n.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *counting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		c.n.Add(1)
+		return next(ctx, cmds)
+	}
+}
+
+// The program can add hooks to the client of a URL. Without that client nothing is opened.
+func TestOpenWithHooks(t *testing.T) {
+	at := testserver.SharedRedis(t).URL
+	hook := new(counting)
+	add := func(client redis.UniversalClient) error {
+		client.AddHook(hook)
+		return nil
+	}
+	b, err := backends.OpenWith(t.Context(), at, &backends.Options{Redis: add})
+	if err != nil {
+		t.Fatalf("OpenWith() = %v", err)
+	}
+	defer b.Close()
+	before := hook.n.Load()
+	if _, err := b.Attach(t.Context(), "nobody", store.Terms{}); !errors.Is(err, store.ErrNoSession) || hook.n.Load() == before {
+		t.Errorf("Attach() = %v, and the hook has seen %d commands, want ErrNoSession and more than %d", err, hook.n.Load(), before)
+	}
+	refusal := errors.New("no meter")
+	refuse := func(redis.UniversalClient) error { return refusal }
+	if _, err := backends.OpenWith(t.Context(), at, &backends.Options{Redis: refuse}); !errors.Is(err, refusal) || !strings.Contains(err.Error(), "Options.Redis: no meter") {
+		t.Errorf("OpenWith() whose function fails = %v, want that error", err)
+	}
+	m, err := backends.OpenWith(t.Context(), "memory:", &backends.Options{Redis: refuse})
+	if err != nil {
+		t.Fatalf("OpenWith(memory) = %v, want no call", err)
+	}
+	m.Close()
+}
+
 // Each new connection asks for the password, so that one that changes in time
 // goes on working.
 func TestOpenWithCredentials(t *testing.T) {

@@ -46,6 +46,8 @@ var fragmentImports = map[string]string{
 	"live":        "github.com/sessionkv/store/live",
 	"memstore":    "github.com/sessionkv/store/backends/memstore",
 	"otelstore":   "github.com/sessionkv/store/integrations/otelstore",
+	"otelredis":   "github.com/sessionkv/store/integrations/otelstore/otelredis",
+	"redis":       "github.com/redis/go-redis/v9",
 	"redisstore":  "github.com/sessionkv/store/backends/redisstore",
 	"socket":      "github.com/zishang520/socket.io/servers/socket/v3",
 	"socketio":    "github.com/sessionkv/store/integrations/socketio",

@@ -121,3 +121,33 @@ func ExampleStore_Commit() {
 	current, err := store.Commit(ctx, s, absent, mine)
 	fmt.Printf("%v: %s\n", err, current[0]) // the values changed in the meantime: 12A
 }
+
+// batchSizes is a hook that counts the operations in each pipeline.
+type batchSizes struct{}
+
+func (batchSizes) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (batchSizes) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (batchSizes) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		operations := 0
+		for _, cmd := range cmds {
+			for range redisstore.Callers(cmd) { // their contexts, with their traces
+				operations++
+			}
+		}
+		log.Println(operations, "operations share a pipeline")
+		return next(ctx, cmds)
+	}
+}
+
+func ExampleCallers() {
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	client.AddHook(batchSizes{})
+	backend, err := redisstore.New(client, nil)
+	if err != nil {
+		log.Panic(err)
+	}
+	defer backend.Close()
+}

@@ -11,6 +11,7 @@ import (
 func TestNothingPanicsOnZeroValues(t *testing.T) {
 	zerotest.Run(t, map[string]any{
 		"Backend":           (*redisstore.Backend)(nil),
+		"Callers":           redisstore.Callers,
 		"New":               redisstore.New,
 		"Options":           redisstore.Options{},
 		"Store":             (*redisstore.Store)(nil),

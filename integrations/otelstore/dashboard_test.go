@@ -6,15 +6,23 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/backends/redisstore"
 	"github.com/sessionkv/store/integrations/otelstore"
+	"github.com/sessionkv/store/integrations/otelstore/otelredis"
+	"github.com/sessionkv/store/internal/testserver"
 	"github.com/sessionkv/store/storetest"
 )
+
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 
 // TestDashboardAsksForWhatThereIs: each metric and each attribute of dashboard.json is one that the code makes,
 // by its name in Prometheus, and the dashboard has all of them.
@@ -93,6 +101,7 @@ func prometheus(t *testing.T) (metrics, labels []string) {
 	sess := use(t, t.Context(), s.sessions)
 	s.faulty.FailOnce(storetest.OpGet, store.ErrUnknownOutcome)
 	userID.Get(t.Context(), sess)
+	s.batch(t)
 	plain := strings.NewReplacer(".", "_")
 	note := func(set attribute.Set) {
 		for _, a := range set.ToSlice() {
@@ -110,6 +119,11 @@ func prometheus(t *testing.T) (metrics, labels []string) {
 			for _, p := range data.DataPoints {
 				note(p.Attributes)
 			}
+		case metricdata.Histogram[int64]:
+			metrics = append(metrics, name+"_bucket", name+"_count", name+"_sum")
+			for _, p := range data.DataPoints {
+				note(p.Attributes)
+			}
 		case metricdata.Sum[int64]:
 			if data.IsMonotonic {
 				name += "_total"
@@ -123,4 +137,45 @@ func prometheus(t *testing.T) (metrics, labels []string) {
 		}
 	}
 	return metrics, labels
+}
+
+// batch has operations share a pipeline to Redis.
+func (s *setup) batch(t *testing.T) {
+	t.Helper()
+	o, err := redis.ParseURL(testserver.SharedRedis(t).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.PoolSize = 2
+	client := redis.NewClient(o)
+	defer client.Close()
+	if err := otelredis.Instrument(client, &otelstore.Options{MeterProvider: s.meters}); err != nil {
+		t.Fatal(err)
+	}
+	backend, err := redisstore.New(client, &redisstore.Options{Namespace: "dashboard-" + strings.ToLower(store.NewID()[:8])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer backend.Close()
+	raw, err := backend.Create(t.Context(), store.NewID(), nil, store.Terms{Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		var wg sync.WaitGroup
+		for range 30 {
+			wg.Go(func() {
+				if _, err := raw.Has(t.Context(), "k"); err != nil {
+					t.Errorf("Has() = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if _, ok := s.collect(t)["store.batch.size"]; ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("operations of many callers at once never share a pipeline")
+		}
+	}
 }

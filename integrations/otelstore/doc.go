@@ -42,6 +42,8 @@ the text of an error.
 An operation within a trace that is recorded gets a span with the same attributes. Outside of one it gets none, so that renewals and other work in the
 background begin no traces.
 
+Package otelredis, beside this one, shows the pipelines to Redis that operations share: their sizes, and spans that are linked with those of the operations.
+
 # What it costs
 
 Where nothing records, an operation costs some nanoseconds more: a look at the instrument and one at the context.

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -26,7 +27,8 @@ type call struct {
 	bytes int // of the arguments
 	reply int // bytes of the reply, as expected when the batch was made
 
-	merged bool // executed as part of a group
+	merged bool    // executed as part of a group
+	group  []*call // that this one executes, nil for a call of its own
 
 	state atomic.Int32
 	ready chan struct{} // capacity 1: the batch never waits for the caller
@@ -43,7 +45,7 @@ func newCall(ctx context.Context, cmd redis.Cmder) *call {
 
 // free returns c for reuse. Only the last one who refers to c may call it.
 func (c *call) free() {
-	c.entry, c.ctx, c.err, c.reply, c.merged = entry{}, nil, nil, 0, false
+	c.entry, c.ctx, c.err, c.reply, c.merged, c.group = entry{}, nil, nil, 0, false, nil
 	c.state.Store(queued)
 	calls.Put(c)
 }
@@ -94,4 +96,24 @@ func size(cmd redis.Cmder) int {
 		n += 8
 	}
 	return n
+}
+
+// Callers yields the contexts of those whose commands cmd, a command of a pipeline that a Batcher has made, executes: one, or
+// several where they were merged. Of other commands it yields none. It is for hooks of the client: the contexts are those
+// of callers only until the pipeline has been executed.
+func Callers(cmd redis.Cmder) iter.Seq[context.Context] {
+	return func(yield func(context.Context) bool) {
+		c, ok := cmd.(*call)
+		switch {
+		case !ok:
+		case c.group == nil:
+			yield(c.ctx)
+		default:
+			for _, of := range c.group {
+				if !yield(of.ctx) {
+					return
+				}
+			}
+		}
+	}
 }

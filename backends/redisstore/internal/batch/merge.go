@@ -43,6 +43,7 @@ func (l *lane) merge(bt *batch) {
 			cmds[i] = c.Cmder
 		}
 		g := group{newCall(context.Background(), m.Merge(cmds)), rest[:n:n], cmds}
+		g.call.group = g.calls
 		bt.groups = append(bt.groups, g)
 		bt.cmds = append(bt.cmds, g.call)
 		rest = rest[n:]
