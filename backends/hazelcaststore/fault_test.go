@@ -486,7 +486,7 @@ func TestSetThatIsLeftHasNoSuccessor(t *testing.T) {
 		close(refuse)
 		for l := one.(*handle).life; ; {
 			l.mu.Lock()
-			over := !l.flying
+			over := !l.draining
 			l.mu.Unlock()
 			if over {
 				break
@@ -504,7 +504,7 @@ func TestSetThatIsLeftHasNoSuccessor(t *testing.T) {
 	}
 }
 
-// What a refused Commit returns stays as it is, also when a Set that the same flight carried
+// What a refused Commit returns stays as it is, also when a Set that was written together with it
 // was the last to write it.
 func TestRefusedCommitKeepsItsValues(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())

@@ -110,7 +110,7 @@ func (b *Backend) fits(d *document.Draft, write ...store.Entry) error {
 	return nil
 }
 
-// copied returns a copy that is never nil. The flight that carries it may outlast
+// copied returns a copy that is never nil. The write of it may outlast
 // the caller's patience.
 func copied(value []byte) []byte { return append(make([]byte, 0, len(value)), value...) }
 

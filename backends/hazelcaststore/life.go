@@ -28,13 +28,13 @@ type life struct {
 	how    atomic.Pointer[error]
 	key    string // of the entry
 	token  document.Token
-	writer uint64 // tells the writes of this flight from all others; another after each of unknown outcome
+	writer uint64 // tells the writes of this life here from all others; another after each of unknown outcome
 
-	mu     sync.Mutex
-	base   document.View // guarded by mu; the newest document seen, against which to write
-	queue  []*op         // guarded by mu; waiting for the next flight
-	flying bool          // guarded by mu; fly runs
-	flight func()        // fly, made once
+	mu       sync.Mutex
+	base     document.View // guarded by mu; the newest document seen, against which to write
+	queue    []*op         // guarded by mu; waiting for the next write, see op
+	draining bool          // guarded by mu; drain runs
+	drainer  func()        // drain, made once
 }
 
 // lives finds the lives that handles exist of. It does not keep them.
@@ -69,7 +69,7 @@ func (b *Backend) lifeOf(key string, v document.View, writer uint64) *life {
 	}
 	l := &life{backend: b, key: key, token: name.token, writer: writer, base: v}
 	l.owned.Store(v.Owner())
-	l.flight = l.fly
+	l.drainer = l.drain
 	ls.known[name] = weak.Make(l)
 	runtime.AddCleanup(l, ls.forget, name)
 	return l

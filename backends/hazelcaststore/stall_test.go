@@ -53,7 +53,7 @@ func (st *stalled) whilePaused(s store.Store, first, second func() error) error 
 	l := s.(*handle).life
 	for begun := false; !begun; { // second has been taken up
 		l.mu.Lock()
-		begun = l.flying && len(l.queue) == 0
+		begun = l.draining && len(l.queue) == 0
 		l.mu.Unlock()
 	}
 	st.c.Resume(0)

@@ -8,14 +8,25 @@ import (
 
 // A table holds the keys and values of one life.
 //
-// Readers scan it without a lock; writers hold the mutex of the life. What a
-// writer may do to a table that readers can see is replace, remove or restore
-// the value in a slot, and fill the next free slot: each is one atomic step for
-// readers. Everything else makes another table and publishes that.
+// Readers scan it without a lock; writers hold the mutex of the life. A writer adds a key like
+// this:
 //
-// The slots follow the header in the same allocation, because a scan over a few
-// keys in one place beats a hash map. Beyond maxSlots keys the table is the
-// header of a [large] instead.
+//  1. It writes key and value into the first slot beyond used, at which no reader looks.
+//  2. It raises used, in one atomic step: whoever sees the new number sees the slot.
+//  3. Without a free slot it copies all into a larger table, and publishes that in the life.
+//
+// What holds for a table that readers can see:
+//   - The key of a slot below used never changes. Its value is replaced, removed or restored in one
+//     atomic step.
+//   - used only grows. Keys that were removed keep their slots until another table takes over.
+//   - Whoever still reads a table that was replaced sees what it had then. That read has begun
+//     before the writes that went to the new one.
+//   - A life that has ended has no table.
+//
+// The slots follow the header in the same allocation, because a scan over a few keys in one place
+// beats a hash map: a read of one of three keys takes 12 ns, and 25 to 38 ns from a map under a
+// sync.RWMutex or from a sync.Map (one goroutine; the two fall further behind with several).
+// Beyond maxSlots keys the table is the header of a [large] instead.
 type table struct {
 	used atomic.Uint32 // slots that have a key, if only of a removed value
 	room uint32        // slots in all, or isLarge

@@ -11,6 +11,27 @@ import (
 )
 
 // A lane leads to one server: a queue of calls, and the batches in progress.
+//
+//  1. A caller that finds nothing in flight executes its command itself. That is all that a lone
+//     caller pays: through another goroutine it has 0.4 of the throughput.
+//  2. Any other appends a call to the queue. It starts a run if few are in flight, or if more waits
+//     than one batch can carry; see startRun.
+//  3. A run lets the other goroutines go first, which fills its batch if they have commands to add.
+//     Then it takes the batch from the queue, sends it as one pipeline, and hands out the replies.
+//     Without going last, 16 callers have half the throughput; a timer would delay a lone batch.
+//  4. It begins again until the queue is empty.
+//
+// What holds whenever nobody has mu:
+//   - While calls are queued, something is in flight that will look at the queue before it ends:
+//     a run, or a caller's own command, which starts a run when it is done. So no call waits for
+//     another one to come.
+//   - A call is queued, taken or withdrawn. It leaves the queue with mu held and once: by a run,
+//     which then owes it an outcome, or by its caller, and then nothing of it was sent.
+//   - inFlight is the number of runs and of commands that their callers execute. Runs are
+//     MaxInFlight at most.
+//   - idle is closed as soon as the lane is closed and nothing is in flight or aside.
+//
+// The README of this package has the alternatives and what they reached.
 type lane struct {
 	b     *Batcher
 	plain bool // never merge
@@ -114,12 +135,12 @@ func (l *lane) withdraw(c *call) bool {
 }
 
 // How a run begins.
-type manner int
+type startMode int
 
 const (
-	atOnce    manner = iota // there is nobody to wait for
-	gathering               // first let others add their commands
-	ifIdle                  // the same, and give up if the process is busy
+	atOnce    startMode = iota // there is nobody to wait for
+	gathering                  // first let others add their commands
+	ifIdle                     // the same, and give up if the process is busy
 )
 
 // startRun decides whether a new call starts another batch, and counts it if
@@ -128,7 +149,7 @@ const (
 // calls when more waits than one batch can carry, and otherwise only when everybody
 // waits for the network; as only one at a time may find that out, it costs little
 // to ask. l.mu is held.
-func (l *lane) startRun() (manner, bool) {
+func (l *lane) startRun() (startMode, bool) {
 	how := gathering
 	switch {
 	case l.inFlight == 0:
@@ -206,7 +227,7 @@ type batch struct {
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // run executes batches for as long as there are calls in the queue.
-func (l *lane) run(how manner) {
+func (l *lane) run(how startMode) {
 	bt := batches.Get().(*batch)
 	defer batches.Put(bt)
 	for ; l.gather(how, bt); how = gathering {
@@ -217,7 +238,7 @@ func (l *lane) run(how manner) {
 
 // gather fills bt with the next batch. It reports false, and ends the run,
 // if there is none.
-func (l *lane) gather(how manner, bt *batch) bool {
+func (l *lane) gather(how startMode, bt *batch) bool {
 	busy := false
 	switch how {
 	case gathering:

@@ -22,8 +22,22 @@ const (
 	failurePause, failurePauseMost = 20 * time.Millisecond, time.Second
 )
 
-// An op is one write of a handle. Those of one life that come while a
-// compare-and-swap is in progress are carried by the next one together.
+// An op is one write of a handle. The ops of one life go through its queue:
+//
+//  1. An op is appended to the queue. If nobody drains that, a goroutine begins to.
+//  2. The goroutine takes all that the queue has, lets each op change a draft of the newest
+//     document, and writes that with one compare-and-swap.
+//  3. If another process has written meanwhile, it reads the document and applies the ops again.
+//  4. It tells each op what became of it, takes what has come since, and ends when that is nothing.
+//
+// What holds at each moment:
+//   - One compare-and-swap of a life is in progress in this process at most, so that its own writes
+//     never disturb each other.
+//   - An op is in the queue, or taken. One whose caller leaves is removed from the queue, and then
+//     it was not executed; if it was taken, its outcome is unknown.
+//   - While the queue is not empty, draining is true and the goroutine will look at the queue again.
+//
+// With a compare-and-swap for each op, 63 of 64 callers at once would fail and begin again.
 type op struct {
 	// apply changes the draft, or returns why not and leaves it as it is. It
 	// may be called several times, on other drafts. Nil destroys the life.
@@ -35,8 +49,8 @@ type op struct {
 	set setting // the write of a Set, whose apply is made once for each op
 }
 
-// ops are those of Sets that are done. One whose caller has left is not among them: a
-// flight may carry it yet.
+// ops are those of Sets that are done. One whose caller has left is not among them: it
+// may be written yet.
 var ops = sync.Pool{New: func() any {
 	o := &op{done: make(chan error, 1)}
 	o.apply = o.set.apply
@@ -100,13 +114,13 @@ func (l *life) attempt(ctx context.Context, o *op) (err error, over bool) {
 		return err, true
 	}
 	l.mu.Lock()
-	if !l.flying {
+	if !l.draining {
 		if err := b.begin(); err != nil {
 			l.mu.Unlock()
 			return err, true
 		}
-		l.flying = true
-		go l.flight()
+		l.draining = true
+		go l.drainer()
 	}
 	l.queue = append(l.queue, o)
 	l.mu.Unlock()
@@ -129,8 +143,8 @@ func (l *life) attempt(ctx context.Context, o *op) (err error, over bool) {
 	}
 }
 
-// fly carries the queue, batch by batch, until it is empty.
-func (l *life) fly() {
+// drain writes what is in the queue, batch by batch, until it is empty.
+func (l *life) drain() {
 	defer l.backend.calls.Done()
 	const few = 4
 	var room [few]*op
@@ -145,16 +159,16 @@ func (l *life) fly() {
 			l.queue = nil
 		}
 		if len(ops) == 0 {
-			l.flying = false
+			l.draining = false
 			l.mu.Unlock()
 			return
 		}
 		l.mu.Unlock()
 		ctx := l.backend.limited()
 		if slices.ContainsFunc(ops, func(o *op) bool { return o.apply == nil }) {
-			l.carryDestroy(ctx, ops, base)
+			l.writeDestroy(ctx, ops, base)
 		} else {
-			l.carry(ctx, ops, base)
+			l.write(ctx, ops, base)
 		}
 	}
 }
@@ -166,8 +180,8 @@ func finish(ops []*op, err error) {
 	}
 }
 
-// carry writes what ops change, against base if that is known.
-func (l *life) carry(ctx context.Context, ops []*op, base document.View) {
+// write writes what ops change, against base if that is known.
+func (l *life) write(ctx context.Context, ops []*op, base document.View) {
 	b := l.backend
 	rivals := contest{b: b, key: l.key}
 	defer rivals.over()
@@ -255,8 +269,8 @@ func (l *life) fail(ops []*op, err error) {
 	}
 }
 
-// carryDestroy ends the life. The other ops come too late.
-func (l *life) carryDestroy(ctx context.Context, ops []*op, base document.View) {
+// writeDestroy ends the life. The other ops come too late.
+func (l *life) writeDestroy(ctx context.Context, ops []*op, base document.View) {
 	err := l.remove(ctx, base.Bytes())
 	if err == nil {
 		l.end()
