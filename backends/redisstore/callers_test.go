@@ -35,21 +35,16 @@ func (h *callersHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (h *callersHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		n := 0
 		for _, cmd := range cmds {
 			of := 0
 			for caller := range redisstore.Callers(cmd) {
 				h.note(caller)
 				of++
 			}
-			n += of
 			h.mu.Lock()
 			h.merged = max(h.merged, of)
 			h.mu.Unlock()
 		}
-		h.mu.Lock()
-		h.most = max(h.most, n)
-		h.mu.Unlock()
 		return next(ctx, cmds)
 	}
 }
@@ -60,6 +55,12 @@ func (h *callersHook) note(ctx context.Context) {
 		h.seen[who]++
 		h.mu.Unlock()
 	}
+}
+
+func (h *callersHook) pipeline(operations int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.most = max(h.most, operations)
 }
 
 func (h *callersHook) sent(who string) int {
@@ -80,6 +81,7 @@ func TestCallers(t *testing.T) {
 	client := dial(t, testserver.SharedRedis(t).URL, func(o *redis.Options) { o.PoolSize = 2 })
 	hook := &callersHook{seen: make(map[any]int)}
 	client.AddHook(hook)
+	client.AddHook(batchSizes{hook.pipeline})
 	b := open(t, client, redisstore.Options{Namespace: namespace(t)})
 	const callers = 40
 	sessions := make([]store.Store, callers)

@@ -122,13 +122,13 @@ func ExampleStore_Commit() {
 	fmt.Printf("%v: %s\n", err, current[0]) // the values changed in the meantime: 12A
 }
 
-// batchSizes is a hook that counts the operations in each pipeline.
-type batchSizes struct{}
+// batchSizes is a hook that reports how many operations share each pipeline.
+type batchSizes struct{ report func(operations int) }
 
 func (batchSizes) DialHook(next redis.DialHook) redis.DialHook          { return next }
 func (batchSizes) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func (batchSizes) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (b batchSizes) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		operations := 0
 		for _, cmd := range cmds {
@@ -136,7 +136,7 @@ func (batchSizes) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 				operations++
 			}
 		}
-		log.Println(operations, "operations share a pipeline")
+		b.report(operations)
 		return next(ctx, cmds)
 	}
 }
@@ -144,7 +144,7 @@ func (batchSizes) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 func ExampleCallers() {
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	defer client.Close()
-	client.AddHook(batchSizes{})
+	client.AddHook(batchSizes{func(operations int) { log.Println(operations, "operations share a pipeline") }})
 	backend, err := redisstore.New(client, nil)
 	if err != nil {
 		log.Panic(err)
