@@ -6,7 +6,7 @@
 # make fuzz    each fuzz target for FUZZTIME
 
 GO        ?= go
-MODULES   := . bench cmd/storectl cmd/storevet examples integrations/otelstore integrations/socketio systemtest
+MODULES   := . bench cmd/storectl cmd/storevet examples integrations/otelstore integrations/otelstore/demo integrations/socketio systemtest
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 6
@@ -35,7 +35,7 @@ lint:
 	@set -e; check=$$(cd tools && GOWORK=off $(GO) tool -n staticcheck); \
 	for m in $(MODULES); do (cd $$m && $$check ./...); done
 	@set -e; tool=$$(mktemp -d); trap 'rm -r "$$tool"' EXIT; $(GO) build -o $$tool/storevet ./cmd/storevet; \
-	for m in examples integrations/otelstore integrations/socketio systemtest; do \
+	for m in examples integrations/otelstore integrations/otelstore/demo integrations/socketio systemtest; do \
 		echo "== storevet in $$m"; \
 		(cd $$m && $(GO) vet -vettool=$$tool/storevet ./...); \
 	done

@@ -50,6 +50,7 @@ Where nothing records, an operation costs some nanoseconds more: a look at the i
 Where metrics are recorded, it takes some hundred more, which is nothing beside a server and several times
 a read from memory. See the benchmarks.
 
-The file dashboard.json is a dashboard for Grafana over these metrics in Prometheus.
+The file dashboard.json is a dashboard for Grafana over these metrics in Prometheus. The folder demo shows it at work: docker compose up, there, starts
+a program with sessions, Redis, Prometheus, and Grafana at http://127.0.0.1:3000.
 */
 package otelstore
