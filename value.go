@@ -104,9 +104,13 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 		data, ok = codec.AppendScalar(c, buf.b, &value)
 	}
 	if !ok {
+		t := reflect.TypeFor[T]()
+		if k := t.Kind(); (k == reflect.Pointer || k == reflect.Interface) && isNilValue(value) {
+			return nil, ErrNilValue
+		}
 		var err error
-		if data, err = appendAny(c, buf.b, value); err != nil {
-			return nil, err
+		if data, err = codec.Append(c, buf.b, &value); err != nil {
+			return nil, fmt.Errorf("%w: type %v: %w", ErrEncode, t, err)
 		}
 	}
 	buf.b = data
@@ -120,18 +124,11 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 	return data, nil
 }
 
-// appendAny appends the encoding of what is not a scalar.
-func appendAny[T any](c codec.Codec, dst []byte, value T) ([]byte, error) {
-	t := reflect.TypeFor[T]()
-	if k := t.Kind(); (k == reflect.Pointer || k == reflect.Interface) && reflect.ValueOf(&value).Elem().IsNil() {
-		return nil, ErrNilValue
-	}
-	data, err := codec.Append(c, dst, &value)
-	if err != nil {
-		return nil, fmt.Errorf("%w: type %v: %w", ErrEncode, t, err)
-	}
-	return data, nil
-}
+// isNilValue reports whether value, a pointer or an interface, is nil. It has a copy of its
+// own, so that the caller's does not escape.
+//
+//go:noinline
+func isNilValue[T any](value T) bool { return reflect.ValueOf(&value).Elem().IsNil() }
 
 // wrap names the operation and the key of err.
 func wrap(op, key string, err error) error {

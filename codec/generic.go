@@ -74,8 +74,8 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 	switch c.(type) {
 	case msgpackCodec:
 		if p, ok := any(&v).(*string); ok {
-			if n := len(data) - 1; n >= 0 && n <= maxFixStr && data[0] == fixStrLow|byte(n) {
-				*p = unsafe.String(unsafe.SliceData(data[1:]), n)
+			if s, ok := ShortString(data); ok {
+				*p = s
 				return v, nil
 			}
 		}

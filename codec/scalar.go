@@ -24,7 +24,7 @@ func AppendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 // enough to be inlined, which [DecodeScalar] is not.
 func ShortString(data []byte) (string, bool) {
 	n := len(data) - 1
-	if n < 0 || n > fixStrHigh-fixStrLow || data[0] != fixStrLow+byte(n) {
+	if n < 0 || n > maxFixStr || data[0] != fixStrLow+byte(n) {
 		return "", false
 	}
 	return unsafe.String(unsafe.SliceData(data[1:]), n), true
