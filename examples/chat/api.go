@@ -125,23 +125,12 @@ func (s *server) bye(w http.ResponseWriter, r *http.Request, claims TokenClaims)
 // stay valid until they expire. Where that matters, keep the time of the last call
 // for each user, and refuse tokens that are older.
 func (s *server) byeEverywhere(w http.ResponseWriter, r *http.Request, claims TokenClaims) {
-	ctx := r.Context()
-	var hashes []string
-	for sess, err := range UserID.Find(ctx, s.sessions, claims.Subject) {
-		if err != nil {
-			s.storeError(w, err)
-			return
-		}
-		hashes = append(hashes, shortHash(sess.ID()))
-	}
-	n, err := UserID.DestroyAll(ctx, s.sessions, claims.Subject) // also those that began meanwhile
+	n, err := UserID.DestroyAll(r.Context(), s.sessions, claims.Subject)
 	if err != nil {
 		s.storeError(w, err)
 		return
 	}
-	for _, hash := range hashes {
-		s.hub.forget(hash)
-	}
+	s.hub.forgetUser(claims.Subject)
 	s.log.Info("signed out everywhere", "user", claims.Subject, "sessions", n)
 	reply(w, map[string]any{"destroyed": n})
 }

@@ -146,6 +146,19 @@ func TestReloadWithinGraceKeepsState(t *testing.T) {
 	}
 }
 
+func TestSignOutEverywhere(t *testing.T) {
+	n, _ := startNode(t)
+	for _, user := range []string{"ann", "ann", "bob"} {
+		n.connect(t, dialer{user: user}).conn.CloseNow()
+	}
+	await(t, "the sessions are suspended", func() bool { return len(n.sessions().Suspended) == 3 })
+	n.connect(t, dialer{user: "ann"})
+	if code, body := n.callAs(token(t, "ann"), "POST", "/api/bye-everywhere", "{}"); code != http.StatusOK || body != `{"destroyed":3}` {
+		t.Errorf("POST /api/bye-everywhere = %d %s, want 200 and 3 destroyed", code, body)
+	}
+	await(t, "only bob's session is left", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 1 })
+}
+
 func TestReloadAfterGraceBeginsAnew(t *testing.T) {
 	n, _ := startNode(t, "-grace", "1s")
 	p := n.connect(t, dialer{})

@@ -156,7 +156,7 @@ func (s *server) resume(ctx context.Context, o *opened, id string, claims TokenC
 		})
 	})
 	if err != nil {
-		s.letGo(sess, "")
+		s.letGo(sess, claims.Subject, "")
 		return err
 	}
 	o.sess, o.resumed = sess, true

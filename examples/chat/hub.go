@@ -158,6 +158,14 @@ func (h *hub) forget(hash string) {
 	h.touch()
 }
 
+// forgetUser does that for all sessions of a user.
+func (h *hub) forgetUser(user string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.suspended, func(_ string, row suspended) bool { return row.user == user })
+	h.touch()
+}
+
 // suspensions returns those sessions, the next to expire first.
 func (h *hub) suspensions() []suspended {
 	h.mu.Lock()

@@ -137,6 +137,7 @@ type (
 		Hash     string    `json:"hash"`
 		Nickname string    `json:"nickname"`
 		Until    time.Time `json:"until"`
+		user     string
 	}
 )
 

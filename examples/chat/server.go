@@ -122,7 +122,7 @@ func (s *server) serve(ctx context.Context, c *client, o opened, claims TokenCla
 		return // Sessions.Close lets go of all of them at once
 	default:
 	}
-	s.letGo(c.sess, c.nickname)
+	s.letGo(c.sess, claims.Subject, c.nickname)
 	s.log.Info("disconnected", "session", c.hash)
 	if f := c.why.Load(); f != nil && f.code == closeTakeover {
 		return
@@ -294,7 +294,7 @@ func (s *server) view(ctx context.Context, c *client, t *trace) (v view, err err
 }
 
 // letGo ends a session whose connection is over, or keeps it for a while.
-func (s *server) letGo(sess *store.Session, nickname string) {
+func (s *server) letGo(sess *store.Session, user, nickname string) {
 	if sess.Err() != nil {
 		return // it has ended, or goes on over another connection
 	}
@@ -303,7 +303,7 @@ func (s *server) letGo(sess *store.Session, nickname string) {
 	var err error
 	if s.grace > 0 {
 		if err = sess.Suspend(ctx, s.grace); err == nil {
-			s.hub.suspend(suspended{Hash: shortHash(sess.ID()), Nickname: nickname, Until: time.Now().Add(s.grace)})
+			s.hub.suspend(suspended{Hash: shortHash(sess.ID()), Nickname: nickname, Until: time.Now().Add(s.grace), user: user})
 		}
 	} else {
 		err = sess.Destroy(ctx)
