@@ -270,19 +270,13 @@ func (m *Migration) Attach(ctx context.Context, id string, t store.Terms) (store
 	}
 	var w waiting
 	for move := m.opts.MoveOnAttach && !m.opts.Stay; ; {
-		seen, err := m.see(ctx, id, t)
+		seen, err := m.see(ctx, &w, id, t)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case seen.old == nil && seen.new == nil:
-			return nil, store.ErrNoSession
 		case seen.new != nil && seen.mark == nil:
 			return m.handOut(&m.new, id, seen.new, nil)
-		case seen.old == nil:
-			if err := m.half(ctx, &w, seen); err != nil {
-				return nil, err
-			}
 		case move && seen.mark != nil && !w.over(seen.mark):
 			if err := w.pause(ctx); err != nil {
 				return nil, err
@@ -312,20 +306,14 @@ func (m *Migration) Resume(ctx context.Context, id string, t store.Terms) (store
 	}
 	var w waiting
 	for again := 0; ; {
-		seen, err := m.see(ctx, id, t)
+		seen, err := m.see(ctx, &w, id, t)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case seen.old == nil && seen.new == nil:
-			return nil, store.ErrNoSession
 		case seen.new != nil && seen.mark == nil:
 			s, err := m.new.Resume(ctx, id, t)
 			return m.handOut(&m.new, id, s, err)
-		case seen.old == nil:
-			if err := m.half(ctx, &w, seen); err != nil {
-				return nil, err
-			}
 		case m.opts.Stay:
 			m.meet()
 			s, err := m.keep(ctx, id, t, seen)

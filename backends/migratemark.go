@@ -71,28 +71,34 @@ func kill(ctx context.Context, s store.Store, seen []byte) error {
 	return s.Destroy(ctx)
 }
 
-// A sight is where a session was found. With neither handle it does not live.
+// A sight is where a session was found: at the new backend, or at the old one, with or without a copy at the new one.
 type sight struct {
 	new  store.Store // at the new backend
 	mark []byte      // of new; nil when it is the session
 	old  store.Store // at the old backend; not looked for when new is the session
 }
 
-// see looks for a session.
-func (m *Migration) see(ctx context.Context, id string, t store.Terms) (seen sight, err error) {
-	if seen.new, seen.mark, err = m.look(ctx, id, t); err != nil || seen.new != nil && seen.mark == nil {
-		return seen, err
+// see looks for a session, and waits while there is only a copy of it.
+func (m *Migration) see(ctx context.Context, w *waiting, id string, t store.Terms) (seen sight, err error) {
+	for missed := false; ; {
+		if seen.new, seen.mark, err = m.look(ctx, id, t); err != nil || seen.new != nil && seen.mark == nil {
+			return seen, err
+		}
+		if missed && seen.new == nil {
+			return seen, store.ErrNoSession
+		}
+		seen.old, err = m.old.Attach(ctx, id, t)
+		if err == nil || !errors.Is(err, store.ErrNoSession) {
+			return seen, err
+		}
+		seen.old = nil
+		if missed = seen.new == nil; missed {
+			continue // it may have moved in between
+		}
+		if err := m.half(ctx, w, seen); err != nil {
+			return seen, err
+		}
 	}
-	seen.old, err = m.old.Attach(ctx, id, t)
-	if err == nil || !errors.Is(err, store.ErrNoSession) {
-		return seen, err
-	}
-	seen.old = nil
-	if seen.new == nil { // it may have moved in between
-		seen.new, seen.mark, err = m.look(ctx, id, t)
-		return seen, err
-	}
-	return seen, nil
 }
 
 // look looks at the new backend only.
