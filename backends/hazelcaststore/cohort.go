@@ -36,6 +36,16 @@ func (o *owner) keep(l *life, until int64) {
 	c.enter(l, before)
 }
 
+// keepAgain puts l back, which has lapsed, unless somebody has renewed it since.
+func (o *owner) keepAgain(l *life, until int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.cohortOf(until); l.cohort.CompareAndSwap(nil, c) {
+		o.byToken[l.token] = l
+		c.enter(l, nil)
+	}
+}
+
 // keepOn is keep, unless o does not keep l any more, which it reports. Its caller holds
 // mu, and c is from cohortOf.
 func (o *owner) keepOn(l *life, c *cohort) bool {
@@ -51,6 +61,29 @@ func (o *owner) keepOn(l *life, c *cohort) bool {
 func (o *owner) keeps(l *life, now int64) bool {
 	c := l.cohort.Load()
 	return c != nil && c.owner == o && c.until > now
+}
+
+// keepsUntil returns until when l lives through o, whatever becomes of the others that the
+// record is renewed for.
+func (o *owner) keepsUntil(l *life) int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := l.cohort.Load(); c != nil && c.owner == o {
+		return min(c.until, o.until.Load())
+	}
+	return 0
+}
+
+// drop forgets all lives. A life names its cohort, and must not keep the memory of the others
+// when the owner is gone.
+func (o *owner) drop() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range o.cohorts {
+		c.lives = nil
+	}
+	o.cohorts = nil
+	clear(o.byToken)
 }
 
 // cohortOf returns the cohort of what is renewed until until. Its caller holds mu.
@@ -95,10 +128,9 @@ func (o *owner) lapsed(now int64) (lives []*life, until []int64) {
 			continue
 		}
 		for _, l := range c.lives {
-			at := l.cohort.Load()
-			if at == c && l.cohort.CompareAndSwap(c, nil) {
+			if l.cohort.CompareAndSwap(c, nil) {
 				lives, until = append(lives, l), append(until, c.until)
-			} else if at != nil && at.owner == o {
+			} else if at := l.cohort.Load(); at != nil && at.owner == o {
 				continue // renewed since
 			}
 			if o.byToken[l.token] == l {

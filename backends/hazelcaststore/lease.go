@@ -135,8 +135,12 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 	}
 	r := b.newRenewal(sessions, lease)
 	defer r.last()
+	if !b.made() {
+		r.failAll(errNotMade)
+		return r.errs
+	}
 	if err := b.usable(ctx); err != nil {
-		r.failAll(err)
+		r.failOurs(err)
 		return r.errs
 	}
 	if r.owner = b.owner(lease); r.owner == nil {
@@ -144,13 +148,13 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		return r.errs
 	}
 	if err := b.keepTime(ctx); err != nil {
-		r.failAll(err)
+		r.failOurs(err)
 		return r.errs
 	}
 	r.owner.sweep()
 	wanted := b.deadline(lease)
 	if err := r.ownerWithRecord(ctx, wanted); err != nil {
-		r.failAll(err)
+		r.failOurs(err)
 		return r.errs
 	}
 	rest, kept := r.split(ctx, wanted)
@@ -233,6 +237,15 @@ func (r *renewal) fail(i int, err error) {
 func (r *renewal) failAll(err error) {
 	for i := range r.count {
 		r.fail(i, err)
+	}
+}
+
+// failOurs is failAll for the sessions that are ours: of the others is said that they are not.
+func (r *renewal) failOurs(err error) {
+	for i, l := range r.lives {
+		if l != nil {
+			r.fail(i, err)
+		}
 	}
 }
 
@@ -374,14 +387,14 @@ func (r *renewal) one(ctx context.Context, l *life, expect []store.Entry) error 
 		wanted = b.deadline(r.lease)
 		lives := d.Deadline()
 		owner := d.Owner()
-		switch {
+		switch mine := b.owners.mine(owner); {
 		case b.owners.none(owner):
 		case r.owner != nil && owner == r.owner.id:
-		case !b.owners.own(owner): // another process's, which goes on with it
+		case mine == nil: // another process's, which goes on with it
 			d.SetDeadline(max(lives, wanted))
 			return nil
 		default:
-			lives = max(lives, b.owners.until(owner))
+			lives = max(lives, mine.keepsUntil(l))
 		}
 		if lives >= wanted {
 			return nil

@@ -100,6 +100,7 @@ func (b *Backend) owner(lease time.Duration) *owner {
 	if before := os.byLease[lease]; before != nil {
 		delete(os.byID, before.id)
 		os.former[before.id] = true
+		before.drop()
 	}
 	os.byLease[lease], os.byID[o.id] = o, o
 	return o
@@ -116,10 +117,13 @@ func (os *owners) until(id uint64) int64 {
 }
 
 // own reports whether the owner is one of this backend.
-func (os *owners) own(id uint64) bool {
+func (os *owners) own(id uint64) bool { return os.mine(id) != nil }
+
+// mine returns the owner of this backend with that ID, nil when there is none.
+func (os *owners) mine(id uint64) *owner {
 	os.mu.Lock()
 	defer os.mu.Unlock()
-	return os.byID[id] != nil
+	return os.byID[id]
 }
 
 // none reports whether no owner of that ID goes on: it is 0, or lost its record here.
@@ -322,7 +326,7 @@ func (o *owner) sweep() {
 				return nil
 			}})
 			if err != nil && !l.ended.Load() && !o.backend.closed.Load() {
-				o.keep(l, untils[i]) // again with the next sweep
+				o.keepAgain(l, untils[i]) // for the next sweep
 			}
 		}()
 	}
