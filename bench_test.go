@@ -10,6 +10,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 // What people use now stands beside each of ours in the same run:
@@ -300,7 +301,7 @@ func BenchmarkBytesPerSession(b *testing.B) {
 	}
 	b.Run(fmt.Sprintf("sessions=%d/with=handle", n), func(b *testing.B) {
 		for b.Loop() {
-			before := heapInUse()
+			before := heap.Live()
 			sessions := open(b, nil)
 			handles := make([]*store.Session, n)
 			for i := range handles {
@@ -310,13 +311,13 @@ func BenchmarkBytesPerSession(b *testing.B) {
 				}
 				handles[i] = s
 			}
-			b.ReportMetric(float64(heapInUse()-before)/float64(n), "B/session")
+			b.ReportMetric(float64(heap.Live()-before)/float64(n), "B/session")
 			runtime.KeepAlive(handles)
 		}
 	})
 	b.Run(fmt.Sprintf("sessions=%d/with=backend", n), func(b *testing.B) {
 		for b.Loop() {
-			before := heapInUse()
+			before := heap.Live()
 			backend := memstore.New(nil)
 			for i := range n {
 				initial := []store.Entry{{Key: "userId", Value: []byte("\xabu-42-abcdef")}, {Key: "logins", Value: fmt.Appendf(nil, "\xd3%08d", i)}, {Key: "tenant", Value: []byte("\xa4acme")}}
@@ -324,16 +325,8 @@ func BenchmarkBytesPerSession(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(heapInUse()-before)/float64(n), "B/session")
+			b.ReportMetric(float64(heap.Live()-before)/float64(n), "B/session")
 			backend.Close()
 		}
 	})
-}
-
-func heapInUse() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

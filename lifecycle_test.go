@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 // staged is a backend in memory on which every operation that begins or ends a
@@ -743,15 +744,8 @@ func TestRegistryShrinks(t *testing.T) {
 	}
 	ctx := t.Context()
 	sessions := open(t, nil)
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	create(t, sessions)
-	before := heap()
+	before := heap.Live()
 	const n = 20_000
 	all := make([]*store.Session, n)
 	for i := range all {
@@ -764,7 +758,7 @@ func TestRegistryShrinks(t *testing.T) {
 		all[i] = nil
 	}
 	clear(all)
-	if left := int64(heap()) - int64(before); left > 8*n+4<<20 { // the slice all, and a little
+	if left := int64(heap.Live()) - int64(before); left > 8*n+4<<20 { // the slice all, and a little
 		t.Errorf("%d bytes are kept after %d sessions were destroyed", left, n)
 	}
 	runtime.KeepAlive(sessions)

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 // The rivals hold values of any, as code without this package would; theirs are
@@ -325,7 +325,7 @@ func BenchmarkMemory(b *testing.B) {
 		b.Run("fill="+how, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				before := heap()
+				before := heap.Live()
 				b.StartTimer()
 				backend := memstore.New(nil)
 				values := handshake()
@@ -345,19 +345,10 @@ func BenchmarkMemory(b *testing.B) {
 					}
 				}
 				b.StopTimer()
-				b.ReportMetric(float64(heap()-before)/sessions, "B/session")
+				b.ReportMetric(float64(heap.Live()-before)/sessions, "B/session")
 				backend.Close()
 				b.StartTimer()
 			}
 		})
 	}
-}
-
-// heap returns the bytes of live objects.
-func heap() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 // Sessions that lose most of their keys give the memory back, one key at a time,
@@ -39,7 +40,7 @@ func TestTablesShrink(t *testing.T) {
 	for name, remove := range ways {
 		t.Run(name, func(t *testing.T) {
 			b := open(t)
-			before := heap()
+			before := heap.Live()
 			var all []store.Store
 			for n := range sessions {
 				s := create(t, b, fmt.Sprint(n))
@@ -50,7 +51,7 @@ func TestTablesShrink(t *testing.T) {
 				}
 				all = append(all, s)
 			}
-			peak := heap() - before
+			peak := heap.Live() - before
 			for n, s := range all {
 				if err := remove(s); err != nil {
 					t.Fatalf("%s = %v, want nil", name, err)
@@ -63,7 +64,7 @@ func TestTablesShrink(t *testing.T) {
 					all[n] = next
 				}
 			}
-			if after := max(heap(), before) - before; after > peak/4 {
+			if after := max(heap.Live(), before) - before; after > peak/4 {
 				t.Errorf("%d sessions take %d KiB after %s of all keys but two, %d KiB at most before; want less than a quarter", sessions, after>>10, name, peak>>10)
 			}
 			for _, s := range all {

@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/bench/internal/system"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 // A Target is a system with sessions in it, ready for load.
@@ -52,29 +52,21 @@ func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool
 	t.sys = sys
 	meter := newServerMeter(spec)
 	defer meter.close()
-	heap, server := heapBytes(), meter.bytes(ctx)
+	memory, server := heap.Live(), meter.bytes(ctx)
 	t.sessions = make([]atomic.Pointer[system.Session[T]], sessions+roomForInserts)
 	// The list and the interfaces that it points to are the tool's own.
-	heap += uint64(8*len(t.sessions) + 16*sessions)
+	memory += uint64(8*len(t.sessions) + 16*sessions)
 	if err := t.each(ctx, sessions, func(int) error { return t.insert(context.WithoutCancel(ctx)) }); err != nil {
 		t.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("%s: cannot create %d sessions: %w", spec, sessions, err)
 	}
-	if after := heapBytes(); after > heap {
-		t.BytesPerSession = float64(after-heap) / float64(sessions)
+	if after := heap.Live(); after > memory {
+		t.BytesPerSession = float64(after-memory) / float64(sessions)
 	}
 	if after := meter.bytes(ctx); after > server && server > 0 {
 		t.ServerBytesPerSession = float64(after-server) / float64(sessions)
 	}
 	return t, nil
-}
-
-func heapBytes() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }
 
 // insert creates one more session. When there is no room for it, it does nothing.

@@ -11,6 +11,7 @@ import (
 	"github.com/sessionkv/store/backends/memstore"
 	"github.com/sessionkv/store/bench/internal/report"
 	"github.com/sessionkv/store/codec"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 var errLost = errors.New("a value was not there")
@@ -54,7 +55,7 @@ func weighBackend(ctx context.Context, ids []string) (float64, error) {
 		}
 		entries = append(entries, store.Entry{Key: k, Value: b})
 	}
-	before := heap()
+	before := heap.Live()
 	backend := memstore.New(nil)
 	defer backend.Close()
 	for _, id := range ids {
@@ -62,14 +63,14 @@ func weighBackend(ctx context.Context, ids []string) (float64, error) {
 			return 0, err
 		}
 	}
-	after := heap()
+	after := heap.Live()
 	runtime.KeepAlive(backend)
 	return float64(after-before) / float64(len(ids)), nil
 }
 
 func weighHandles(ctx context.Context, ids []string) (float64, error) {
 	handles := make([]*store.Session, len(ids))
-	before := heap()
+	before := heap.Live()
 	ss, end, err := newMemory()
 	if err != nil {
 		return 0, err
@@ -82,15 +83,7 @@ func weighHandles(ctx context.Context, ids []string) (float64, error) {
 		}
 		handles[i] = s
 	}
-	after := heap()
+	after := heap.Live()
 	runtime.KeepAlive(handles)
 	return float64(after-before) / float64(len(ids)), nil
-}
-
-func heap() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

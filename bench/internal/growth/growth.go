@@ -5,13 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
 	"github.com/sessionkv/store/bench/internal/report"
 	"github.com/sessionkv/store/bench/internal/workload"
+	"github.com/sessionkv/store/internal/heap"
 )
 
 // A Size is a number of sessions and of keys in each.
@@ -50,7 +50,7 @@ func Measure(ctx context.Context, size Size) (report.Growth, error) {
 	handles := make([]*store.Session, size.Sessions)
 	backend := memstore.New(nil)
 	defer backend.Close()
-	before := heap()
+	before := heap.Live()
 	// Renewals would disturb what is timed.
 	ss, err := store.New(backend, &store.Options{Lease: 24 * time.Hour})
 	if err != nil {
@@ -71,7 +71,7 @@ func Measure(ctx context.Context, size Size) (report.Growth, error) {
 		}
 		handles[i] = s
 	}
-	if after := heap(); after > before {
+	if after := heap.Live(); after > before {
 		g.BytesPerSession = float64(after-before) / float64(size.Sessions)
 	}
 	var gets, sets []float64
@@ -125,7 +125,7 @@ func structs(ctx context.Context, g *report.Growth, handles []*store.Session, be
 				return err
 			}
 		}
-		if after := heap(); after > before {
+		if after := heap.Live(); after > before {
 			*bytes = float64(after-before) / float64(len(handles))
 		}
 		if err := ctx.Err(); err != nil {
@@ -136,11 +136,3 @@ func structs(ctx context.Context, g *report.Growth, handles []*store.Session, be
 }
 
 var values = [...]string{"u-42-abcdef", "acme", "room-17", "2026-09-10", "moderator", "en-GB", "web", "x"}
-
-func heap() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
