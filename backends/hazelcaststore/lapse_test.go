@@ -242,3 +242,24 @@ func TestRenewForeign(t *testing.T) {
 	}
 	check("after Close", t.Context(), store.ErrClosed)
 }
+
+// Word of an end that comes before the reply to the first renewal is not lost.
+func TestOwnerIsToldBeforeTheReply(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	ctx := t.Context()
+	r.owned(t, 1, time.Minute) // there is a record
+	o := r.b.owner(time.Minute)
+	id, s := r.session(t)
+	r.faults.once("replace", true, nil, func() {
+		if err := r.attach(t, id).Destroy(ctx); err != nil {
+			t.Errorf("Destroy = %v", err)
+		}
+		if err := o.renew(ctx, o.until.Load()+1); err != nil { // as for others at the same time
+			t.Errorf("the renewal of the record = %v", err)
+		}
+	})
+	r.renews(t, []store.Store{s}, time.Minute)
+	if errs := r.b.Renew(ctx, []store.Store{s}, time.Minute); len(errs) != 1 || !errors.Is(errs[0], store.ErrDestroyed) {
+		t.Errorf("Renew of a session that another process has destroyed = %v, want %v", errs, store.ErrDestroyed)
+	}
+}

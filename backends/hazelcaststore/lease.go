@@ -379,7 +379,10 @@ func (r *renewal) one(ctx context.Context, l *life, expect []store.Entry) error 
 		}
 		return err
 	}
-	var wanted int64
+	var wanted, taken int64
+	if r.owner != nil {
+		taken = r.owner.taken.Load()
+	}
 	err := l.do(ctx, &op{apply: func(d *document.Draft) error {
 		if err := meets(d, expect); err != nil {
 			return err
@@ -409,6 +412,9 @@ func (r *renewal) one(ctx context.Context, l *life, expect []store.Entry) error 
 	}})
 	if err == nil && r.owner != nil && l.ownedBy() == r.owner.id {
 		r.owner.keep(l, wanted)
+		if r.owner.taken.Load() != taken { // perhaps with word of this life, which was not kept yet
+			l.doubt()
+		}
 	}
 	return err
 }

@@ -42,6 +42,7 @@ type owner struct {
 	record  []byte        // as it was last seen; guarded by turn
 	until   atomic.Int64  // the record's deadline
 	gone    atomic.Bool   // the record is; guarded by turn for writing
+	taken   atomic.Int64  // written under mu; how often the record was taken over with what others have left there
 
 	mu      sync.Mutex
 	byToken map[document.Token]*life // guarded by mu; those in cohorts
@@ -269,6 +270,7 @@ func (o *owner) take(record []byte) error {
 	o.until.Store(r.Deadline)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.taken.Add(1)
 	for _, token := range r.Ended {
 		if l := o.byToken[token]; l != nil {
 			l.end()
@@ -276,12 +278,17 @@ func (o *owner) take(record []byte) error {
 	}
 	if r.Full { // whoever else has ended comes out one by one
 		for _, l := range o.byToken {
-			l.mu.Lock()
-			l.stays.Store(0)
-			l.mu.Unlock()
+			l.doubt()
 		}
 	}
 	return nil
+}
+
+// doubt lets the next renewal of l look at the document.
+func (l *life) doubt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stays.Store(0)
 }
 
 // late ends an owner that was not renewed in time, so that it is over for everybody.
