@@ -6,12 +6,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/sessionkv/store/internal/testserver"
 )
 
 // A proxy stands between clients and one server and breaks connections.
 type proxy struct {
 	addr   string
-	server string
 	losses atomic.Int64 // how many connections it has broken
 
 	mu     sync.Mutex
@@ -22,29 +23,8 @@ type proxy struct {
 
 func newProxy(t *testing.T, server string, chance *rand.Rand) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{
-		addr: listener.Addr().String(), server: server, conns: make(map[net.Conn]struct{}),
-		chance: rand.New(rand.NewPCG(chance.Uint64(), 0)),
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { p.serve(client) })
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		p.cut()
-		wg.Wait()
-	})
+	p := &proxy{conns: make(map[net.Conn]struct{}), chance: rand.New(rand.NewPCG(chance.Uint64(), 0))}
+	p.addr = testserver.Between(t, server, p.serve)
 	return p
 }
 
@@ -73,12 +53,7 @@ func (p *proxy) loses() bool {
 	return p.chance.Float64() < p.loss
 }
 
-func (p *proxy) serve(client net.Conn) {
-	server, err := net.Dial("tcp", p.server)
-	if err != nil {
-		reset(client)
-		return
-	}
+func (p *proxy) serve(client, server net.Conn) {
 	p.mu.Lock()
 	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
 	p.mu.Unlock()

@@ -6,13 +6,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/sessionkv/store/internal/testserver"
 )
 
 // A proxy stands between a client and a server and can lose one reply, or one
 // request, at an exact point.
 type proxy struct {
-	addr   string
-	server string
+	addr string
 
 	patience atomic.Int64 // bytes of replies to one request, after which its connection breaks; zero: any number
 
@@ -36,42 +37,8 @@ const (
 
 func newProxy(t *testing.T, server string) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{addr: listener.Addr().String(), server: server}
-	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex
-		conns []net.Conn
-	)
-	wg.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			upstream, err := net.Dial("tcp", server)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			mu.Lock()
-			conns = append(conns, client, upstream)
-			mu.Unlock()
-			wg.Go(func() { p.serve(client, upstream) })
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		mu.Lock()
-		for _, c := range conns {
-			c.Close()
-		}
-		mu.Unlock()
-		wg.Wait()
-	})
+	p := new(proxy)
+	p.addr = testserver.Between(t, server, p.serve)
 	return p
 }
 

@@ -144,7 +144,7 @@ func TestCutConnection(t *testing.T) {
 			direct.FlushAll(t.Context())
 			direct.MSet(t.Context(), "r1", "v", "r2", "w")
 			link := newLink(t, addr)
-			client := newClient(t, redis.Options{Addr: link.addr(), PoolSize: 4})
+			client := newClient(t, redis.Options{Addr: link.addr, PoolSize: 4})
 			b := New(client, Options{})
 			defer closeNow(t, b)
 			oneBatch(t, b, again("ping"), again("ping")) // past the handshake
@@ -177,7 +177,7 @@ func TestLoneWriteIsSentOnce(t *testing.T) {
 	addr := startRedis(t)
 	direct := newClient(t, redis.Options{Addr: addr})
 	link := newLink(t, addr)
-	client := newClient(t, redis.Options{Addr: link.addr()})
+	client := newClient(t, redis.Options{Addr: link.addr})
 	b := New(client, Options{})
 	defer closeNow(t, b)
 	for i, ctx := range []context.Context{context.Background(), t.Context()} {
@@ -202,7 +202,7 @@ func TestLoneWriteIsSentOnce(t *testing.T) {
 func TestEndOfContext(t *testing.T) {
 	addr := startRedis(t)
 	link := newLink(t, addr)
-	client := newClient(t, redis.Options{Addr: link.addr()})
+	client := newClient(t, redis.Options{Addr: link.addr})
 	b := New(client, Options{MaxInFlight: 1})
 	if err := client.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestEndOfContext(t *testing.T) {
 
 func TestHangingServer(t *testing.T) {
 	link := newLink(t, startRedis(t))
-	client := newClient(t, redis.Options{Addr: link.addr(), ReadTimeout: 300 * time.Millisecond, MaxRetries: -1})
+	client := newClient(t, redis.Options{Addr: link.addr, ReadTimeout: 300 * time.Millisecond, MaxRetries: -1})
 	b := New(client, Options{MaxInFlight: 2})
 	if err := client.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -276,7 +276,7 @@ func TestHangingServer(t *testing.T) {
 func TestDeadlineOfLoneCaller(t *testing.T) {
 	link := newLink(t, startRedis(t))
 	for _, kept := range []bool{false, true} {
-		client := newClient(t, redis.Options{Addr: link.addr(), ContextTimeoutEnabled: kept})
+		client := newClient(t, redis.Options{Addr: link.addr, ContextTimeoutEnabled: kept})
 		b := New(client, Options{})
 		if err := b.Process(t.Context(), again("ping")); err != nil {
 			t.Fatal(err)

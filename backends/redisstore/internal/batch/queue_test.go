@@ -20,7 +20,7 @@ import (
 func stalled(t *testing.T, o Options, n int) (*Batcher, *link) {
 	t.Helper()
 	link := newLink(t, startRedis(t))
-	client := newClient(t, redis.Options{Addr: link.addr(), ReadTimeout: -1, WriteTimeout: -1, PoolSize: 20, PipelinePoolSize: 20})
+	client := newClient(t, redis.Options{Addr: link.addr, ReadTimeout: -1, WriteTimeout: -1, PoolSize: 20, PipelinePoolSize: 20})
 	if err := client.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}

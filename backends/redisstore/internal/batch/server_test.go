@@ -38,37 +38,19 @@ func newClient(t testing.TB, opts redis.Options) *redis.Client {
 
 // A link is a TCP proxy that can break.
 type link struct {
-	ln     net.Listener
-	target string
+	addr string
 
-	mu    sync.Mutex
-	cut   int // bytes of replies to let pass before the connection is cut; < 0: all
-	hang  chan struct{}
-	conns []net.Conn
+	mu   sync.Mutex
+	cut  int // bytes of replies to let pass before the connection is cut; < 0: all
+	hang chan struct{}
 }
 
 func newLink(t testing.TB, target string) *link {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &link{ln: ln, target: target, cut: -1}
-	go l.serve()
-	t.Cleanup(l.close)
+	l := &link{cut: -1}
+	l.addr = testserver.Between(t, target, l.carry)
+	t.Cleanup(l.resume)
 	return l
-}
-
-func (l *link) addr() string { return l.ln.Addr().String() }
-
-func (l *link) close() {
-	_ = l.ln.Close()
-	l.resume()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.conns {
-		_ = c.Close()
-	}
 }
 
 // cutAfter lets n more bytes of replies pass, and then cuts one connection.
@@ -94,27 +76,9 @@ func (l *link) resume() {
 	}
 }
 
-func (l *link) serve() {
-	for {
-		c, err := l.ln.Accept()
-		if err != nil {
-			return
-		}
-		s, err := net.Dial("tcp", l.target)
-		if err != nil {
-			_ = c.Close()
-			continue
-		}
-		l.mu.Lock()
-		l.conns = append(l.conns, c, s)
-		l.mu.Unlock()
-		go func() { _, _ = io.Copy(s, c); _ = s.Close() }()
-		go l.replies(c, s)
-	}
-}
-
-func (l *link) replies(c, s net.Conn) {
+func (l *link) carry(c, s net.Conn) {
 	defer c.Close()
+	go func() { _, _ = io.Copy(s, c); _ = s.Close() }()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := s.Read(buf)
