@@ -247,8 +247,9 @@ func TestRenewForeign(t *testing.T) {
 func TestOwnerIsToldBeforeTheReply(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()
-	r.owned(t, 1, time.Minute) // there is a record
-	o := r.b.owner(time.Minute)
+	const lease = 2 * time.Minute // longer than the session lives, so that its document is written
+	r.owned(t, 1, lease)          // there is a record
+	o := r.b.owner(lease)
 	id, s := r.session(t)
 	r.faults.once("replace", true, nil, func() {
 		if err := r.attach(t, id).Destroy(ctx); err != nil {
@@ -258,8 +259,8 @@ func TestOwnerIsToldBeforeTheReply(t *testing.T) {
 			t.Errorf("the renewal of the record = %v", err)
 		}
 	})
-	r.renews(t, []store.Store{s}, time.Minute)
-	if errs := r.b.Renew(ctx, []store.Store{s}, time.Minute); len(errs) != 1 || !errors.Is(errs[0], store.ErrDestroyed) {
+	r.renews(t, []store.Store{s}, lease)
+	if errs := r.b.Renew(ctx, []store.Store{s}, lease); len(errs) != 1 || !errors.Is(errs[0], store.ErrDestroyed) {
 		t.Errorf("Renew of a session that another process has destroyed = %v, want %v", errs, store.ErrDestroyed)
 	}
 }
