@@ -106,6 +106,21 @@ func TestLapseInTime(t *testing.T) {
 	}
 }
 
+// What has lapsed is let go of also when nobody renews anything for that lease any more.
+func TestLapseOfAnotherLease(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	_, sessions := r.owned(t, 2, time.Minute)
+	r.renews(t, sessions[:1], time.Hour/2)
+	o := r.b.owner(time.Hour / 2)
+	earliest, _ := r.b.clock.now()
+	o.lapsed(math.MaxInt64)
+	o.keep(sessions[0].(*handle).life, earliest-1)
+	r.renews(t, sessions[1:], time.Minute)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	holdsNothing(t, o)
+}
+
 // A renewal that rests on what an earlier one for another lease left holds when the owner
 // for that gives the session up.
 func TestRenewalRestsOnAnotherOwner(t *testing.T) {

@@ -151,7 +151,7 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		r.failOurs(err)
 		return r.errs
 	}
-	r.owner.sweep()
+	b.owners.sweep()
 	wanted := b.deadline(lease)
 	if err := r.ownerWithRecord(ctx, wanted); err != nil {
 		r.failOurs(err)

@@ -127,6 +127,20 @@ func (os *owners) mine(id uint64) *owner {
 	return os.byID[id]
 }
 
+// sweep is [owner.sweep] for all owners: nobody may renew anything for the lease of some of
+// them any more.
+func (os *owners) sweep() {
+	os.mu.Lock()
+	all := make([]*owner, 0, maxOwners)
+	for _, o := range os.byLease {
+		all = append(all, o)
+	}
+	os.mu.Unlock()
+	for _, o := range all {
+		o.sweep()
+	}
+}
+
 // none reports whether no owner of that ID goes on: it is 0, or lost its record here.
 func (os *owners) none(id uint64) bool {
 	os.mu.Lock()
