@@ -237,10 +237,17 @@ func (b *Backend) checkLife(ctx context.Context) error {
 	terms := store.Terms{Lease: checkLease}
 	id := store.NewID()
 	var session store.Store
+	begun := false // or perhaps
 	defer func() {
+		if !begun {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkCleanup)
+		defer cancel()
+		if session == nil {
+			session, _ = b.Attach(ctx, id, terms)
+		}
 		if session != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkCleanup)
-			defer cancel()
 			_ = session.Destroy(ctx) // it expires otherwise
 		}
 	}()
@@ -250,6 +257,7 @@ func (b *Backend) checkLife(ctx context.Context) error {
 	}{
 		{"beginning a session", func() (err error) {
 			session, err = b.Create(ctx, id, []store.Entry{{Key: "check", Value: []byte("1")}}, terms)
+			begun = err == nil || errors.Is(err, store.ErrUnknownOutcome)
 			return err
 		}},
 		{"writing to a session", func() error { return session.Set(ctx, "check", []byte("2")) }},
@@ -284,7 +292,7 @@ func (b *Backend) checkLife(ctx context.Context) error {
 			return fmt.Errorf("%w (while %s, as a trial)", err, step.doing)
 		}
 	}
-	session = nil
+	begun = false // and ended
 	return nil
 }
 

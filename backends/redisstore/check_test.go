@@ -164,6 +164,9 @@ func TestCheckWarns(t *testing.T) {
 			if got := log.String(); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
 				t.Errorf("Check() logged %q, want %q", got, tt.want)
 			}
+			if n, err := dial(t, server.URL).DBSize(t.Context()).Result(); n > 0 || err != nil {
+				t.Errorf("after Check() the server has %d keys, %v, want none", n, err)
+			}
 		})
 	}
 }
