@@ -247,8 +247,9 @@ func (b *Backend) checkLife(ctx context.Context) error {
 		if session == nil {
 			session, _ = b.Attach(ctx, id, terms)
 		}
-		if session != nil {
-			_ = session.Destroy(ctx) // it expires otherwise
+		if s, ok := session.(*Store); ok {
+			// Not with Destroy: nobody needs the word of the replicas, and they may be missing.
+			_, _ = b.eval(ctx, read, destroyScript, s.name, s.token) // it expires otherwise
 		}
 	}()
 	steps := []struct {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -152,6 +153,7 @@ func TestCheckWarns(t *testing.T) {
 		{"eviction", "", "maxmemory-policy=volatile-lru", redisstore.Options{}},
 		{"nobody may ask", "blind", "", redisstore.Options{}},
 		{"replicas", "", "too few replicas confirm writes", redisstore.Options{WaitReplicas: 1, WaitTimeout: 1}},
+		{"slow replicas", "", "too few replicas confirm writes", redisstore.Options{WaitReplicas: 1, WaitTimeout: 1100 * time.Millisecond}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			log, o := logTo("")
