@@ -12,12 +12,15 @@ BENCHTIME ?= 1s
 COUNT     ?= 6
 BENCH     ?= .
 
+# Of the client of Hazelcast; see the file.
+GORACE    ?= suppressions=$(CURDIR)/race.suppressions
+
 .PHONY: test servers lint check bench bench-smoke fuzz
 
 test:
 	@set -e; for m in $(MODULES); do \
 		echo "== go test -race ./... in $$m"; \
-		(cd $$m && $(GO) test -race -timeout 40m ./...); \
+		(cd $$m && GORACE='$(GORACE)' $(GO) test -race -timeout 40m ./...); \
 	done
 	@echo "== go test over polling in integrations/socketio and examples/socketio"
 	@cd integrations/socketio && $(GO) test -timeout 40m ./...

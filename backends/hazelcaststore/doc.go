@@ -127,8 +127,13 @@ Close waits for it. A call whose context has no deadline ends after Options.Time
 
 After two broken connections in a row the client waits for two minutes before it looks
 for the cluster again. [Open] replaces it earlier; whoever calls New has to live with
-that. Its retries race with each other: a program built with -race may report that, in
-the files of the client. Leave its Serialization.LittleEndian off; New refuses it.
+that. Leave its Serialization.LittleEndian off; New refuses it.
+
+The client's retries race with each other, and a program built with -race may report that,
+in the files of the client. GORACE=suppressions=FILE silences it in tests, with this line in
+FILE:
+
+	race:hazelcast-go-client/internal/proto.*ClientMessage*SetCorrelationID
 
 A near cache is refused unless [Options].NearCache allows it.
 */
