@@ -24,8 +24,8 @@ const (
 	renewAttempts = 4
 
 	// roundsPerTurn is how many rounds of renewals a turn has, of some shards each. A round takes one
-	// call of Backend.Renew at least, which is a millisecond of CPU on some servers however few
-	// sessions it is for.
+	// call of Backend.Renew at least, which takes the client of Hazelcast up to a millisecond of CPU,
+	// however few sessions it is for.
 	roundsPerTurn = 16
 
 	// renewBatch bounds the sessions of one call of Backend.Renew.

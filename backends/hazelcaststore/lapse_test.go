@@ -33,7 +33,7 @@ func holdsNothing(t *testing.T, o *owner) {
 }
 
 // A life that moves to another owner while it lapses is taken out once, and neither owner
-// holds it for ever.
+// keeps it in memory.
 func TestLapseWhileMoving(t *testing.T) {
 	before, lives := unkept(time.Minute, 2000)
 	after, _ := unkept(2*time.Minute, 0)

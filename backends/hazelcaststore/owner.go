@@ -305,7 +305,8 @@ func (l *life) doubt() {
 	l.stays.Store(0)
 }
 
-// late ends an owner that was not renewed in time, so that it is over for everybody.
+// late ends an owner that was not renewed in time. It removes the record, so that all
+// processes find the same.
 func (o *owner) late(ctx context.Context) error {
 	b := o.backend
 	if err := b.judge(ctx); err != nil {
