@@ -14,15 +14,17 @@ import (
 // A jsonType is what JSON needs of a Go type beyond what encoding/json keeps.
 type jsonType struct {
 	refusal  *refusal
-	walked   bool        // values are looked at before encoding: there are interfaces within, or the type contains itself
-	textKeys bool        // there are maps within whose keys have methods, which may give two keys one text
-	null     func() bool // the zero value is encoded as null
+	walked   bool            // values are looked at before encoding: there are interfaces within, or the type contains itself
+	textKeys bool            // there are maps within whose keys have methods, which may give two keys one text
+	null     func() bool     // the zero value is encoded as null
+	held     func() *refusal // why a value in an interface cannot be stored, where its pointer has no methods
 }
 
-// jsonSeen is a type that was looked at: on its own, or embedded, which leaves its clashes to the outer type.
+// jsonSeen is a type that was looked at: on its own, or embedded, which leaves its clashes to the outer type, and in a place where
+// encoding/json can call methods of its pointer, or not.
 type jsonSeen struct {
-	typ      reflect.Type
-	embedded bool
+	typ                   reflect.Type
+	embedded, addressable bool
 }
 
 // The states of a type that is looked at.
@@ -46,14 +48,19 @@ func jsonTypeOf(t reflect.Type) *jsonType {
 		})
 		return err != nil || string(b) == "null"
 	})
-	j.look(t, "", false, map[jsonSeen]int{})
+	j.held = sync.OnceValue(func() *refusal {
+		var held jsonType
+		held.look(t, "", jsonSeen{}, map[jsonSeen]int{})
+		return held.refusal
+	})
+	j.look(t, "", jsonSeen{addressable: true}, map[jsonSeen]int{})
 	known, _ := jsonTypes.LoadOrStore(t, j)
 	return known.(*jsonType)
 }
 
-// look searches t and the types within for what cannot come back.
-func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jsonSeen]int) {
-	key := jsonSeen{t, embedded}
+// look searches t and the types within for what cannot come back. in says where t is.
+func (j *jsonType) look(t reflect.Type, path string, in jsonSeen, seen map[jsonSeen]int) {
+	key := jsonSeen{t, in.embedded, in.addressable}
 	j.walked = j.walked || seen[key] == lookingAt
 	if seen[key] != 0 || j.refusal != nil {
 		return
@@ -66,6 +73,8 @@ func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jso
 	if t.Kind() != reflect.Pointer && t.Kind() != reflect.Interface && implementsAny(t, jsonHooks) {
 		if why := jsonMethods.refuse(t, func(f reflect.StructField) bool { return f.Tag.Get("json") == "-" }); why != "" {
 			refuse("%s", why)
+		} else if !in.addressable && ofPointer(t) {
+			refuse("the methods of %s are those of its pointer, which encoding/json does not call on values in maps and interfaces", shortType(t))
 		}
 		return
 	}
@@ -79,9 +88,11 @@ func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jso
 			refuse("%s points to itself", shortType(t))
 			return
 		}
-		j.look(t.Elem(), path, embedded, seen)
-	case reflect.Slice, reflect.Array:
-		j.look(t.Elem(), path+"[]", false, seen)
+		j.look(t.Elem(), path, jsonSeen{embedded: in.embedded, addressable: true}, seen)
+	case reflect.Slice:
+		j.look(t.Elem(), path+"[]", jsonSeen{addressable: true}, seen)
+	case reflect.Array:
+		j.look(t.Elem(), path+"[]", jsonSeen{addressable: in.addressable}, seen)
 	case reflect.Map:
 		switch k := t.Key(); {
 		case k.Kind() == reflect.String:
@@ -96,13 +107,13 @@ func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jso
 			return
 		}
 		j.textKeys = j.textKeys || hasTextMethods(t.Key())
-		j.look(t.Elem(), path+"[]", false, seen)
+		j.look(t.Elem(), path+"[]", jsonSeen{}, seen)
 	case reflect.Struct:
 		if t.NumField() > 0 && !hasExported(t) {
 			refuse("%s has no exported fields and no methods for encoding", shortType(t))
 			return
 		}
-		if !embedded {
+		if !in.embedded {
 			if _, c := jsonFields(t); c != nil {
 				path += c.first
 				refuse("its name in JSON, %s, is that of %s, so that neither would be stored", c.name, c.second[1:])
@@ -120,9 +131,19 @@ func (j *jsonType) look(t reflect.Type, path string, embedded bool, seen map[jso
 				return
 			}
 			name, _, _ := strings.Cut(tag, ",")
-			j.look(f.Type, path+"."+f.Name, f.Anonymous && !isJSONName(name), seen)
+			j.look(f.Type, path+"."+f.Name, jsonSeen{embedded: f.Anonymous && !isJSONName(name), addressable: in.addressable}, seen)
 		}
 	}
+}
+
+// ofPointer reports whether the method by which encoding/json encodes a t is one of *t only.
+func ofPointer(t reflect.Type) bool {
+	for _, m := range jsonMethods.encode {
+		if reflect.PointerTo(t).Implements(m) {
+			return !t.Implements(m)
+		}
+	}
+	return false
 }
 
 // pointsToItself reports whether a t is a pointer to a pointer and so on without end, of which encoding/json makes

@@ -172,7 +172,7 @@ func (w *jsonWalk) any(x any) error {
 
 // dynamic is for a value in an interface, whose type was not looked at yet.
 func (w *jsonWalk) dynamic(v reflect.Value) error {
-	if r := jsonTypeOf(v.Type()).refusal; r != nil {
+	if r := jsonTypeOf(v.Type()).held(); r != nil {
 		return r.error(v.Type())
 	}
 	if err := w.hop(); err != nil {

@@ -82,9 +82,21 @@ func (c msgpackCodec) append(dst []byte, prog *program, p unsafe.Pointer) ([]byt
 		if len(out) == len(dst)+1 && out[len(dst)] == codeNil && !prog.root.storesNil() {
 			return dst, encodeError(c, prog.root.typ, errNilEncoded)
 		}
+		if a.foreign {
+			return c.checkForeign(dst, out, prog)
+		}
 		return out, nil
 	}
 	return c.appendedBadly(dst, prog, p, err)
+}
+
+// checkForeign refuses what the decoder would refuse before a custom decoder sees it: values that are incomplete or nested too deep.
+func (c msgpackCodec) checkForeign(dst, out []byte, prog *program) ([]byte, error) {
+	if _, err := walk(out, len(dst), len(out), 0, nil); err != nil {
+		err := &fault{why: "what a method or function of the program writes cannot be read: " + err.Error()}
+		return dst, encodeError(c, prog.root.typ, within(err, typeName(prog.root.typ)))
+	}
+	return out, nil
 }
 
 // appendedBadly deals with what the program alone cannot encode.
@@ -92,8 +104,8 @@ func (c msgpackCodec) appendedBadly(dst []byte, prog *program, p unsafe.Pointer,
 	if err == nil || err == errWholeByLibrary {
 		// The program has made sure that the value ends and has no unsuitable types.
 		var out []byte
-		if out, err = appendByLibrary(dst, prog.root, hide(p), c.jsonTags()); err == nil {
-			return out, nil
+		if out, err = appendByLibrary(dst, prog.root, hide(p), c.jsonTags(), false); err == nil {
+			return c.checkForeign(dst, out, prog)
 		}
 	}
 	return dst, encodeError(c, prog.root.typ, within(err, typeName(prog.root.typ)))

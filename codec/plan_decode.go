@@ -22,6 +22,7 @@ type taker struct {
 	pos      int
 	owed     int
 	depth    int // containers open
+	hops     int // pointers followed, which leave no trace in the data
 	strict   bool
 	jsonTags bool
 	reader   *reader // for the library, once it was needed
@@ -548,15 +549,14 @@ func (d *taker) pointer(n *node, p unsafe.Pointer) error {
 	if q == nil {
 		q = reflect.New(n.elem.typ).UnsafePointer()
 	}
-	// A pointer to a pointer to … is as deep as its type, so this needs no bound, except for a type that
-	// points to itself.
-	if d.depth++; d.depth > maxDepth {
-		return d.malformed(fmt.Sprintf("nesting deeper than %d", maxDepth))
+	// A type that points to itself has no end. Encoding has the same bound, so that what it wrote is read.
+	if d.hops++; d.hops > maxHops {
+		return d.malformed(fmt.Sprintf("more than %d pointers within each other", maxHops))
 	}
 	if err := d.value(n.elem, q); err != nil {
 		return err
 	}
-	d.depth--
+	d.hops--
 	*(*unsafe.Pointer)(p) = q
 	return nil
 }

@@ -17,6 +17,7 @@ type appender struct {
 	depth    int  // containers around
 	hops     int  // pointers and interfaces followed
 	untyped  bool // within an interface, so that it will be decoded without its Go type
+	foreign  bool // methods or functions of the program have written
 	jsonTags bool
 }
 
@@ -124,7 +125,8 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 	case opMarshaler:
 		return appendMarshaler(dst, n, hide(p), false)
 	case opLibrary:
-		return appendByLibrary(dst, n, hide(p), a.jsonTags)
+		a.foreign = true
+		return appendByLibrary(dst, n, hide(p), a.jsonTags, a.untyped)
 	}
 	return dst, n.refusal.fault()
 }
@@ -665,8 +667,8 @@ func appendMarshaler(dst []byte, n *node, p unsafe.Pointer, pointer bool) ([]byt
 	return append(appendBytesHead(dst, len(b)), b...), nil
 }
 
-// appendByLibrary appends what the library writes for the value.
-func appendByLibrary(dst []byte, n *node, p unsafe.Pointer, jsonTags bool) ([]byte, error) {
+// appendByLibrary appends what the library writes for the value. untyped says that it will be decoded without its Go type.
+func appendByLibrary(dst []byte, n *node, p unsafe.Pointer, jsonTags, untyped bool) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	e.out = dst
 	e.enc.Reset(e) // also undoes options that a custom encoder set
@@ -681,11 +683,11 @@ func appendByLibrary(dst []byte, n *node, p unsafe.Pointer, jsonTags bool) ([]by
 	}
 	e.enc.Reset(nil)
 	encoders.Put(e)
-	// A custom encoder may write several values for its decoder, but these methods are read back as one.
-	if n.typ == rawMessageType || reflect.PointerTo(n.typ).Implements(marshalerType) && !reflect.PointerTo(n.typ).Implements(customEncoderType) {
+	// A custom encoder may write several values for its decoder, but these methods, and what has no type, are read back as one.
+	if untyped || n.typ == rawMessageType || reflect.PointerTo(n.typ).Implements(marshalerType) && !reflect.PointerTo(n.typ).Implements(customEncoderType) {
 		d := taker{data: out, pos: len(dst)}
 		if err := d.skip(); err != nil || d.pos != len(out) {
-			return dst, &fault{why: "what " + shortType(n.typ) + " returned is not one msgpack value"}
+			return dst, &fault{why: "what " + shortType(n.typ) + " writes is not one msgpack value"}
 		}
 	}
 	return out, nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -431,17 +430,25 @@ func typeHas(t reflect.Type, seen map[reflect.Type]bool, is func(reflect.Type) b
 	return false
 }
 
-var randomTime = flag.Duration("plan.time", 0, "how long the tests of random types and of hostile bytes go on")
+// longRun is how many executions a long run makes of each fuzz body, without the fuzzer's instrumentation; 0 outside long runs.
+// STORE_FUZZ_TYPES gives each run types and values of its own.
+var longRun = sync.OnceValue(func() uint64 {
+	var n uint64
+	fmt.Sscan(os.Getenv("STORE_LONG_FUZZ"), &n)
+	return n
+})
 
-// often calls f with 0, 1, 2 and so on: n times, or as long as the flag says.
-func often(t *testing.T, n int, f func(i uint64)) {
-	start := time.Now()
-	i := uint64(0)
-	for ; !t.Failed() && (i < uint64(n) || i%64 != 0 || time.Since(start) < *randomTime); i++ {
-		f(i)
+// often calls f with 0, 1, 2 and so on: n times, or as often as a long run says.
+func often(t *testing.T, n uint64, f func(i uint64)) {
+	n = max(n, longRun())
+	for i := range n {
+		if f(i); t.Failed() {
+			n = i + 1
+			break
+		}
 	}
-	if *randomTime > 0 {
-		t.Logf("executions: %d", i)
+	if longRun() > 0 {
+		t.Logf("executions: %d", n)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -146,6 +147,7 @@ var keptRows = []keptRow{
 	{"pointer in an interface", storing([]any{new(bool)}), "what it points to", "what it points to"},
 	{"`error`, uintptr, `reflect.Value` in an interface", storing([]any{errors.New("x")}), "", ""},
 	{"value in an interface under `omitempty` that is zero, not nil", storing(omitsAny{""}), "nil", ""},
+	{"value in a map whose methods are those of its pointer, such as `big.Int`", storing(map[string]big.Int{"x": *big.NewInt(7)}), "", ""},
 	{"map whose keys are or hold pointers", storing(map[*int]int{new(int): 1}), "", ""},
 	{"type with methods that encode but none that decode", storing(encodesOnly{1}), "", ""},
 	{"struct whose methods are those of one embedded field, with other fields", storing(stampedNote{time.Unix(5, 0), "x"}), "", ""},
