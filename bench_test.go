@@ -129,9 +129,11 @@ var userIDs = [2]string{"u-42-abcdef", "u-43-abcdef"}
 func BenchmarkSetString(b *testing.B) {
 	benchSet(b, userID, func(i int) string { return userIDs[i&1] })
 }
+
 func BenchmarkSetInt64(b *testing.B) {
 	benchSet(b, logins, func(i int) int64 { return int64(1000 + i) })
 }
+
 func BenchmarkSetStruct(b *testing.B) {
 	benchSet(b, claims, func(i int) tokenClaims { c := sampleClaims; c.Level = i; return c })
 }

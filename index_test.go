@@ -311,7 +311,8 @@ func TestFindTypes(t *testing.T) {
 		ctx := t.Context()
 		backend := newTrackedLists(t)
 		sessions := indexedSessions(t, backend, &store.Options{Indexes: []store.Index{
-			number.Index(), flag.Index(), bytes.Index(), array.Index(), named.Index(), small.Index()}})
+			number.Index(), flag.Index(), bytes.Index(), array.Index(), named.Index(), small.Index(),
+		}})
 		s := create(t, sessions, number.To(-5), flag.To(true), bytes.To([]byte("b")), array.To([4]byte{1}), named.To("n"), small.To(7))
 		want := []string{s.ID()}
 		for name, got := range map[string][]string{

@@ -53,8 +53,16 @@ func TestEverySessionOncePerTurn(t *testing.T) {
 		sessions int
 		lease    time.Duration
 	}{
-		{1, time.Minute}, {63, time.Minute}, {64, time.Minute}, {65, time.Minute}, {9000, time.Millisecond},
-		{65, time.Second}, {65, 100 * time.Millisecond}, {65, 31 * time.Millisecond}, {65, 10 * time.Millisecond}, {65, time.Millisecond},
+		{1, time.Minute},
+		{63, time.Minute},
+		{64, time.Minute},
+		{65, time.Minute},
+		{9000, time.Millisecond},
+		{65, time.Second},
+		{65, 100 * time.Millisecond},
+		{65, 31 * time.Millisecond},
+		{65, 10 * time.Millisecond},
+		{65, time.Millisecond},
 	} {
 		t.Run(fmt.Sprint(c.sessions, " for ", c.lease), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -52,30 +52,43 @@ func TestUndecodable(t *testing.T) {
 		writes       bool // absent: fresh is stored afterwards
 		noValue      bool // does not load the value
 	}{
-		{name: "Get", fail: store.ErrDecode, absent: store.ErrNotFound,
-			do: func(ctx context.Context, s *store.Session, k key) (string, error) { return name(k.Get(ctx, s)) }},
-		{name: "Lookup", fail: store.ErrDecode, got: " false",
-			do: func(ctx context.Context, s *store.Session, k key) (string, error) { return lookup(k.Lookup(ctx, s)) }},
-		{name: "GetOr", fail: store.ErrDecode, got: "fallback",
+		{
+			name: "Get", fail: store.ErrDecode, absent: store.ErrNotFound,
+			do: func(ctx context.Context, s *store.Session, k key) (string, error) { return name(k.Get(ctx, s)) },
+		},
+		{
+			name: "Lookup", fail: store.ErrDecode, got: " false",
+			do: func(ctx context.Context, s *store.Session, k key) (string, error) { return lookup(k.Lookup(ctx, s)) },
+		},
+		{
+			name: "GetOr", fail: store.ErrDecode, got: "fallback",
 			do: func(ctx context.Context, s *store.Session, k key) (string, error) {
 				return name(k.GetOr(ctx, s, fallback))
-			}},
-		{name: "Into", fail: store.ErrDecode, absent: store.ErrNotFound,
+			},
+		},
+		{
+			name: "Into", fail: store.ErrDecode, absent: store.ErrNotFound,
 			do: func(ctx context.Context, s *store.Session, k key) (string, error) {
 				var id string
 				var c tokenClaims
 				return c.Subject, store.Load(ctx, s, userID.Into(&id), k.Into(&c))
-			}},
-		{name: "IntoOr", fail: store.ErrDecode, got: "fallback",
+			},
+		},
+		{
+			name: "IntoOr", fail: store.ErrDecode, got: "fallback",
 			do: func(ctx context.Context, s *store.Session, k key) (string, error) {
 				var id string
 				var c tokenClaims
 				err := store.Load(ctx, s, userID.Into(&id), k.IntoOr(&c, fallback))
 				return c.Subject, err
-			}},
-		{name: "Take", fail: store.ErrDecode, absent: store.ErrNotFound,
-			do: func(ctx context.Context, s *store.Session, k key) (string, error) { return name(k.Take(ctx, s)) }},
-		{name: "Update", fail: store.ErrDecode, got: "fresh", writes: true,
+			},
+		},
+		{
+			name: "Take", fail: store.ErrDecode, absent: store.ErrNotFound,
+			do: func(ctx context.Context, s *store.Session, k key) (string, error) { return name(k.Take(ctx, s)) },
+		},
+		{
+			name: "Update", fail: store.ErrDecode, got: "fresh", writes: true,
 			do: func(ctx context.Context, s *store.Session, k key) (string, error) {
 				return name(k.Update(ctx, s, func(old tokenClaims, ok bool) (tokenClaims, error) {
 					if ok || old != (tokenClaims{}) {
@@ -83,13 +96,17 @@ func TestUndecodable(t *testing.T) {
 					}
 					return fresh, nil
 				}))
-			}},
-		{name: "SetIfAbsent", got: "true", writes: true, noValue: true,
+			},
+		},
+		{
+			name: "SetIfAbsent", got: "true", writes: true, noValue: true,
 			do: func(ctx context.Context, s *store.Session, k key) (string, error) {
 				stored, err := k.SetIfAbsent(ctx, s, fresh)
 				return fmt.Sprint(stored), err
-			}},
-		{name: "transaction", fail: store.ErrDecode, got: "fallback false",
+			},
+		},
+		{
+			name: "transaction", fail: store.ErrDecode, got: "fallback false",
 			do: func(ctx context.Context, s *store.Session, k key) (got string, err error) {
 				err = s.Update(ctx, func(tx *store.Tx) error {
 					v, err := k.In(tx).GetOr(fallback)
@@ -101,8 +118,10 @@ func TestUndecodable(t *testing.T) {
 					return err
 				})
 				return got, err
-			}},
-		{name: "transaction that writes", fail: store.ErrDecode, got: "fresh", writes: true,
+			},
+		},
+		{
+			name: "transaction that writes", fail: store.ErrDecode, got: "fresh", writes: true,
 			do: func(ctx context.Context, s *store.Session, k key) (got string, err error) {
 				return "fresh", s.Update(ctx, func(tx *store.Tx) error {
 					if _, ok, err := k.In(tx).Lookup(); ok || err != nil {
@@ -110,7 +129,8 @@ func TestUndecodable(t *testing.T) {
 					}
 					return k.In(tx).Set(fresh)
 				})
-			}},
+			},
+		},
 	}
 	for _, u := range []store.Undecodable{store.Fail, store.Absent, store.Drop} {
 		for _, perKey := range []bool{false, true} {

@@ -175,8 +175,15 @@ func TestOpenKeepsSecrets(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	const secret = "Qx7Wv9ZkJ3"
 	for _, seed := range [][2]string{
-		{"memory:", ""}, {"redis://u:", "@[::1]:1/2?db=x"}, {"redis+cluster://a:1,b:2?", ""}, {"hazelcast://:", "@a,b/name?timeout=1s"},
-		{"valkey://%zz", ""}, {"", ":6379"}, {"rediss://h?tls_key=", "&tls_cert=x"}, {"redis+unix:/", "?db=1&cache=on"}, {"redis+sentinel://h/n?sentinel_password=", "&x"},
+		{"memory:", ""},
+		{"redis://u:", "@[::1]:1/2?db=x"},
+		{"redis+cluster://a:1,b:2?", ""},
+		{"hazelcast://:", "@a,b/name?timeout=1s"},
+		{"valkey://%zz", ""},
+		{"", ":6379"},
+		{"rediss://h?tls_key=", "&tls_cert=x"},
+		{"redis+unix:/", "?db=1&cache=on"},
+		{"redis+sentinel://h/n?sentinel_password=", "&x"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

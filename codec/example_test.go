@@ -226,9 +226,12 @@ func ExampleBeforeChange() {
 	// Neighbours run at the same time and read each other.
 	n := 57
 	for _, step := range []struct{ writer, reader codec.Codec }{
-		{before, during}, {during, before},
-		{during, end}, {end, during},
-		{end, after}, {after, end},
+		{before, during},
+		{during, before},
+		{during, end},
+		{end, during},
+		{end, after},
+		{after, end},
 	} {
 		b, err := codec.Append(step.writer, nil, &n)
 		if err != nil {

@@ -213,7 +213,8 @@ func TestScalarsAreIdentical(t *testing.T) {
 
 	zone := time.FixedZone("here", 3600+30*60)
 	for _, at := range []time.Time{
-		{}, time.Unix(0, 0), time.Unix(1, 0), time.Unix(1, 1), time.Unix(1767225600, 0).UTC(), time.Unix(1767225600, 999999999).In(zone),
+		{},
+		time.Unix(0, 0), time.Unix(1, 0), time.Unix(1, 1), time.Unix(1767225600, 0).UTC(), time.Unix(1767225600, 999999999).In(zone),
 		time.Unix(1<<32-1, 0), time.Unix(1<<32, 0), time.Unix(1<<34-1, 5), time.Unix(1<<34, 0), time.Unix(-1, 0), time.Unix(-1, 5), time.Unix(-1<<40, 0),
 		time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("far", 25*3600)), time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("odd", 90)), time.Now(),

@@ -399,8 +399,14 @@ func TestHTTP2AndHEAD(t *testing.T) {
 	defer srv.Close()
 	cookie := ""
 	for _, tt := range []struct{ method, path, want string }{
-		{"HEAD", "/", ""}, {"HEAD", "/login?user=ann", ""}, {"GET", "/", "ann []"}, {"HEAD", "/", ""},
-		{"POST", "/begin", ""}, {"GET", "/", "ann [pen]"}, {"HEAD", "/logout", ""}, {"GET", "/", "nobody"},
+		{"HEAD", "/", ""},
+		{"HEAD", "/login?user=ann", ""},
+		{"GET", "/", "ann []"},
+		{"HEAD", "/", ""},
+		{"POST", "/begin", ""},
+		{"GET", "/", "ann [pen]"},
+		{"HEAD", "/logout", ""},
+		{"GET", "/", "nobody"},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), tt.method, srv.URL+tt.path, nil)
 		if err != nil {

@@ -121,7 +121,10 @@ func TestDumpGoesByTheCodecOfTheSession(t *testing.T) {
 		codec codec.Codec
 		want  any
 	}{
-		{codec.Msgpack, int64(0x39)}, {codec.JSON, json.Number("9")}, {codec.Raw, "9"}, {foreignCodec{"msgpack"}, int64(0x39)},
+		{codec.Msgpack, int64(0x39)},
+		{codec.JSON, json.Number("9")},
+		{codec.Raw, "9"},
+		{foreignCodec{"msgpack"}, int64(0x39)},
 		{foreignCodec{"other"}, int64(0x39)},
 	} {
 		s := create(t, open(t, &store.Options{Codec: tt.codec}))

@@ -144,8 +144,13 @@ var indexRules = []rule{
 	{name: "every other member or list is refused", needs: index, run: func(x *env) {
 		list := x.list()
 		for _, e := range []struct{ list, member string }{
-			{"", "m"}, {"a:b", "m"}, {"a b", "m"}, {"a\x00", "m"}, {strings.Repeat("l", 65), "m"},
-			{list, ""}, {list, strings.Repeat("x", 1025)},
+			{"", "m"},
+			{"a:b", "m"},
+			{"a b", "m"},
+			{"a\x00", "m"},
+			{strings.Repeat("l", 65), "m"},
+			{list, ""},
+			{list, strings.Repeat("x", 1025)},
 		} {
 			if r := x.a.tryPut(e.list, long, e.member); r.err == nil {
 				x.fail(r.call+" with a list of "+show(e.list)+" and a member of "+fmt.Sprint(len(e.member))+" bytes", "no error", "an error")

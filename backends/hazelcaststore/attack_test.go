@@ -115,22 +115,26 @@ func TestMemberStallsAtEachMoment(t *testing.T) {
 			_, err := r.b.Create(ctx, id+"-new", []store.Entry{{Key: "k", Value: []byte("0")}}, terms)
 			return err
 		}, gone, "0 <nil>", nil},
-		{"Resume", func(id string, _ store.Store) error { _, err := r.b.Resume(ctx, id, terms); return err },
+		{
+			"Resume", func(id string, _ store.Store) error { _, err := r.b.Resume(ctx, id, terms); return err },
 			"0 <nil>", "0 <nil>", func(_ string, s store.Store) string {
 				if err := s.Set(ctx, "k", nil); !errors.Is(err, store.ErrDestroyed) {
 					return fmt.Sprintf("Set on the handle before = %v", err)
 				}
 				return ""
-			}},
+			},
+		},
 		{"Suspend", func(_ string, s store.Store) error { return r.b.Suspend(ctx, s, lease) }, "0 <nil>", "0 <nil>", nil},
 		{"Commit", func(_ string, s store.Store) error {
 			_, err := store.Commit(ctx, s, []store.Entry{{Key: "k", Value: []byte("0")}}, []store.Entry{{Key: "k", Value: []byte("1")}})
 			return err
 		}, "0 <nil>", "1 <nil>", nil},
-		{"Renew", func(_ string, s store.Store) error {
-			return errors.Join(r.b.Renew(ctx, []store.Store{s}, lease+time.Second)...)
+		{
+			"Renew", func(_ string, s store.Store) error {
+				return errors.Join(r.b.Renew(ctx, []store.Store{s}, lease+time.Second)...)
+			},
+			"0 <nil>", "0 <nil>", nil,
 		},
-			"0 <nil>", "0 <nil>", nil},
 		{"Destroy", func(_ string, s store.Store) error { return s.Destroy(ctx) }, "0 <nil>", gone, nil},
 	} {
 		var all []string

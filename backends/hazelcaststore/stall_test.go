@@ -109,24 +109,30 @@ func TestWriteAfterUnknownOutcome(t *testing.T) {
 		{"Commit, Commit", nil, func(s store.Store) func() error { return claim(s, "A") }, func(s store.Store) func() error { return claim(s, "B") }, holds("B")},
 		{"Set, Delete", []byte("0"), func(s store.Store) func() error { return set(s, "A") }, func(s store.Store) func() error { return remove(s, "k") }, lacks},
 		{"Delete, Set", []byte("0"), func(s store.Store) func() error { return remove(s, "k") }, func(s store.Store) func() error { return set(s, "B") }, holds("B")},
-		{"Set, Renew", []byte("0"), func(s store.Store) func() error { return set(s, "A") },
+		{
+			"Set, Renew", []byte("0"), func(s store.Store) func() error { return set(s, "A") },
 			func(s store.Store) func() error {
 				return func() error { return errors.Join(st.b.Renew(ctx, []store.Store{s}, time.Hour)...) }
 			},
-			func(s store.Store) error { return st.livesFor(s, 30*time.Minute) }},
-		{"Set, Suspend", []byte("0"), func(s store.Store) func() error { return set(s, "A") },
+			func(s store.Store) error { return st.livesFor(s, 30*time.Minute) },
+		},
+		{
+			"Set, Suspend", []byte("0"), func(s store.Store) func() error { return set(s, "A") },
 			func(s store.Store) func() error {
 				return func() error { return st.b.Suspend(ctx, s, time.Hour) }
 			},
-			func(s store.Store) error { return st.livesFor(s, 30*time.Minute) }},
-		{"Set, Destroy", []byte("0"), func(s store.Store) func() error { return set(s, "A") },
+			func(s store.Store) error { return st.livesFor(s, 30*time.Minute) },
+		},
+		{
+			"Set, Destroy", []byte("0"), func(s store.Store) func() error { return set(s, "A") },
 			func(s store.Store) func() error { return func() error { return s.Destroy(ctx) } },
 			func(s store.Store) error {
 				if v, err := s.Get(ctx, "k"); !errors.Is(err, store.ErrDestroyed) {
 					return fmt.Errorf("Get(k) by another process = %q, %v, want %v", v, err, store.ErrDestroyed)
 				}
 				return nil
-			}},
+			},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			id := store.NewID()

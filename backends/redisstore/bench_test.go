@@ -109,8 +109,10 @@ func BenchmarkRatio(b *testing.B) {
 		{"op=Get", func() error { return client.HGet(ctx, hash, "userId").Err() }, func() error { _, err := s.Get(ctx, "userId"); return err }},
 		{"op=Set", func() error { return client.HSet(ctx, hash, "userId", value).Err() }, func() error { return s.Set(ctx, "userId", value) }},
 		{"op=script-of-nothing", func() error { return client.HSet(ctx, hash, "userId", value).Err() }, script(`return 1`)},
-		{"op=script-of-HGET-HSET", func() error { return client.HSet(ctx, hash, "userId", value).Err() },
-			script(`if redis.call('HGET',KEYS[1],'token')==ARGV[1] then return 0 end redis.call('HSET',KEYS[1],ARGV[2],ARGV[3]) return 1`)},
+		{
+			"op=script-of-HGET-HSET", func() error { return client.HSet(ctx, hash, "userId", value).Err() },
+			script(`if redis.call('HGET',KEYS[1],'token')==ARGV[1] then return 0 end redis.call('HSET',KEYS[1],ARGV[2],ARGV[3]) return 1`),
+		},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			if err := client.HSet(ctx, hash, "userId", value).Err(); err != nil {

@@ -272,6 +272,7 @@ func (keepBack) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (keepBack) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(context.Context, redis.Cmder) error { return nil }
 }
+
 func (keepBack) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(context.Context, []redis.Cmder) error { return nil }
 }

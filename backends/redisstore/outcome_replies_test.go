@@ -61,12 +61,16 @@ func TestOutcomesOfAnyReply(t *testing.T) {
 	heal := func(_ func(args ...any), w *wire) { w.set(none, "") }
 	var faults []outcomeFault
 	for kept := 0; kept < longestReply; kept += 1 + kept/9*6 {
-		faults = append(faults, outcomeFault{name: fmt.Sprintf("torn after %d bytes", kept), sent: true, apart: true, maybe: kept > 3,
-			begin: func(_ func(args ...any), w *wire) { w.tear(kept) }, end: heal})
+		faults = append(faults, outcomeFault{
+			name: fmt.Sprintf("torn after %d bytes", kept), sent: true, apart: true, maybe: kept > 3,
+			begin: func(_ func(args ...any), w *wire) { w.tear(kept) }, end: heal,
+		})
 	}
 	for _, odd := range oddTypes {
-		faults = append(faults, outcomeFault{name: fmt.Sprintf("reply %q", odd), sent: true, apart: true, maybe: true,
-			begin: func(_ func(args ...any), w *wire) { w.set(oddReplies, odd) }, end: heal})
+		faults = append(faults, outcomeFault{
+			name: fmt.Sprintf("reply %q", odd), sent: true, apart: true, maybe: true,
+			begin: func(_ func(args ...any), w *wire) { w.set(oddReplies, odd) }, end: heal,
+		})
 	}
 	for _, s := range singleSettings(server) {
 		switch s.name {

@@ -48,90 +48,124 @@ func right(ok bool, err error) (store.Store, error) {
 const longLease = 3 * time.Hour
 
 var outcomeCases = []outcomeCase{
-	{name: "Create", writes: true, fresh: true,
+	{
+		name: "Create", writes: true, fresh: true,
 		run: func(ctx context.Context, b *redisstore.Backend, id string, _ store.Store) (store.Store, error) {
 			return b.Create(ctx, id, []store.Entry{{Key: "k", Value: []byte("v")}}, store.Terms{Lease: lease})
 		},
-		done: func(_, after state) bool { return after.fields["k"] == "v" }},
-	{name: "Attach",
+		done: func(_, after state) bool { return after.fields["k"] == "v" },
+	},
+	{
+		name: "Attach",
 		run: func(ctx context.Context, b *redisstore.Backend, id string, _ store.Store) (store.Store, error) {
 			return b.Attach(ctx, id, store.Terms{})
-		}},
-	{name: "Resume", writes: true, ends: true,
+		},
+	},
+	{
+		name: "Resume", writes: true, ends: true,
 		run: func(ctx context.Context, b *redisstore.Backend, id string, _ store.Store) (store.Store, error) {
 			return b.Resume(ctx, id, store.Terms{Lease: lease})
 		},
 		done: func(before, after state) bool {
 			return after.fields["k"] == "v" && after.fields["\x00t"] != before.fields["\x00t"]
-		}},
-	{name: "Get",
+		},
+	},
+	{
+		name: "Get",
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			v, err := s.Get(ctx, "k")
 			return right(string(v) == "v", err)
-		}},
-	{name: "GetMany",
+		},
+	},
+	{
+		name: "GetMany",
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			vs, err := store.GetMany(ctx, s, []string{"absent", "k"})
 			return right(len(vs) == 2 && vs[0] == nil && string(vs[1]) == "v", err)
-		}},
-	{name: "Has",
+		},
+	},
+	{
+		name: "Has",
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return right(s.Has(ctx, "k"))
-		}},
-	{name: "Keys",
+		},
+	},
+	{
+		name: "Keys",
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			keys, err := store.Keys(ctx, s)
 			return right(len(keys) == 2 && keys[0] == "k" && keys[1] == "old", err)
-		}},
-	{name: "Set", writes: true,
+		},
+	},
+	{
+		name: "Set", writes: true,
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, s.Set(ctx, "k2", []byte("v2"))
 		},
-		done: func(_, after state) bool { return after.fields["k2"] == "v2" }},
-	{name: "Set of what is there", writes: true, // by a native write, where the server takes them
+		done: func(_, after state) bool { return after.fields["k2"] == "v2" },
+	},
+	{
+		name: "Set of what is there", writes: true, // by a native write, where the server takes them
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, s.Set(ctx, "old", []byte("new"))
 		},
-		done: func(_, after state) bool { return after.fields["old"] == "new" }},
-	{name: "Delete", writes: true,
+		done: func(_, after state) bool { return after.fields["old"] == "new" },
+	},
+	{
+		name: "Delete", writes: true,
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, s.Delete(ctx, "k")
 		},
-		done: func(_, after state) bool { _, ok := after.fields["k"]; return !ok }},
-	{name: "Commit", writes: true,
+		done: func(_, after state) bool { _, ok := after.fields["k"]; return !ok },
+	},
+	{
+		name: "Commit", writes: true,
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			_, err := store.Commit(ctx, s, []store.Entry{{Key: "k", Value: []byte("v")}, {Key: "k3"}}, []store.Entry{{Key: "k3", Value: []byte("v3")}})
 			return nil, err
 		},
-		done: func(_, after state) bool { return after.fields["k3"] == "v3" }},
-	{name: "Take", writes: true,
+		done: func(_, after state) bool { return after.fields["k3"] == "v3" },
+	},
+	{
+		name: "Take", writes: true,
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			_, err := store.Commit(ctx, s, []store.Entry{{Key: "k", Value: []byte("v")}}, []store.Entry{{Key: "k"}})
 			return nil, err
 		},
-		done: func(_, after state) bool { _, ok := after.fields["k"]; return !ok }},
-	{name: "Suspend", writes: true,
+		done: func(_, after state) bool { _, ok := after.fields["k"]; return !ok },
+	},
+	{
+		name: "Suspend", writes: true,
 		run: func(ctx context.Context, b *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, b.Suspend(ctx, s, longLease)
 		},
-		done: func(_, after state) bool { return after.left > longLease/2 }},
-	{name: "Renew",
+		done: func(_, after state) bool { return after.left > longLease/2 },
+	},
+	{
+		name: "Renew",
 		run: func(ctx context.Context, b *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, errors.Join(b.Renew(ctx, []store.Store{s}, longLease)...)
 		},
-		done: func(_, after state) bool { return after.left > longLease/2 }},
-	{name: "Renew with no lease",
+		done: func(_, after state) bool { return after.left > longLease/2 },
+	},
+	{
+		name: "Renew with no lease",
 		run: func(ctx context.Context, b *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, errors.Join(b.Renew(ctx, []store.Store{s}, 0)...)
-		}},
-	{name: "Renew many", many: true,
-		done: func(_, after state) bool { return after.left > longLease/2 }},
+		},
+	},
+	{
+		name: "Renew many", many: true,
+		done: func(_, after state) bool { return after.left > longLease/2 },
+	},
 	{name: "Renew many with no lease", many: true},
-	{name: "Destroy", writes: true, ends: true,
+	{
+		name: "Destroy", writes: true, ends: true,
 		run: func(ctx context.Context, _ *redisstore.Backend, _ string, s store.Store) (store.Store, error) {
 			return nil, s.Destroy(ctx)
 		},
-		done: func(_, after state) bool { return len(after.fields) == 0 }},
+		done: func(_, after state) bool { return len(after.fields) == 0 },
+	},
 }
 
 // An outcomeSetting is a deployment and a way to use it.
@@ -160,36 +194,52 @@ var killAll = []any{"client", "kill", "user", "app"}
 var outcomeFaults = func() []outcomeFault {
 	heal := func(_ func(args ...any), w *wire) { w.set(none, "") }
 	faults := []outcomeFault{
-		{name: "password rotated",
+		{
+			name: "password rotated",
 			begin: func(do func(args ...any), w *wire) {
 				do("acl", "setuser", "app", "resetpass", ">new")
 				do(killAll...)
 				w.cut()
 			},
-			end: func(do func(args ...any), _ *wire) { do("acl", "setuser", "app", "resetpass", ">pw") }},
-		{name: "user off",
+			end: func(do func(args ...any), _ *wire) { do("acl", "setuser", "app", "resetpass", ">pw") },
+		},
+		{
+			name:  "user off",
 			begin: func(do func(args ...any), w *wire) { do("acl", "setuser", "app", "off"); do(killAll...); w.cut() },
-			end:   func(do func(args ...any), _ *wire) { do("acl", "setuser", "app", "on") }},
-		{name: "SELECT refused", db: 1,
+			end:   func(do func(args ...any), _ *wire) { do("acl", "setuser", "app", "on") },
+		},
+		{
+			name: "SELECT refused", db: 1,
 			begin: func(do func(args ...any), w *wire) { do("acl", "setuser", "app", "-select"); do(killAll...); w.cut() },
-			end:   func(do func(args ...any), _ *wire) { do("acl", "setuser", "app", "+select") }},
-		{name: "maxclients reached",
+			end:   func(do func(args ...any), _ *wire) { do("acl", "setuser", "app", "+select") },
+		},
+		{
+			name:  "maxclients reached",
 			begin: func(do func(args ...any), w *wire) { do("config", "set", "maxclients", 1); do(killAll...); w.cut() },
-			end:   func(do func(args ...any), _ *wire) { do("config", "set", "maxclients", 1000) }},
-		{name: "connection refused", apart: true,
-			begin: func(_ func(args ...any), w *wire) { w.set(refused, ""); w.cut() }, end: heal},
-		{name: "server silent", sent: true, apart: true,
-			begin: func(_ func(args ...any), w *wire) { w.set(mute, "") }, end: heal},
-		{name: "server deaf", sent: true, apart: true,
-			begin: func(_ func(args ...any), w *wire) { w.set(deaf, "") }, end: heal},
+			end:   func(do func(args ...any), _ *wire) { do("config", "set", "maxclients", 1000) },
+		},
+		{
+			name: "connection refused", apart: true,
+			begin: func(_ func(args ...any), w *wire) { w.set(refused, ""); w.cut() }, end: heal,
+		},
+		{
+			name: "server silent", sent: true, apart: true,
+			begin: func(_ func(args ...any), w *wire) { w.set(mute, "") }, end: heal,
+		},
+		{
+			name: "server deaf", sent: true, apart: true,
+			begin: func(_ func(args ...any), w *wire) { w.set(deaf, "") }, end: heal,
+		},
 	}
 	for _, odd := range []string{
 		":7\r\n", ":-1\r\n", "+OK\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n", "*1\r\n:1\r\n", "*2\r\n:99\r\n:0\r\n", "*2\r\n:0\r\n:0\r\n",
 		"*3\r\n$3\r\nfoo\r\n$-1\r\n$3\r\nbar\r\n", "*2\r\n$3\r\nfoo\r\n$3\r\nbar\r\n", "*1\r\n$3\r\nfoo\r\n", "?!\r\n", ":x\r\n",
 		"-ERR server connection close\r\n", // of a proxy
 	} {
-		faults = append(faults, outcomeFault{name: fmt.Sprintf("reply %q", odd), sent: true, apart: true,
-			begin: func(_ func(args ...any), w *wire) { w.set(oddReplies, odd) }, end: heal})
+		faults = append(faults, outcomeFault{
+			name: fmt.Sprintf("reply %q", odd), sent: true, apart: true,
+			begin: func(_ func(args ...any), w *wire) { w.set(oddReplies, odd) }, end: heal,
+		})
 	}
 	return faults
 }()

@@ -23,7 +23,10 @@ type claims struct {
 func values() []any {
 	return []any{
 		claims{"u-1", []string{"admin", "user"}, []byte{0, 1, 255}, 1 << 40, &claims{Subject: "next"}, map[string][]byte{"k": []byte("v")}},
-		"text", "", []byte("bytes"), 42, -1.5, true, []string{"a", "b"}, map[string]int{"a": 1}, [2]bool{true, false},
+		"text", "", []byte("bytes"), 42, -1.5, true,
+		[]string{"a", "b"},
+		map[string]int{"a": 1},
+		[2]bool{true, false},
 	}
 }
 

@@ -20,14 +20,17 @@ func (p plain) Create(ctx context.Context, id string, initial []store.Entry, t s
 	s, err := p.b.Create(ctx, id, initial, t)
 	return plainStore{s}, err
 }
+
 func (p plain) Attach(ctx context.Context, id string, t store.Terms) (store.Store, error) {
 	s, err := p.b.Attach(ctx, id, t)
 	return plainStore{s}, err
 }
+
 func (p plain) Resume(ctx context.Context, id string, t store.Terms) (store.Store, error) {
 	s, err := p.b.Resume(ctx, id, t)
 	return plainStore{s}, err
 }
+
 func (p plain) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
 	inner := make([]store.Store, len(sessions))
 	for i, s := range sessions {
@@ -38,6 +41,7 @@ func (p plain) Renew(ctx context.Context, sessions []store.Store, lease time.Dur
 	}
 	return p.b.Renew(ctx, inner, lease)
 }
+
 func (p plain) Suspend(ctx context.Context, session store.Store, grace time.Duration) error {
 	if own, ok := session.(plainStore); ok {
 		session = own.Store

@@ -63,10 +63,13 @@ func hazelcast(ctx context.Context, o Options, add func(report.Goal)) (err error
 		bound      float64
 		raw, typed func() error
 	}{
-		{get, 1.15,
+		{
+			get, 1.15,
 			func() error { _, err := m.Get(ctx, probe); return err },
-			func() error { _, err := userID.Get(ctx, s); return err }},
-		{set, 1.3,
+			func() error { _, err := userID.Get(ctx, s); return err },
+		},
+		{
+			set, 1.3,
 			func() error {
 				ok, err := m.ReplaceIfSame(ctx, probe, one, two)
 				if err == nil && !ok {
@@ -75,7 +78,8 @@ func hazelcast(ctx context.Context, o Options, add func(report.Goal)) (err error
 				one, two = two, one
 				return err
 			},
-			func() error { calls++; return userID.Set(ctx, s, names[calls&1]) }},
+			func() error { calls++; return userID.Set(ctx, s, names[calls&1]) },
+		},
 	} {
 		var raws, typeds []time.Duration
 		for start := time.Now(); time.Since(start) < 4*o.Duration; {
