@@ -237,16 +237,25 @@ func (d *taker) body(n *node) (b []byte, null bool, err error) {
 
 // string reads a string, which shares the memory of the data.
 func (d *taker) string(n *node) (string, error) {
-	if d.pos < len(d.data) {
-		if c := d.data[d.pos]; c >= fixStrLow && c <= fixStrHigh {
-			start := d.pos + 1
-			end := start + int(c&0x1f)
-			if end <= len(d.data) {
-				d.pos = end
-				return unsafe.String(unsafe.SliceData(d.data[start:]), end-start), nil
-			}
+	if s, end := shortAt(d.data, d.pos); end > 0 {
+		d.pos = end
+		return s, nil
+	}
+	return d.longString(n)
+}
+
+// shortAt returns the string at pos and where it ends, if it is one of at most 31 bytes; otherwise 0. It is inlined.
+func shortAt(data []byte, pos int) (s string, end int) {
+	if pos < len(data) && data[pos]>>5 == fixStrLow>>5 {
+		if n := int(data[pos] & 0x1f); pos+n < len(data) {
+			return unsafe.String(unsafe.SliceData(data[pos+1:]), n), pos + 1 + n
 		}
 	}
+	return "", 0
+}
+
+//go:noinline
+func (d *taker) longString(n *node) (string, error) {
 	b, _, err := d.body(n)
 	if err != nil {
 		return "", err
@@ -475,7 +484,9 @@ func (d *taker) strings(n *node, p *[]string) error {
 	s := make([]string, count)
 	for i := range s {
 		d.owed--
-		if s[i], err = d.string(n.elem); err != nil {
+		if short, end := shortAt(d.data, d.pos); end > 0 {
+			s[i], d.pos = short, end
+		} else if s[i], err = d.longString(n.elem); err != nil {
 			return within(err, fmt.Sprintf("[%d]", i))
 		}
 	}
@@ -575,12 +586,16 @@ func (d *taker) mapStringString(n *node, p *map[string]string) error {
 	}
 	for range count {
 		d.owed -= 2
-		k, err := d.string(n.key)
-		if err != nil {
+		k, end := shortAt(d.data, d.pos)
+		if end > 0 {
+			d.pos = end
+		} else if k, err = d.longString(n.key); err != nil {
 			return within(err, "[key]")
 		}
-		v, err := d.string(n.elem)
-		if err != nil {
+		v, end := shortAt(d.data, d.pos)
+		if end > 0 {
+			d.pos = end
+		} else if v, err = d.longString(n.elem); err != nil {
 			return within(err, "[]")
 		}
 		m[k] = v
@@ -675,10 +690,9 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 		var f *field
 		// Whoever writes the fields writes them in one order, most likely that of the type.
 		if next < len(fs.list) {
-			head := fs.list[next].head
-			if end := d.pos + len(head); end <= len(d.data) && string(d.data[d.pos:end]) == head {
-				f = &fs.list[next]
-				d.pos = end
+			if likely := &fs.list[next]; likely.at(d.data, d.pos) {
+				f = likely
+				d.pos += len(likely.head)
 				next++
 			}
 		}
@@ -710,8 +724,10 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 				return within(err, "."+f.name)
 			}
 		case opString:
-			s, err := d.string(f.node)
-			if err != nil {
+			s, end := shortAt(d.data, d.pos)
+			if end > 0 {
+				d.pos = end
+			} else if s, err = d.longString(f.node); err != nil {
 				return within(err, "."+f.name)
 			}
 			*(*string)(q) = s
@@ -719,6 +735,24 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 			if d.pos+9 <= len(d.data) && d.data[d.pos] == codeInt64 {
 				*(*int64)(q) = int64(binary.BigEndian.Uint64(d.data[d.pos+1:]))
 				d.pos += 9
+				continue
+			}
+			if err := d.value(f.node, q); err != nil {
+				return within(err, "."+f.name)
+			}
+		case opInt:
+			if d.pos < len(d.data) && d.data[d.pos] <= posFixHigh {
+				*(*int)(q) = int(d.data[d.pos])
+				d.pos++
+				continue
+			}
+			if err := d.value(f.node, q); err != nil {
+				return within(err, "."+f.name)
+			}
+		case opBool:
+			if d.pos < len(d.data) && d.data[d.pos]|1 == codeTrue {
+				*(*byte)(q) = d.data[d.pos] & 1
+				d.pos++
 				continue
 			}
 			fallthrough
@@ -733,6 +767,15 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 		return &fault{why: fmt.Sprintf("found a map without any field of %v", shortType(n.typ))}
 	}
 	return nil
+}
+
+// at reports whether the name of f is at pos. Where the data goes on long enough, that is two words to compare.
+func (f *field) at(data []byte, pos int) bool {
+	if f.nameSize > 0 && pos+16 <= len(data) {
+		w := data[pos : pos+16]
+		return (binary.LittleEndian.Uint64(w)^f.nameWords[0])&f.nameMask[0] == 0 && (binary.LittleEndian.Uint64(w[8:])^f.nameWords[1])&f.nameMask[1] == 0
+	}
+	return pos+len(f.head) <= len(data) && string(data[pos:pos+len(f.head)]) == f.head
 }
 
 var nameNode = &node{op: opString, typ: stringType}

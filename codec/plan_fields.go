@@ -27,6 +27,7 @@ type field struct {
 	node      *node
 	head      string    // the encoded name
 	nameWords [2]uint64 // the same, if it has at most 16 bytes
+	nameMask  [2]uint64 // the bytes of nameWords that count
 	nameSize  uint8
 	name      string
 	goName    string

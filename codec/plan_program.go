@@ -80,6 +80,12 @@ func (f *field) finish() {
 	if len(f.head) <= len(words) {
 		copy(words[:], f.head)
 		f.nameSize = uint8(len(f.head))
+		f.nameMask = [2]uint64{^uint64(0), ^uint64(0)}
+		if n := len(f.head); n < 8 {
+			f.nameMask = [2]uint64{1<<(8*n) - 1, 0}
+		} else {
+			f.nameMask[1] = 1<<(8*(n-8)) - 1 // a shift by 64 leaves all of them
+		}
 		f.nameWords = [2]uint64{binary.LittleEndian.Uint64(words[:]), binary.LittleEndian.Uint64(words[8:])}
 	}
 }
