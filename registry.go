@@ -16,6 +16,7 @@ const shardCount = 64
 // no state; see Session.turn.
 type registry struct {
 	seed   maphash.Seed
+	place  func(id string) uint32 // that shards go by, see Placer; nil: by a hash
 	shards [shardCount]shard
 }
 
@@ -46,11 +47,14 @@ const (
 	begins
 )
 
-func (r *registry) init() {
-	r.seed = maphash.MakeSeed()
+func (r *registry) init(place func(id string) uint32) {
+	r.seed, r.place = maphash.MakeSeed(), place
 }
 
 func (r *registry) shard(id string) *shard {
+	if r.place != nil {
+		return &r.shards[uint64(r.place(id))*shardCount>>32]
+	}
 	return &r.shards[maphash.String(r.seed, id)%shardCount]
 }
 

@@ -334,6 +334,11 @@ func batches(parts []part) iter.Seq[[]part] {
 // backend could not be asked about, with the first reason.
 func (r *renewals) renew(ctx context.Context, batch []part) (failed []part, err error) {
 	var owned, watched group
+	most := 0
+	for _, p := range batch {
+		most += len(p.handles)
+	}
+	owned.handles = make([]*Session, 0, most)
 	for _, p := range batch {
 		for _, s := range p.handles {
 			switch {

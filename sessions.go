@@ -258,7 +258,7 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 	}
 	ss.grace.Store(int64(o.Grace))
 	ss.keyLength.Store(int64(ss.limits.KeyLength))
-	ss.registry.init()
+	ss.registry.init(Places(backend))
 	ss.renewals.registry = &ss.registry
 	ss.renewals.sessions = ss
 	ss.renewals.init()

@@ -102,6 +102,9 @@ func (b *wrappingBackend) Watch(session Store, hint func()) (stop func(), err er
 	return Watch(b.Backend, b.beneath(session), hint)
 }
 
+// Places implements [Placer] where the Backend beneath does.
+func (b *wrappingBackend) Places() func(id string) uint32 { return Places(b.Backend) }
+
 // beneath returns the Store that the backend handed out for s. What b did not wrap
 // the backend beneath refuses.
 func (b *wrappingBackend) beneath(s Store) Store {

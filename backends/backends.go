@@ -191,6 +191,9 @@ func (o *owning) Watch(session store.Store, hint func()) (stop func(), err error
 	return store.Watch(o.Backend, session, hint)
 }
 
+// Places implements [store.Placer].
+func (o *owning) Places() func(id string) uint32 { return store.Places(o.Backend) }
+
 // Indexer returns the [store.Indexer] of the backend.
 func (o *owning) Indexer() (store.Indexer, error) { return store.AsIndexer(o.Backend) }
 

@@ -218,6 +218,14 @@ func (f *FaultyBackend) Suspend(ctx context.Context, session store.Store, grace 
 	return err
 }
 
+// Places implements [store.Placer] where the backend beneath does.
+func (f *FaultyBackend) Places() func(id string) uint32 {
+	if !f.made() {
+		return nil
+	}
+	return store.Places(f.Backend)
+}
+
 // Watch implements [store.Watcher] where the backend beneath does.
 func (f *FaultyBackend) Watch(session store.Store, hint func()) (stop func(), err error) {
 	if !f.made() {

@@ -37,9 +37,9 @@ const (
 //  3. It asks again when an answer has held for ten minutes, and after a minute where
 //     the user may not ask: rights change.
 type asker struct {
-	client *redis.Client
-	ctx    context.Context // of the questions
-	stop   func()          // ends ctx
+	server func(context.Context) (*redis.Client, error) // that is asked
+	ctx    context.Context                              // of the questions
+	stop   func()                                       // ends ctx
 	begun  time.Time
 	told   atomic.Int32
 	next   atomic.Int64 // when to ask again, from begun
@@ -48,8 +48,8 @@ type asker struct {
 	failures int // of the one who has set asking
 }
 
-func (a *asker) start(client *redis.Client) {
-	a.client, a.begun = client, time.Now()
+func (a *asker) start(server func(context.Context) (*redis.Client, error)) {
+	a.server, a.begun = server, time.Now()
 	a.ctx, a.stop = context.WithCancel(context.Background())
 }
 
@@ -70,9 +70,13 @@ func (a *asker) ask() {
 		told int32
 		sure bool
 	)
-	err := panics.Guard(func() (err error) {
+	err := panics.Guard(func() error {
+		server, err := a.server(ctx)
+		if err != nil {
+			return err
+		}
 		// The client's own timeouts may be longer, or none at all.
-		told, sure, err = question(ctx, a.client.WithTimeout(askTimeout))
+		told, sure, err = question(ctx, server.WithTimeout(askTimeout))
 		return err
 	})
 	pause := holdsFor

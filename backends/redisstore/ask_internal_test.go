@@ -3,6 +3,7 @@ package redisstore
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -102,7 +103,8 @@ func TestAskerAsksAgain(t *testing.T) {
 	var said atomic.Pointer[answers]
 	said.Store(&answers{info: forbidden, hello: redisHello})
 	var a asker
-	a.start(answering(t, &said))
+	client := answering(t, &said)
+	a.start(func(context.Context) (*redis.Client, error) { return client, nil })
 	defer a.stop()
 	ask := func(now answers, want bool, next time.Duration) {
 		t.Helper()

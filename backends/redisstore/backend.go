@@ -26,7 +26,7 @@ type Backend struct {
 	batcher   *batch.Batcher     // nil when batching is off
 	replies   *replies           // nil when batching is off
 	nodes     *batch.Nodes       // nil for one server
-	merger    *merger            // nil where scripts have one key each
+	merger    *merger            // nil when batching is off
 	native    *native            // nil where every write is a script
 	cache     *Cache             // nil without client-side caching
 	waits     bool               // writes wait for replicas

@@ -21,9 +21,11 @@ type merger struct {
 	knowsPut     atomic.Bool // and of the one that puts entries of an index
 }
 
-func newMerger(client *redis.Client) *merger {
+// newMerger returns a merger for the server that is asked what it is. Those of a cluster are
+// alike.
+func newMerger(server func(context.Context) (*redis.Client, error)) *merger {
 	m := new(merger)
-	m.start(client)
+	m.start(server)
 	return m
 }
 
@@ -44,11 +46,11 @@ func (m *merger) Ready() bool {
 	return m.merges() && (m.skip.Load() <= 0 || m.skip.Add(-1) < 0)
 }
 
-// call returns the first arguments of a script with n keys, and room for more.
-func (m *merger) call(s *script, known *atomic.Bool, n, room int) []any {
+// call returns the first arguments of a script with n keys, which the server has if it is known, and room for more.
+func (m *merger) call(s *script, known bool, n, room int) []any {
 	args := make([]any, 3, 3+room)
 	args[0], args[1], args[2] = "evalsha", s.sha, n
-	if !known.Load() {
+	if !known {
 		args[0], args[1] = "eval", s.source
 	}
 	return args
@@ -56,7 +58,7 @@ func (m *merger) call(s *script, known *atomic.Bool, n, room int) []any {
 
 // Merge returns one command that does what cmds do.
 func (m *merger) Merge(cmds []redis.Cmder) redis.Cmder {
-	args := m.call(mergedSetScript, &m.known, len(cmds), 5*len(cmds))
+	args := m.call(mergedSetScript, m.known.Load(), len(cmds), 5*len(cmds))
 	for _, cmd := range cmds {
 		args = append(args, cmd.Args()[3])
 	}

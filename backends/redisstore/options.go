@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -107,8 +108,8 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 	if !o.DisableBatching {
 		b.replies = newReplies()
 		o := batch.Options{Replies: b.replies, Nodes: b.nodes}
-		if c, ok := client.(*redis.Client); ok {
-			b.merger = newMerger(c)
+		b.merger = newMerger(func(ctx context.Context) (*redis.Client, error) { return nodeOf(ctx, client, b.nodes, "") })
+		if b.nodes == nil {
 			o.Merger = b.merger
 		}
 		b.batcher = batch.New(client, o)

@@ -30,7 +30,7 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 
 // renewAll does with each session what r says.
 func (b *Backend) renewAll(sessions []store.Store, r *renewal) []error {
-	r.errs = make([]error, len(sessions))
+	r.errs, r.todo = make([]error, len(sessions)), make([]target, 0, len(sessions))
 	refused := b.open(r.ctx)
 	for i, session := range sessions {
 		s := b.ours(session)
@@ -51,6 +51,7 @@ func (b *Backend) renewAll(sessions []store.Store, r *renewal) []error {
 
 // all does what there is to do, in few round trips.
 func (r *renewal) all() {
+	r.inOrder()
 	for chunk := range slices.Chunk(r.todo, renewChunk) {
 		r.renew(chunk)
 	}
@@ -90,6 +91,7 @@ type target struct {
 	name    any
 	s       *Store // nil for an entry
 	member  string // of an entry
+	slot    uint16 // of a cluster
 	doubted bool   // a merged script has called its life ended
 	teach   bool   // its server has forgotten the script
 }
@@ -153,19 +155,27 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 	if script == nil {
 		return chunk
 	}
-	groups := slices.Collect(slices.Chunk(chunk, renewGroup))
+	groups, rest := r.groups(chunk)
+	nodes := make(map[*redis.Client][]redis.Cmder, 1)
 	cmds := make([]redis.Cmder, len(groups))
 	for i, group := range groups {
 		if r.expect != nil && !r.sameKeys(group) {
 			return chunk
 		}
-		args := m.call(script, known, len(group), 1+(2+r.width())*len(group))
+		node, err := nodeOf(r.ctx, r.b.client, r.b.nodes, group[0].name)
+		if err != nil {
+			return chunk
+		}
+		// The first script of a pipeline teaches a node of a cluster what the others are.
+		taught := known.Load() && r.b.nodes == nil || len(nodes[node]) > 0
+		args := m.call(script, taught, len(group), 1+(2+r.width())*len(group))
 		for _, t := range group {
 			args = append(args, t.name)
 		}
 		cmds[i] = newMerged(r.mergedArgs(args, group))
+		nodes[node] = append(nodes[node], cmds[i])
 	}
-	err := await(r.ctx, func() error { batch.Run(r.ctx, m.client, cmds...); return nil })
+	err := await(r.ctx, func() error { runOn(r.ctx, nodes); return nil })
 	if err != nil {
 		return chunk // the context has ended, and cmds belong to what still runs
 	}
@@ -173,7 +183,9 @@ func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 		var places []int64
 		if err := cmd.Err(); err != nil {
 			known.Store(false)
-			m.refused(err, known)
+			if r.b.nodes == nil || !ofTheSlot(err) {
+				m.refused(err, known)
+			}
 			rest = append(rest, groups[i]...)
 			continue
 		}
@@ -272,11 +284,7 @@ func (r *renewal) execute(chunk []target) []error {
 			nodes[node] = append(nodes[node], left)
 		}
 	}
-	var wg sync.WaitGroup
-	for node, cmds := range nodes {
-		wg.Go(func() { batch.Run(r.ctx, node, cmds...) })
-	}
-	wg.Wait()
+	runOn(r.ctx, nodes)
 	for i, cmd := range cmds {
 		if cmd != nil {
 			errs[i] = chunk[i].outcomeOf(cmd)

@@ -74,6 +74,9 @@ func (b *observedBackend) Watch(session store.Store, hint func()) (stop func(), 
 	return store.Watch(b.Backend, session, hint)
 }
 
+// Places implements [store.Placer] where the Backend beneath does.
+func (b *observedBackend) Places() func(id string) uint32 { return store.Places(b.Backend) }
+
 // Indexer returns the [store.Indexer] of the Backend beneath, recorded.
 func (b *observedBackend) Indexer() (store.Indexer, error) {
 	inner, err := store.AsIndexer(b.Backend)

@@ -45,6 +45,12 @@ func Single(raw string) bool {
 	return Kind(raw) == "redis" && !strings.Contains(scheme, "+") && scheme != "rediss" && scheme != "valkeys"
 }
 
+// Cluster reports whether raw names a Redis cluster without TLS.
+func Cluster(raw string) bool {
+	scheme, _, _ := strings.Cut(raw, ":")
+	return scheme == "redis+cluster"
+}
+
 // Own returns the URL for the tool's own sessions, with a namespace.
 func Own(raw string) string {
 	u, err := url.Parse(raw)
@@ -98,6 +104,23 @@ func Redis(raw string) (*redis.Options, error) {
 	o, err := redis.ParseURL(u.String())
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the URL %s for a rival", Redact(raw))
+	}
+	return o, nil
+}
+
+// RedisCluster returns the options of a plain client for the URL of a cluster.
+func RedisCluster(raw string) (*redis.ClusterOptions, error) {
+	u, err := url.Parse(raw)
+	if err != nil || !Cluster(raw) {
+		return nil, fmt.Errorf("it takes a redis+cluster://host:port URL, not %s", Redact(raw))
+	}
+	o := &redis.ClusterOptions{Username: u.User.Username()}
+	o.Password, _ = u.User.Password()
+	for h := range strings.SplitSeq(u.Host, ",") {
+		if !strings.Contains(h, ":") {
+			h += ":6379"
+		}
+		o.Addrs = append(o.Addrs, h)
 	}
 	return o, nil
 }

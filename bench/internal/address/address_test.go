@@ -45,3 +45,16 @@ func TestOwnAddsANamespace(t *testing.T) {
 		}
 	}
 }
+
+func TestRedisClusterTakesHostsUserAndPassword(t *testing.T) {
+	o, err := RedisCluster("redis+cluster://app:secret@h:7,g?namespace=x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(o.Addrs, " ") != "h:7 g:6379" || o.Username != "app" || o.Password != "secret" {
+		t.Errorf("RedisCluster() = %v %s %s", o.Addrs, o.Username, o.Password)
+	}
+	if _, err := RedisCluster("redis://app:secret@h:7"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("RedisCluster() of a single server = %v, want an error without the password", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -12,30 +13,51 @@ import (
 	"github.com/sessionkv/store/bench/internal/system"
 )
 
-// A ServerMeter asks a Redis server what it uses.
-type ServerMeter struct{ c *redis.Client }
+// A ServerMeter asks a Redis server, or the primaries of a cluster, what they use.
+type ServerMeter struct{ c redis.UniversalClient }
 
-// NewServerMeter returns a meter for url; without a single Redis server it reads
-// zero.
+// NewServerMeter returns a meter for url; for others than Redis servers without TLS it reads zero.
 func NewServerMeter(url string) ServerMeter {
-	if !address.Single(url) {
+	o, err := address.Redis(url)
+	switch {
+	case err == nil:
+		return ServerMeter{redis.NewClient(o)}
+	case !address.Cluster(url):
 		return ServerMeter{}
 	}
-	o, err := address.Redis(url)
+	cluster, err := address.RedisCluster(url)
 	if err != nil {
 		return ServerMeter{}
 	}
-	return ServerMeter{redis.NewClient(o)}
+	return ServerMeter{redis.NewClusterClient(cluster)}
 }
 
 func newServerMeter(spec system.Spec) ServerMeter { return NewServerMeter(spec.URL) }
 
-// Info returns a field of INFO as a number, zero when there is none.
+// Info returns a field of INFO as a number, the sum of a cluster's primaries, zero when there is none.
 func (m ServerMeter) Info(ctx context.Context, section, field string) float64 {
-	if m.c == nil {
-		return 0
+	switch c := m.c.(type) {
+	case *redis.Client:
+		return info(ctx, c, section, field)
+	case *redis.ClusterClient:
+		var mu sync.Mutex
+		sum := 0.0
+		err := c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			n := info(ctx, node, section, field)
+			mu.Lock()
+			sum += n
+			mu.Unlock()
+			return nil
+		})
+		if err == nil {
+			return sum
+		}
 	}
-	text, err := m.c.Info(ctx, section).Result()
+	return 0
+}
+
+func info(ctx context.Context, c *redis.Client, section, field string) float64 {
+	text, err := c.Info(ctx, section).Result()
 	if err != nil {
 		return 0
 	}
@@ -53,7 +75,7 @@ func (m ServerMeter) bytes(ctx context.Context) uint64 {
 	return uint64(m.Info(ctx, "memory", "used_memory"))
 }
 
-// Close closes the meter's connection.
+// Close closes the meter's connections.
 func (m ServerMeter) Close() { m.close() }
 
 func (m ServerMeter) close() {
