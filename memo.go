@@ -23,8 +23,9 @@ type memoEntry struct {
 	size   int // of the slice at raw
 	key    string
 	codec  codec.Codec
-	value  any     // a *T
-	copier *copier // nil if a T shares nothing when it is copied
+	value  any           // a *T
+	copier *copier       // nil if a T shares nothing when it is copied
+	served atomic.Uint32 // how often it was handed out, up to worthwhile
 }
 
 // A memoOf is an entry with its value in one piece of memory.
@@ -46,6 +47,9 @@ func remembered[T any](s *Session, c codec.Codec, raw []byte, v *T) bool {
 		if e != nil && e.raw == unsafe.SliceData(raw) && e.size == len(raw) {
 			if kept, ok := e.value.(*T); ok && e.codec == c {
 				*v = *kept
+				if n := e.served.Load(); n < worthwhile {
+					e.served.Store(n + 1)
+				}
 				if e.copier != nil {
 					e.copier.separate(hide(unsafe.Pointer(v)))
 				}
@@ -67,7 +71,7 @@ func remember[T any](s *Session, key string, c codec.Codec, raw []byte, v T) {
 	if cp == nil {
 		return
 	}
-	e := &memoOf[T]{memoEntry{raw: unsafe.SliceData(raw), size: len(raw), key: key, codec: c}, v}
+	e := &memoOf[T]{memoEntry: memoEntry{raw: unsafe.SliceData(raw), size: len(raw), key: key, codec: c}, kept: v}
 	e.value = &e.kept
 	if len(cp.steps) > 0 {
 		e.copier = cp
@@ -94,6 +98,9 @@ func (s *Session) keep(e *memoEntry) {
 					place = &slots[i]
 				}
 			case old.key == e.key && old.sameUse(e):
+				if old.raw != e.raw {
+					s.weigh(old.served.Load() >= worthwhile)
+				}
 				if place == nil || place.Load() == nil {
 					place = &slots[i]
 				} else {
@@ -216,22 +223,60 @@ func (s *Session) forgetWritten(entries []Entry) {
 	}
 }
 
-// again reports whether raw is among the last eight slices that were decoded. It notes it otherwise, as one
-// byte of its address: a value that is read once is not worth remembering, and of more
+// A session that is written about as often as it is read gains nothing from remembering: what is remembered is replaced before it
+// was handed out often enough. Session.decoded therefore also holds how reluctant the session is to remember, from 0 to 5, and how many
+// decodings it lets pass meanwhile without a note:
+//
+//	5 bits  decodings to let pass
+//	3 bits  reluctance
+//	7 bits  mark of the slice that was decoded last, 0 for none
+//	…       those of the seven before it
+const (
+	passBits      = 5
+	reluctantBits = 3
+	markBits      = 7
+	marksAt       = passBits + reluctantBits
+	maxReluctance = passBits // 1<<maxReluctance - 1 decodings are the most that pass
+)
+
+// worthwhile is how often a value must be handed out after it was remembered, which takes as long as two decodings.
+const worthwhile = 2
+
+// again reports whether raw is among the last eight slices that were decoded. It notes it otherwise, as a
+// mark of its address: a value that is read once is not worth remembering, and of more
 // values in turn than the memo holds, none is.
 func (s *Session) again(raw []byte) bool {
-	mark := markOf(uintptr(unsafe.Pointer(unsafe.SliceData(raw))))
 	seen := s.decoded.Load()
-	for rest := seen; rest != 0; rest >>= 8 {
-		if rest&0xff == mark {
+	if seen&(1<<passBits-1) != 0 {
+		s.decoded.Store(seen - 1)
+		return false
+	}
+	mark := markOf(uintptr(unsafe.Pointer(unsafe.SliceData(raw))))
+	for rest := seen >> marksAt; rest != 0; rest >>= markBits {
+		if rest&(1<<markBits-1) == mark {
 			return true
 		}
 	}
-	s.decoded.Store(seen<<8 | mark) // of two at once one may be lost, which costs one decoding
+	// Of two at once one may be lost, which costs one decoding.
+	s.decoded.Store((seen>>marksAt<<markBits|mark)<<marksAt | seen&(1<<marksAt-1))
 	return false
 }
 
-// markOf returns a byte, which is not 0, for an address. Those of slices of one size, which lie at even
+// weigh makes the session more reluctant to remember, or less if a value that was replaced had been worthwhile.
+func (s *Session) weigh(paid bool) {
+	seen := s.decoded.Load()
+	reluctance := seen >> passBits & (1<<reluctantBits - 1)
+	pass := uint64(0)
+	if paid {
+		reluctance -= min(reluctance, 1)
+	} else {
+		reluctance = min(reluctance+1, maxReluctance)
+		pass = 1<<reluctance - 1
+	}
+	s.decoded.Store(seen>>marksAt<<marksAt | reluctance<<passBits | pass)
+}
+
+// markOf returns 7 bits, not all 0, for an address. Those of slices of one size, which lie at even
 // distances, must have different ones, so every bit of the address has to matter: multiplying alone
 // gives neighbours 144 bytes apart the same.
 func markOf(address uintptr) uint64 {
@@ -240,5 +285,5 @@ func markOf(address uintptr) uint64 {
 	h *= 0xff51afd7ed558ccd
 	h ^= h >> 33
 	h *= 0xc4ceb9fe1a85ec53
-	return h>>32*255>>32 + 1
+	return h>>32*(1<<markBits-1)>>32 + 1
 }

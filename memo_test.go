@@ -203,3 +203,46 @@ func TestForgottenWhileTheMemoGrows(t *testing.T) {
 		}
 	}
 }
+
+// TestReluctance: a session whose values are replaced before they were handed out often enough hardly remembers any more,
+// until they are.
+func TestReluctance(t *testing.T) {
+	s := handle()
+	var raws [][]byte // so that no address comes again
+	// round writes a value and reads it so many times. It reports whether it is remembered then.
+	round := func(reads int) bool {
+		raw := fmt.Append(make([]byte, 0, 64), "raw ", len(raws))
+		raws = append(raws, raw)
+		found := false
+		for range reads {
+			var v [1]int
+			if found = remembered(s, codec.Msgpack, raw, &v); !found {
+				rememberAgain(s, "k", raw, [1]int{7})
+			}
+		}
+		return found
+	}
+	count := func(reads int) (n int) {
+		for range 64 {
+			if round(reads); Remembered(s) > 0 {
+				if e := (*s.memo.Load())[0].Load(); e.raw == &raws[len(raws)-1][0] {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	count(2)
+	if n := count(2); n > 4 {
+		t.Errorf("of 64 values that were read twice each, %d are remembered, want a few", n)
+	}
+	if !round(40) {
+		t.Error("a value that was read 40 times is not remembered")
+	}
+	for range 16 {
+		round(40)
+	}
+	if n := count(5); n < 60 {
+		t.Errorf("of 64 values that were read five times each, %d are remembered, want nearly all", n)
+	}
+}

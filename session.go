@@ -27,7 +27,7 @@ type Session struct {
 	raw      Store
 	ended    atomic.Pointer[ending] // nil while the handle is live; changed by turn alone
 	memo     atomic.Pointer[memo]
-	decoded  atomic.Uint64 // marks of the slices that were decoded last; see again
+	decoded  atomic.Uint64 // what was decoded last, and how reluctant to remember; see again
 	watch    *watch        // guarded by the registry shard of id; nil until somebody waits
 	next     *Session      // guarded by the registry shard of id
 	owned    bool          // this process renews the lease
