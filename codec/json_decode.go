@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -63,6 +64,27 @@ func (c jsonCodec) lossIn(data []byte, prog *jsonProgram) error {
 	return nil
 }
 
+// quotedLoss returns what is lost of a number in a string, of a field with the option string, if that is a float.
+func (n *jsonNode) quotedLoss(text []byte) error {
+	t := n.typ
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	inner := &jsonNode{typ: t, op: jsonFloat64}
+	switch t.Kind() {
+	case reflect.Float64:
+	case reflect.Float32:
+		inner.op = jsonFloat32
+	default:
+		return nil
+	}
+	d := jsonTaker{data: bytes.Trim(text, `"`), looks: true}
+	if err := d.value(inner, nil); err != errUnusual { // such as null, or \u0031
+		return err
+	}
+	return nil
+}
+
 func at(p unsafe.Pointer, offset uintptr) unsafe.Pointer {
 	if p == nil {
 		return nil
@@ -84,6 +106,9 @@ func (d *jsonTaker) value(n *jsonNode, p unsafe.Pointer) error {
 	if n.op == jsonOther {
 		start := d.pos
 		if err := d.skip(); err != nil || p == nil {
+			if err == nil && n.quoted {
+				return n.quotedLoss(d.data[start:d.pos])
+			}
 			return err
 		}
 		if d.codec.unmarshal(d.data[start:d.pos], reflect.NewAt(n.typ, hide(p)).Interface()) != nil {

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,6 +65,13 @@ func (d *jsonTaker) explainLeaf(n *jsonNode) error {
 	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
 	case n.quoted:
+		t := n.typ
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if text := string(bytes.Trim(d.data[start:d.pos], `"`)); d.data[start] == '"' && t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && isJSONNumber([]byte(text)) {
+			return explainNumber(text, t)
+		}
 		return &fault{why: fmt.Sprintf("found %s, which is no %s in a string", describeJSON(d.data[start:]), shortType(n.typ))}
 	case !ok || wrong.Field != "":
 		return &fault{why: "decoding failed with " + cause(err)}

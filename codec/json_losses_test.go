@@ -64,3 +64,34 @@ func TestPointersWithoutEndAreRefused(t *testing.T) {
 		t.Errorf("Append of a type with pointers without end = %q, want an error", v)
 	}
 }
+
+// TestJSONNumbersInStrings: fields with the option string lose nothing either.
+func TestJSONNumbersInStrings(t *testing.T) {
+	type floats struct {
+		F float64   `json:",string"`
+		G *float32  `json:",string"`
+		H **float64 `json:"h,string"`
+	}
+	type within struct {
+		In map[string][]struct{ losingFloat }
+	}
+	for text, part := range map[string]string{
+		`{"F":"9007199254740993"}`: "floats.F: found an integer of 16 digits, does not fit float64",
+		`{"G":"16777217"}`:         "floats.G: found an integer of 8 digits, does not fit float32",
+		`{"G":"1e300"}`:            "floats.G: found a number that does not fit float32",
+	} {
+		refusedData[floats](t, "", text, part)
+	}
+	refusedData[within](t, "", `{"In":{"x":[{},{"F":"9007199254740993"}]}}`, "F: found an integer of 16 digits")
+	refusedData[struct {
+		N int8 `json:",string"`
+	}](t, "", `{"N":"1000"}`, "N: found 1000, does not fit int8")
+	g, h := float32(1.5), 2.5
+	q := &h
+	kept(t, floats{0.1, &g, &q})
+	kept(t, floats{})
+}
+
+type losingFloat struct {
+	F float64 `json:",string"`
+}
