@@ -39,12 +39,11 @@ func (k CodecKey[T]) read(ctx context.Context, s *Session, raw []byte) (v T, ok 
 
 // undecoded is the outcome of a Get that found raw, which does not decode because
 // of err.
-func (k CodecKey[T]) undecoded(ctx context.Context, s *Session, raw []byte, err error) (T, error) {
+func (k CodecKey[T]) undecoded(ctx context.Context, s *Session, raw []byte, err error) error {
 	if err = s.settle(ctx, k.name, k.policy, raw, err); err == nil {
 		err = ErrNotFound
 	}
-	var zero T
-	return zero, wrap("get", k.name, err)
+	return wrap("get", k.name, err)
 }
 
 // Get is [Key.Get].

@@ -286,7 +286,7 @@ func (r *renewals) recheck(s *Session, entries []IndexEntry, until int64) {
 		defer cancel()
 		left, err := r.sessions.indexes.backend.TimeLeft(ctx, s.raw)
 		if now := r.millis(); err == nil && now+left.Milliseconds() > until {
-			r.sessions.putEntries(ctx, entries, left+r.lease)
+			_ = r.sessions.putEntries(ctx, entries, left+r.lease)
 		}
 	}
 	r.errand(func(e *errands) { e.checks = append(e.checks, check) })
@@ -334,7 +334,7 @@ func (r *renewals) runErrands() {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(r.ctx, cleanupTime)
 				defer cancel()
-				r.sessions.indexes.backend.RemoveEntries(ctx, removed)
+				_ = r.sessions.indexes.backend.RemoveEntries(ctx, removed) // otherwise they end with their deadline
 			})
 		}
 		if len(resumed) > 0 {
@@ -354,7 +354,7 @@ func (r *renewals) lookAfter(handles []*Session) {
 			live = append(live, s)
 		}
 	}
-	r.judge(live, r.renewOwned(ctx, live))
+	_, _ = r.judge(live, r.renewOwned(ctx, live)) // a round comes later, too
 }
 
 // cut takes up to n elements from the front of list.

@@ -149,7 +149,7 @@ func (s *Session) end(why *ending) { s.turn(nil, why) }
 // noticed ends the handle when err says that the life has ended. It returns err,
 // with what this package can add to it.
 func (s *Session) noticed(err error) error {
-	if err == ErrNotFound {
+	if errors.Is(err, ErrNotFound) {
 		return err
 	}
 	if why := endedBy(err); why != nil {

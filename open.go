@@ -81,7 +81,7 @@ func (ss *Sessions) reopen(ctx context.Context, id string, allow func(context.Co
 	agreed := false
 	defer func() { // deferred for an allow that panics
 		if !agreed {
-			s.suspend(ctx, max(ss.keeps(), ss.lease))
+			_ = s.suspend(ctx, max(ss.keeps(), ss.lease))
 		}
 	}()
 	if err := allow(ctx, s); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"hash/maphash"
 	"iter"
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -158,9 +159,7 @@ func (sh *shard) shrink() {
 		return
 	}
 	smaller := make(map[string]*Session, len(sh.handles))
-	for id, s := range sh.handles {
-		smaller[id] = s
-	}
+	maps.Copy(smaller, sh.handles)
 	sh.handles, sh.most = smaller, len(smaller)
 }
 

@@ -446,7 +446,7 @@ func (r *renewals) judgeAll(batch []part, g *group, errs []error) (failed []part
 // verify finds out at once which of the handles have ended. What cannot be
 // asked now comes out at the next renewal.
 func (r *renewals) verify(ctx context.Context, handles []*Session) {
-	r.judge(handles, ask(ctx, r.backend, handles, 0))
+	_, _ = r.judge(handles, ask(ctx, r.backend, handles, 0))
 }
 
 // ask renews the leases of handles. It returns an error or nil for each.

@@ -372,7 +372,7 @@ func (r *rotation) unlist(id string, m mark) {
 // resumes the session sees to it.
 func (r *rotation) stayListed(cleaning context.Context, id string, m mark) {
 	if r.ss.indexes != nil {
-		r.ss.putEntries(cleaning, m.entries(id), max(r.life, r.ss.keeps())+r.ss.lease)
+		_ = r.ss.putEntries(cleaning, m.entries(id), max(r.life, r.ss.keeps())+r.ss.lease)
 	}
 }
 

@@ -133,7 +133,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 	defer s.sessions.calls.leaving()()
 	ctx, cancel := cleanup(ctx)
 	defer cancel()
-	s.usable() // notices that the Sessions were closed
+	_ = s.usable() // notices that the Sessions were closed
 	others := s.sessions.registry.others(s)
 	already, err := s.leave(ctx, 0)
 	if already == endExpired || already == endClosed && s.owned {

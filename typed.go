@@ -63,7 +63,8 @@ func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
 func (k Key[T]) decodeAnew(ctx context.Context, s *Session, raw []byte) (T, error) {
 	v, err := decodeAnew[T](s, string(k), s.sessions.codec, raw)
 	if err != nil {
-		return k.bound().undecoded(ctx, s, raw, err)
+		var zero T
+		return zero, k.bound().undecoded(ctx, s, raw, err)
 	}
 	return v, nil
 }

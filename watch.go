@@ -117,7 +117,7 @@ func (s *Session) wait(f func(*watch)) {
 		f(endedWatch)
 		return
 	}
-	s.usable() // notices that the Sessions were closed
+	_ = s.usable() // notices that the Sessions were closed
 	sh := s.sessions.registry.shard(s.id)
 	sh.mu.Lock()
 	listed, refused := false, false

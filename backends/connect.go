@@ -66,7 +66,7 @@ func (o opener) connect(ctx context.Context, a *address, opts *Options) (store.B
 	case <-ctx.Done():
 		go func() {
 			if r := <-opened; r.b != nil {
-				r.b.Close()
+				_ = r.b.Close() // nobody waits for it
 			}
 		}()
 		return nil, o.late(ctx, a, nil)

@@ -25,7 +25,7 @@ func openHazelcast(a *address, o *Options) (dial, error) {
 	}
 	p := &a.params
 	opts := hazelcaststore.Options{
-		Namespace:    p.text("namespace", ""),
+		Namespace:    p.text("namespace"),
 		Timeout:      p.duration("timeout"),
 		DocumentSize: p.number("document_size", 0, 1<<10, 1<<30),
 		Logger:       o.Logger,

@@ -360,7 +360,7 @@ func (m *Migration) keep(ctx context.Context, id string, t store.Terms, seen sig
 		// The copy was seen before this life began, so it is nobody's session.
 		cleaning, cancel := cleanup(ctx)
 		defer cancel()
-		kill(cleaning, seen.new, seen.mark)
+		_ = kill(cleaning, seen.new, seen.mark) // otherwise it ends with its lease
 	}
 	return m.handOut(&m.old, id, s, nil)
 }

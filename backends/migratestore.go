@@ -219,7 +219,7 @@ func (h *placed) DestroyIf(ctx context.Context, values []store.Entry) error {
 	if err == nil && h.at == &h.m.old {
 		cleaning, cancel := cleanup(ctx)
 		defer cancel()
-		h.sweep(cleaning) // what it cannot remove ends with its lease; the session has ended
+		_ = h.sweep(cleaning) // what it cannot remove ends with its lease; the session has ended
 	}
 	return err
 }

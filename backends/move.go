@@ -78,7 +78,7 @@ func (m *Migration) move(ctx context.Context, id string, t store.Terms, seen sig
 	}
 	err = undone
 	m.failed.Add(1)
-	if ctx.Err() == nil && context.Cause(moving) == store.ErrClosed {
+	if ctx.Err() == nil && errors.Is(context.Cause(moving), store.ErrClosed) {
 		return nil, store.ErrClosed
 	}
 	return nil, err

@@ -41,13 +41,13 @@ func parseParams(query string) (params, error) {
 
 func (p *params) has(name string) bool { return len(p.values[name]) > 0 }
 
-// text returns the parameter name, or fallback when it is not given.
-func (p *params) text(name, fallback string) string {
+// text returns the parameter name, or "" when it is not given.
+func (p *params) text(name string) string {
 	p.asked = append(p.asked, name)
 	v, ok := p.values[name]
 	switch {
 	case !ok:
-		return fallback
+		return ""
 	case len(v) > 1:
 		p.fail("parameter %s is given %d times; give it once", name, len(v))
 	case v[0] == "":
@@ -57,7 +57,7 @@ func (p *params) text(name, fallback string) string {
 }
 
 func (p *params) number(name string, fallback, low, high int) int {
-	v := p.text(name, "")
+	v := p.text(name)
 	if v == "" {
 		return fallback
 	}
@@ -69,7 +69,7 @@ func (p *params) number(name string, fallback, low, high int) int {
 }
 
 func (p *params) duration(name string) time.Duration {
-	v := p.text(name, "")
+	v := p.text(name)
 	if v == "" {
 		return 0
 	}
@@ -81,7 +81,7 @@ func (p *params) duration(name string) time.Duration {
 }
 
 func (p *params) flag(name string, fallback bool) bool {
-	switch p.text(name, "") {
+	switch p.text(name) {
 	case "":
 		return fallback
 	case "on", "true", "1":

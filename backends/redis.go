@@ -84,7 +84,7 @@ func openSentinel(a *address, o *Options) (dial, error) {
 		return nil, errors.New("the path must be the name of the primary, as in redis+sentinel://host:26379/mymaster")
 	}
 	db := a.params.number("db", 0, 0, 1<<16)
-	user, password := a.params.text("sentinel_user", ""), a.params.text("sentinel_password", "")
+	user, password := a.params.text("sentinel_user"), a.params.text("sentinel_password")
 	u, err := readRedis(a, sentinelPort, o)
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func readRedis(a *address, port string, o *Options) (*redisURL, error) {
 		c.CredentialsProviderContext = o.Credentials
 	}
 	backendOptions := &redisstore.Options{
-		Namespace:       p.text("namespace", ""),
+		Namespace:       p.text("namespace"),
 		DisableBatching: !p.flag("batching", true),
 		WaitReplicas:    p.number("wait", 0, 0, 1000),
 		WaitTimeout:     p.duration("wait_timeout"),
@@ -199,18 +199,18 @@ func (u *redisURL) dial(newClient func() redis.UniversalClient) dial {
 		}
 		if u.hooks != nil {
 			if err := u.hooks(client); err != nil {
-				client.Close()
+				_ = client.Close()
 				return nil, fmt.Errorf("Options.Redis: %w", err)
 			}
 		}
 		b, err := redisstore.New(client, u.store)
 		if err != nil {
-			client.Close()
+			_ = client.Close()
 			return nil, err
 		}
 		if err := b.Check(ctx); err != nil {
-			b.Close()
-			client.Close()
+			_ = b.Close()
+			_ = client.Close()
 			return nil, err
 		}
 		return &owning{Backend: b, closeClient: client.Close}, nil

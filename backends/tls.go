@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -16,10 +17,10 @@ func readTLS(a *address) (*tls.Config, error) {
 	p := &a.params
 	byScheme := a.scheme == "rediss" || a.scheme == "valkeys" || a.scheme == "dragonflys"
 	on := p.flag("tls", byScheme)
-	ca, cert, key := p.text("tls_ca", ""), p.text("tls_cert", ""), p.text("tls_key", "")
+	ca, cert, key := p.text("tls_ca"), p.text("tls_cert"), p.text("tls_key")
 	c := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		ServerName:         p.text("tls_server_name", ""),
+		ServerName:         p.text("tls_server_name"),
 		InsecureSkipVerify: p.flag("tls_insecure_skip_verify", false),
 	}
 	if err := p.done(); err != nil {
@@ -29,10 +30,8 @@ func readTLS(a *address) (*tls.Config, error) {
 		if byScheme {
 			return nil, fmt.Errorf("the scheme %s means TLS, so it does not go with tls=off; write %s:// for a connection without", a.scheme, strings.TrimSuffix(a.scheme, "s"))
 		}
-		for _, name := range []string{"tls_ca", "tls_cert", "tls_key", "tls_server_name", "tls_insecure_skip_verify"} {
-			if p.has(name) {
-				return nil, errors.New("TLS parameters need tls=on or the scheme rediss://")
-			}
+		if slices.ContainsFunc([]string{"tls_ca", "tls_cert", "tls_key", "tls_server_name", "tls_insecure_skip_verify"}, p.has) {
+			return nil, errors.New("TLS parameters need tls=on or the scheme rediss://")
 		}
 		return nil, nil
 	}

@@ -178,7 +178,7 @@ func lookAtTextKeys(m reflect.Value) error {
 			text = strconv.FormatInt(k.Int(), 10)
 		} else if k.CanUint() && !t.Implements(textMarshalerType) {
 			text = strconv.FormatUint(k.Uint(), 10)
-		} else if tm, ok := k.Interface().(encoding.TextMarshaler); ok && (k.Kind() != reflect.Pointer || !k.IsNil()) {
+		} else if tm, ok := reflect.TypeAssert[encoding.TextMarshaler](k); ok && (k.Kind() != reflect.Pointer || !k.IsNil()) {
 			b, err := tm.MarshalText()
 			if err != nil {
 				return err
@@ -196,7 +196,7 @@ func lookAtTextKeys(m reflect.Value) error {
 			continue
 		}
 		back := reflect.New(t)
-		if tu, ok := back.Interface().(encoding.TextUnmarshaler); ok {
+		if tu, ok := reflect.TypeAssert[encoding.TextUnmarshaler](back); ok {
 			if err := tu.UnmarshalText([]byte(text)); err != nil || !back.Elem().Equal(k) {
 				return &fault{why: fmt.Sprintf("UnmarshalText of %s does not give back the key that is stored", shortType(t))}
 			}

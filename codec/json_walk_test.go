@@ -42,7 +42,7 @@ func TestJSONRefusesWhatWouldBeLost(t *testing.T) {
 		"struct with uintptr": {appendTo(JSON, map[string]any{"x": struct{ U uintptr }{}}), []string{"[]struct { U uintptr }.U"}},
 		"unsafe.Pointer":      {appendTo(JSON, []any{unsafe.Pointer(&x)}), []string{"[0]"}},
 		"reflect.Value":       {appendTo(JSON, []any{reflect.ValueOf(1)}), []string{"[0]Value.flag"}},
-		"reflect.Type":        {appendTo(JSON, []any{reflect.TypeOf(1)}), []string{"[0]*reflect.rtype"}},
+		"reflect.Type":        {appendTo(JSON, []any{reflect.TypeFor[int]()}), []string{"[0]*reflect.rtype"}},
 		"error":               {appendTo(JSON, struct{ V any }{errors.New("x")}), []string{".V*errors.errorString"}},
 		"channel":             {appendTo(JSON, []any{map[string]any{"x": make(chan int)}}), []string{"[0][]chan int"}},
 		"clash in any":        {appendTo(JSON, []any{conflict{}}), []string{"[0]conflict"}},

@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -147,12 +148,7 @@ var jsonHooks = []reflect.Type{
 // implementsAny reports whether a *t, and so perhaps a t, has one of the interfaces.
 func implementsAny(t reflect.Type, interfaces []reflect.Type) bool {
 	p := reflect.PointerTo(t)
-	for _, i := range interfaces {
-		if p.Implements(i) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(interfaces, p.Implements)
 }
 
 // sameAsMsgpack tries whether the library handles t as its kind. The library keeps

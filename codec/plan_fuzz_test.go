@@ -237,8 +237,8 @@ func randomValue(r *rand.Rand, v reflect.Value, depth int) {
 			randomValue(r, v.Elem(), depth-1)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() && (depth > -3 || f.Kind() < reflect.Array || f.Kind() == reflect.String) {
+		for _, f := range v.Fields() {
+			if f.CanSet() && (depth > -3 || f.Kind() < reflect.Array || f.Kind() == reflect.String) {
 				randomValue(r, f, depth-1)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -270,10 +271,8 @@ func (c *compiler) hooked(n *node) {
 		n.fields = new(fields) // for omitempty, where the library looks at them
 		n.fields.collect(c, t)
 	}
-	for _, i := range []reflect.Type{customEncoderType, customDecoderType, marshalerType, unmarshalerType} {
-		if p.Implements(i) {
-			return
-		}
+	if slices.ContainsFunc([]reflect.Type{customEncoderType, customDecoderType, marshalerType, unmarshalerType}, p.Implements) {
+		return
 	}
 	if t.Implements(binaryUnmarshalerType) || t.Implements(textUnmarshalerType) {
 		return // it decodes through its value, which is for the library to sort out

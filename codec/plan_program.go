@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -123,16 +124,16 @@ func (f *fault) Error() string {
 		return f.why
 	}
 	const outside, inside = 8, 4
-	text := ""
-	for i := len(f.path) - 1; i >= 0; i-- {
+	var text strings.Builder
+	for i, step := range slices.Backward(f.path) {
 		if i == inside && len(f.path) > outside+inside+1 {
-			text += "…"
+			text.WriteString("…")
 		}
 		if i < inside || i >= len(f.path)-outside {
-			text += f.path[i]
+			text.WriteString(step)
 		}
 	}
-	return text + ": " + f.why
+	return text.String() + ": " + f.why
 }
 
 func (f *fault) Unwrap() error { return f.err }

@@ -58,7 +58,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "?ended")
 	}
 	w.WriteHeader(p.status)
-	w.Write(b.Bytes())
+	_, _ = w.Write(b.Bytes()) // it fails when the reader has gone
 }
 
 // serve returns the page that answers r. Nothing that the client could hold up happens while it

@@ -10,6 +10,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -70,9 +71,7 @@ func post(t testing.TB, h http.Handler, form url.Values, header http.Header) ans
 	t.Helper()
 	r := httptest.NewRequest("POST", "http://node.test/debug/sessions", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	for k, v := range header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, header)
 	return send(t, h, r)
 }
 

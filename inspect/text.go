@@ -41,10 +41,10 @@ type writer struct {
 	full   bool
 }
 
-// add reports whether there is room for more.
-func (w *writer) add(s string) bool {
+// add writes s as far as there is room.
+func (w *writer) add(s string) {
 	if w.full {
-		return false
+		return
 	}
 	if room := w.most - w.Len(); len(s) > room {
 		for room > 0 && !utf8.RuneStart(s[room]) {
@@ -53,10 +53,9 @@ func (w *writer) add(s string) bool {
 		w.WriteString(s[:max(room, 0)])
 		w.WriteString("…")
 		w.full = true
-		return false
+		return
 	}
 	w.WriteString(s)
-	return true
 }
 
 func (w *writer) value(v any, depth int) {

@@ -85,7 +85,7 @@ func (c *conn) returned() {
 	defer c.mu.Unlock()
 	c.writer = nil
 	if c.hijacked != nil {
-		c.hijacked.Close()
+		_ = c.hijacked.Close()
 	}
 }
 
@@ -96,7 +96,7 @@ func (c *conn) cut() {
 	c.isCut = true
 	switch {
 	case c.hijacked != nil:
-		c.hijacked.Close()
+		_ = c.hijacked.Close()
 	case c.writer != nil:
 		past := time.Unix(1, 0)
 		rc := http.NewResponseController(c.writer)
@@ -157,7 +157,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	c.hijacked = nc
 	if c.isCut {
-		nc.Close()
+		_ = nc.Close()
 	}
 	return nc, rw, nil
 }

@@ -134,7 +134,7 @@ var leaseRules = []rule{
 		}
 		x.endsAfter(start, x.lease, func() result {
 			if s.get("k").err == nil {
-				refused(long)
+				_ = refused(long)
 			}
 			if err := refused(s); err != nil {
 				return result{x, s.name + ": writes that are refused", nil, err}

@@ -46,7 +46,7 @@ func newEnv(t testing.TB, rule string, h Harness, d *doors) *env {
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(x.ctx)
 		for _, s := range x.began {
-			s.raw.Destroy(ctx) // best effort: most have ended already
+			_ = s.raw.Destroy(ctx) // best effort: most have ended already
 		}
 	})
 	return x

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,9 +108,7 @@ var sessionRules = []rule{
 		_, err := count.Update(x.ctx, s.Session, func(int, bool) (int, error) { return 2, no })
 		s.do("count.Update(fails)", err).fails(no)
 		err = s.Update(x.ctx, func(tx *store.Tx) error {
-			count.In(tx).Set(3)
-			name.In(tx).Set("v")
-			return no
+			return cmp.Or(count.In(tx).Set(3), name.In(tx).Set("v"), no)
 		})
 		s.do("Update(fails)", err).fails(no)
 		read(s, count).gives(1)

@@ -327,7 +327,9 @@ var valueRules = []rule{
 		})
 		for _, k := range want {
 			var g, i int
-			fmt.Sscanf(k, "g%d-%d", &g, &i)
+			if _, err := fmt.Sscanf(k, "g%d-%d", &g, &i); err != nil {
+				x.fail("Keys()", k, "a key that was written")
+			}
 			handles[1].get(k).gives(fmt.Sprintf("value %d of %d", i, g))
 		}
 		if x.has(canList) {

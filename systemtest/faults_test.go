@@ -239,8 +239,7 @@ func logErrors(t *testing.T, errs []error) {
 	t.Helper()
 	texts := make(map[string]int)
 	for _, err := range errs {
-		var e *store.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*store.Error](err); ok {
 			err = e.Err
 		}
 		texts[err.Error()]++

@@ -128,14 +128,14 @@ func (b *Backend) replaceClient(o *ownClient) {
 		err = b.follow(client)
 	}
 	if err != nil {
-		shutdown(client)
+		_ = shutdown(client)
 		return
 	}
 	b.wire.current.Store(m)
 	before := b.client.Swap(client)
 	b.clock.due.Store(true)
 	b.notices.changed()
-	go shutdown(before) // it may take minutes
+	go func() { _ = shutdown(before) }() // it may take minutes
 }
 
 // closeClient shuts down the client that the backend owns, once.

@@ -93,7 +93,7 @@ func (b *Backend) keepTime(ctx context.Context) error {
 		go func() {
 			defer b.calls.Done()
 			defer b.clock.asked.Unlock()
-			b.recalibrate(b.limited(), calibrationAge)
+			_ = b.recalibrate(b.limited(), calibrationAge) // otherwise the next call that finds it old tries
 		}()
 		return nil
 	}
@@ -202,7 +202,7 @@ func (b *Backend) calibrate(ctx context.Context) error {
 func (b *Backend) bisect(ctx context.Context, f finding) (lo, hi int64, err error) {
 	const second, ms = int64(time.Second), int64(time.Millisecond)
 	mark := []byte{0}
-	defer func() { b.grid.RemoveIfSame(b.attempt(ctx, 2), f.key, mark) }() // otherwise it expires
+	defer func() { _, _ = b.grid.RemoveIfSame(b.attempt(ctx, 2), f.key, mark) }() // otherwise it expires
 	lo, hi = f.lo, f.hi
 	seen := false
 	for range 16 {

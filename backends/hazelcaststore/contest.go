@@ -64,5 +64,5 @@ func (b *Backend) lock(ctx context.Context, key string) (inside context.Context,
 	if got, err := b.grid.TryLockWithLeaseAndTimeout(inside, key, lockLease, lockLease); err != nil || !got {
 		return ctx, func() {}
 	}
-	return inside, func() { b.grid.Unlock(b.attempt(inside, 1), key) }
+	return inside, func() { _ = b.grid.Unlock(b.attempt(inside, 1), key) }
 }

@@ -147,7 +147,7 @@ func (h *handle) Commit(ctx context.Context, expect, write []store.Entry) ([][]b
 		current, err = h.commit(d, expect, write)
 		return err
 	}})
-	if err != store.ErrConflict {
+	if !errors.Is(err, store.ErrConflict) {
 		return nil, err
 	}
 	return current, err

@@ -157,7 +157,7 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 		r.failOurs(err)
 		return r.errs
 	}
-	rest, kept := r.split(ctx, wanted)
+	rest, kept := r.split(wanted)
 	if len(kept) > 0 {
 		switch left, err := r.throughOwner(ctx, wanted, kept); {
 		case err == nil:
@@ -250,7 +250,7 @@ func (r *renewal) failOurs(err error) {
 }
 
 // split tells apart the sessions that the owner keeps alive already, and the rest.
-func (r *renewal) split(ctx context.Context, wanted int64) (rest, kept []int) {
+func (r *renewal) split(wanted int64) (rest, kept []int) {
 	stay := wanted + (r.lease + entrySlack).Milliseconds() // until the renewal after the next
 	kept = make([]int, 0, r.count)
 	earliest, _ := r.b.clock.now()

@@ -194,7 +194,7 @@ func (l list) change(ctx context.Context, at int, create bool, f func(*document.
 				return nil
 			}
 			var done bool
-			if done, err = l.replace(ctx, n, key, at, doc, f, &unlock); done && err == nil {
+			if done, err = l.replace(ctx, n, key, doc, f, &unlock); done && err == nil {
 				b.succeeded()
 				return nil
 			}
@@ -224,7 +224,7 @@ func (l list) change(ctx context.Context, at int, create bool, f func(*document.
 }
 
 // replace makes one attempt at changing the part that is there as doc. It calls unlock before it sets a time to live.
-func (l list) replace(ctx context.Context, n int, key string, at int, doc []byte, f func(*document.List) bool, unlock *func()) (done bool, err error) {
+func (l list) replace(ctx context.Context, n int, key string, doc []byte, f func(*document.List) bool, unlock *func()) (done bool, err error) {
 	b := l.b
 	if doc == nil {
 		return false, nil

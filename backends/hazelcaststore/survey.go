@@ -119,8 +119,8 @@ func (b *Backend) probe(ctx context.Context, key string) (f finding) {
 		if f.err != nil && b.ctx.Err() != nil { // Close has ended the calls, also that which removes
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), firstAttempt)
 			defer cancel()
-			b.grid.RemoveIfSame(ctx, key, after)
-			b.grid.RemoveIfSame(ctx, key, before)
+			_, _ = b.grid.RemoveIfSame(ctx, key, after) // otherwise it expires
+			_, _ = b.grid.RemoveIfSame(ctx, key, before)
 		}
 	}()
 	if _, f.err = b.grid.PutIfAbsentWithTTL(b.attempt(ctx, 2), key, before, probeTTL); f.err != nil {
@@ -130,7 +130,7 @@ func (b *Backend) probe(ctx context.Context, key string) (f finding) {
 	same, err := b.grid.ReplaceIfSame(b.attempt(ctx, 2), key, before, after)
 	t1 := time.Since(b.clock.origin).Nanoseconds()
 	if err == nil && !same {
-		b.grid.RemoveIfSame(b.attempt(ctx, 2), key, before)
+		_, _ = b.grid.RemoveIfSame(b.attempt(ctx, 2), key, before)
 		f.err = b.misconfigured("the map does not compare values by their bytes",
 			"<in-memory-format>BINARY</in-memory-format>", "in-memory-format: BINARY")
 		return f

@@ -84,7 +84,7 @@ func (w *wire) goAhead(ctx context.Context, key any, done *sync.WaitGroup) {
 		done.Go(func() {
 			signal := sync.OnceFunc(sent.Done)
 			defer signal()
-			w.current.Load().ContainsKey(&lookout{Context: ctx, nth: lookAnswer, at: signal}, key)
+			_, _ = w.current.Load().ContainsKey(&lookout{Context: ctx, nth: lookAnswer, at: signal}, key)
 		})
 	}
 	sent.Wait()

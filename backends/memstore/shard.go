@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -239,9 +240,7 @@ func (s *shard) shrink() {
 		return
 	}
 	index := make(map[string]*life, len(s.index))
-	for id, l := range s.index {
-		index[id] = l
-	}
+	maps.Copy(index, s.index)
 	s.index, s.peak = index, len(index)
 	s.queue = append(make(queue, 0, len(s.queue)), s.queue...)
 }

@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -250,9 +251,7 @@ func (t *table) fewer(n int) *table {
 	case g != nil && n > maxSlots/2:
 		// A map keeps its size, so another one takes its place.
 		keys := make(map[string]value, n)
-		for key, v := range g.keys {
-			keys[key] = v
-		}
+		maps.Copy(keys, g.keys)
 		g.mu.Lock()
 		g.keys, g.peak = keys, n
 		g.mu.Unlock()

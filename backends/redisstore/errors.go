@@ -76,8 +76,7 @@ func (b *Backend) explain(err error, secrets ...string) error {
 		unknown     *unknownError
 		unconfirmed *unconfirmedError
 	)
-	var explained *clientError
-	if errors.As(err, &explained) {
+	if explained, ok := errors.AsType[*clientError](err); ok {
 		return explained
 	}
 	secrets = append(secrets, b.password)

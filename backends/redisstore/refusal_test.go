@@ -31,8 +31,7 @@ func wantRefused(t *testing.T, call string, err error, text string, secrets ...s
 
 func wantReply(t *testing.T, call string, err error) {
 	t.Helper()
-	var reply redis.Error
-	if !errors.As(err, &reply) {
+	if _, ok := errors.AsType[redis.Error](err); !ok {
 		t.Errorf("%s = %v, want the server's error to be reachable by errors.As", call, err)
 	}
 }

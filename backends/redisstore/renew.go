@@ -121,7 +121,7 @@ func (r *renewal) renew(chunk []target) {
 				if t.doubted {
 					r.b.merger.skip.Store(skips)
 				}
-			case errors.Is(err, store.ErrDestroyed), err == store.ErrConflict:
+			case errors.Is(err, store.ErrDestroyed), errors.Is(err, store.ErrConflict):
 				r.errs[t.at] = err
 			case reply != nil && (redis.HasErrorPrefix(reply, "NOSCRIPT") || batch.Redirected(reply)):
 				t.teach = !batch.Redirected(reply)
@@ -396,7 +396,7 @@ func (r *renewal) alone(t target) error {
 			}
 		}
 	}
-	if err != nil && !errors.Is(err, store.ErrDestroyed) && err != store.ErrConflict {
+	if err != nil && !errors.Is(err, store.ErrDestroyed) && !errors.Is(err, store.ErrConflict) {
 		err = r.b.explain(err, t.secrets()...)
 	}
 	return err

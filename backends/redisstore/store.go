@@ -333,8 +333,7 @@ func (s *Store) begun(ctx context.Context, err error) bool {
 // there proves nothing: the server may still execute the write. Where replicas
 // have to confirm writes, they confirm what was read.
 func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
-	var unknown *unknownError
-	if !errors.As(err, &unknown) {
+	if _, ok := errors.AsType[*unknownError](err); !ok {
 		return nil, false
 	}
 	if !s.b.waits {

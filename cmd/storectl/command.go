@@ -139,7 +139,7 @@ func parseFlags(set *flag.FlagSet, args []string) (positional []string, err erro
 	}
 	for len(args) > 0 {
 		if err := set.Parse(args); err != nil {
-			return nil, flagError(set, err, args)
+			return nil, flagError(set, err)
 		}
 		if args = set.Args(); len(args) > 0 {
 			positional, args = append(positional, args[0]), args[1:]
@@ -149,7 +149,7 @@ func parseFlags(set *flag.FlagSet, args []string) (positional []string, err erro
 }
 
 // flagError repeats nothing that may be a session ID.
-func flagError(set *flag.FlagSet, err error, args []string) error {
+func flagError(set *flag.FlagSet, err error) error {
 	text := err.Error()
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -91,8 +91,7 @@ func (e *partError) Error() string { return e.err.Error() + "; " + e.done }
 func (e *partError) Unwrap() error { return e.err }
 
 func doneSoFar(err error) string {
-	var p *partError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*partError](err); ok {
 		return "; " + p.done
 	}
 	return ""

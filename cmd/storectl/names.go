@@ -149,8 +149,7 @@ func (c *call) readFile(ctx context.Context, name, from string) ([]string, error
 
 // reason returns why a file could not be opened, without its name, which may be an ID.
 func reason(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,7 +98,7 @@ type restorer struct {
 func (r *restorer) all(ctx context.Context) error {
 	var head dumpHead
 	if err := r.next(&head); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return wrongf("the dump is empty")
 		}
 		return err
@@ -117,7 +118,7 @@ func (r *restorer) all(ctx context.Context) error {
 			dumpEnd
 		}
 		err := r.next(&one)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return wrongf("the dump ends here without its last line, so it is not whole")
 		}
 		if err != nil {
@@ -164,10 +165,10 @@ func (r *restorer) read() (line []byte, err error) {
 			if err == nil || err == io.EOF && len(line) > 0 {
 				break
 			}
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil, io.EOF
 			}
-			if err != bufio.ErrBufferFull {
+			if !errors.Is(err, bufio.ErrBufferFull) {
 				return nil, reason(err)
 			}
 		}
@@ -243,7 +244,7 @@ func (r *restorer) overwrite(ctx context.Context, id string, values []store.Entr
 			write := values
 			for _, key := range keys {
 				if !hasKey(values, key) {
-					write = append(write[:len(write):len(write)], store.Entry{Key: key})
+					write = append(slices.Clip(write), store.Entry{Key: key})
 				}
 			}
 			_, err = store.Commit(ctx, raw, nil, write)

@@ -144,8 +144,7 @@ func (c *call) nothingFound(ctx context.Context, ss *store.Sessions) error {
 
 // unkeyed returns the error without the operation and the key, which may have a session's ID in it.
 func unkeyed(err error) error {
-	var e *store.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*store.Error](err); ok {
 		return e.Err
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
@@ -138,7 +139,7 @@ func add(ctx context.Context, args []any) (any, error) {
 		if len(basket) >= maxBasket {
 			return nil, socketio.Refusal("the basket is full")
 		}
-		return append(basket[:len(basket):len(basket)], thing), nil
+		return append(slices.Clip(basket), thing), nil
 	})
 }
 

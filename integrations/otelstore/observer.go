@@ -2,6 +2,7 @@ package otelstore
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -108,7 +109,7 @@ type call struct {
 func (o *observer) begin(ctx context.Context, op operation, size int) call {
 	c := call{observer: o, op: op, ctx: ctx}
 	if trace.SpanFromContext(ctx).IsRecording() {
-		attributes := append(o.attributes[:len(o.attributes):len(o.attributes)], semconv.DBOperationName(operationNames[op]))
+		attributes := append(slices.Clip(o.attributes), semconv.DBOperationName(operationNames[op]))
 		if size > 1 {
 			attributes = append(attributes, semconv.DBOperationBatchSize(size))
 		}
@@ -144,7 +145,7 @@ func (o *observer) options(op operation, how outcome) []metric.RecordOption {
 	if made := cell.Load(); made != nil {
 		return *made
 	}
-	attributes := append(o.attributes[:len(o.attributes):len(o.attributes)], semconv.DBOperationName(operationNames[op]))
+	attributes := append(slices.Clip(o.attributes), semconv.DBOperationName(operationNames[op]))
 	if a, ok := how.attribute(); ok {
 		attributes = append(attributes, a)
 	}

@@ -71,7 +71,7 @@ func systemOf(backend store.Backend) string {
 			break
 		}
 		var ok bool
-		if backend, ok = inner.Interface().(store.Backend); !ok {
+		if backend, ok = reflect.TypeAssert[store.Backend](inner); !ok {
 			break
 		}
 	}

@@ -3,6 +3,7 @@ package otelstore
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -36,7 +37,7 @@ func Observe(sessions *store.Sessions, provider metric.MeterProvider, attributes
 		return nothing, err
 	}
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
-		return metric.WithAttributeSet(attribute.NewSet(append(attributes[:len(attributes):len(attributes)], more...)...))
+		return metric.WithAttributeSet(attribute.NewSet(append(slices.Clip(attributes), more...)...))
 	}
 	all := with()
 	created, resumed := with(beginKey.String("create")), with(beginKey.String("resume"))

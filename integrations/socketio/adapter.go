@@ -241,7 +241,7 @@ func (a *Adapter) openSession(ctx context.Context, s *socket.Socket) (sess *stor
 			return nil, false, err
 		}
 	}
-	initial = append(initial[:len(initial):len(initial)], namespaceKey.To(s.Nsp().Name()))
+	initial = append(slices.Clip(initial), namespaceKey.To(s.Nsp().Name()))
 	if a.opts.Keep != nil {
 		h := HandshakeOf(s)
 		a.opts.Keep(&h)

@@ -55,7 +55,7 @@ func (c *conn) begin(sess *store.Session) {
 	stopped := c.stopped
 	c.mu.Unlock()
 
-	sess.AfterEnd(func(why error) { c.ended(why) })
+	sess.AfterEnd(func(error) { c.ended() })
 	c.adapter.watch(c)
 	if stopped {
 		c.stop()
@@ -82,7 +82,7 @@ func (c *conn) connected() {
 }
 
 // ended disconnects the socket because its session has ended.
-func (c *conn) ended(why error) {
+func (c *conn) ended() {
 	c.mu.Lock()
 	already := c.leaving
 	c.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,9 +241,7 @@ func (d *Driver) Connect(t testing.TB, url, transport string, auth map[string]an
 func (c *Client) Do(what string, more map[string]any) {
 	c.t.Helper()
 	command := map[string]any{"do": what, "id": c.id}
-	for k, v := range more {
-		command[k] = v
-	}
+	maps.Copy(command, more)
 	if err := c.d.send(command); err != nil {
 		c.t.Fatalf("%s: %v", what, err)
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,14 +38,9 @@ type opened struct {
 	*store.Sessions
 }
 
-// open opens the store at url for the tool's own sessions. params are added to it.
-func openOwn(ctx context.Context, raw string, o *store.Options, params ...string) (*opened, error) {
-	u, err := url.Parse(address.Own(raw))
-	if err != nil {
-		return nil, err
-	}
-	u.RawQuery = strings.Join(append([]string{u.RawQuery}, params...), "&")
-	b, err := backends.Open(ctx, u.String())
+// openOwn opens the store at raw for the tool's own sessions.
+func openOwn(ctx context.Context, raw string, o *store.Options) (*opened, error) {
+	b, err := backends.Open(ctx, address.Own(raw))
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func renewSize(ctx context.Context, o Options, text string, count, size int, add
 	if err != nil {
 		return err
 	}
-	if st := ss.Stats(); st.RenewFailures > 0 || int(st.Owned) != count {
+	if st := ss.Stats(); st.RenewFailures > 0 || st.Owned != count {
 		return fmt.Errorf("%d renewals failed, and %d sessions are left of %d", st.RenewFailures, st.Owned, count)
 	}
 	scale := 100 * renewedLease.Seconds() / store.DefaultLease.Seconds()

@@ -35,14 +35,12 @@ type series struct {
 	points plotter.XYs
 }
 
-// lines draws series with logarithmic axes where asked for.
-func lines(title, x, y string, logX, logY bool, all []series) (template.HTML, error) {
+// lines draws series over a logarithmic axis, and the other one logarithmic where asked for.
+func lines(title, x, y string, logY bool, all []series) (template.HTML, error) {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.Add(plotter.NewGrid())
-	if logX {
-		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	}
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	if logY {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	} else {
@@ -69,7 +67,7 @@ func lines(title, x, y string, logX, logY bool, all []series) (template.HTML, er
 		p.Y.Max *= 1.3
 	}
 	// A line needs room: equal ends are moved apart.
-	if logX && p.X.Min == p.X.Max {
+	if p.X.Min == p.X.Max {
 		p.X.Min, p.X.Max = p.X.Min/2, p.X.Max*2
 	}
 	if logY && p.Y.Min == p.Y.Max {
@@ -118,18 +116,18 @@ func (r *Report) latencyCurves() (section, error) {
 		if g.rate > 0 {
 			title += fmt.Sprintf(", %.0f operations/s", g.rate)
 		}
-		if err := s.draw(title, "1 of so many operations is slower", "microseconds", true, true, groups[g]); err != nil {
+		if err := s.draw(title, "1 of so many operations is slower", "microseconds", true, groups[g]); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
 }
 
-func (s *section) draw(title, x, y string, logX, logY bool, all []series) error {
+func (s *section) draw(title, x, y string, logY bool, all []series) error {
 	if !slices.ContainsFunc(all, func(s series) bool { return len(s.points) > 0 }) {
 		return nil
 	}
-	figure, err := lines(title, x, y, logX, logY, all)
+	figure, err := lines(title, x, y, logY, all)
 	if err == nil {
 		s.Figures = append(s.Figures, figure)
 	}
@@ -168,7 +166,7 @@ func (r *Report) throughput() (section, error) {
 				all = append(all, *line)
 			}
 		}
-		if err := s.draw("workload "+w, "workers", "thousand operations/s", true, true, all); err != nil {
+		if err := s.draw("workload "+w, "workers", "thousand operations/s", true, all); err != nil {
 			return s, err
 		}
 	}
@@ -178,7 +176,7 @@ func (r *Report) throughput() (section, error) {
 // memory draws the bytes per session, of the growth runs and of the systems.
 func (r *Report) memory() (section, error) {
 	s := section{Title: "Memory against sessions", Text: "Bytes per session. Very few sessions share what is there once."}
-	if err := s.draw("this library on memory", "sessions", "bytes per session", true, true, r.growthSeries(func(g Growth) (string, float64) {
+	if err := s.draw("this library on memory", "sessions", "bytes per session", true, r.growthSeries(func(g Growth) (string, float64) {
 		return fmt.Sprintf("%d keys", g.Keys), g.BytesPerSession
 	})); err != nil {
 		return s, err
@@ -192,7 +190,7 @@ func (r *Report) memory() (section, error) {
 			all = append(all, series{c.System, plotter.XYs{{X: float64(c.Sessions), Y: bytes}}})
 		}
 	}
-	return s, s.draw("systems, process and server together", "sessions", "bytes per session", true, false, all)
+	return s, s.draw("systems, process and server together", "sessions", "bytes per session", false, all)
 }
 
 // growthSeries makes a line for each name that pick returns.
@@ -217,7 +215,7 @@ func (r *Report) growthTimes() (section, error) {
 	s := section{Title: "Time against sessions", Text: "Typed operations on memory, one caller, sessions and keys chosen at random."}
 	all := r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Get, %d keys", g.Keys), g.GetNs })
 	all = append(all, r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Set, %d keys", g.Keys), g.SetNs })...)
-	return s, s.draw("this library on memory", "sessions", "nanoseconds", true, false, all)
+	return s, s.draw("this library on memory", "sessions", "nanoseconds", false, all)
 }
 
 // codecSizes draws bars: for each codec the size of each value.

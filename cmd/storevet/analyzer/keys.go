@@ -89,11 +89,11 @@ func (c *checker) inherit(known map[string]*key) {
 // meet holds what two packages beneath say of a name against each other.
 func (c *checker) meet(have *key, k key, reported map[[2]string]bool) {
 	at := c.Files[0].Name.Pos()
-	if have.Type != "" && k.Type != "" && have.Type != k.Type && have.At != k.At && !reported[[2]string{k.Name, k.Type}] && !c.metBelow(have.Name, k) {
+	if have.Type != "" && k.Type != "" && have.Type != k.Type && have.At != k.At && !reported[[2]string{k.Name, k.Type}] && !c.metBelow(have.Name) {
 		reported[[2]string{k.Name, k.Type}] = true
 		c.Reportf(at, "key %q has type %s at %s and type %s at %s: one of them cannot read what the other stores", k.Name, have.Type, have.At, k.Type, k.At)
 	}
-	if have.Codec != "" && k.Codec != "" && have.Codec != k.Codec && have.With != k.With && !reported[[2]string{k.Name, k.Codec}] && !c.metBelow(have.Name, k) {
+	if have.Codec != "" && k.Codec != "" && have.Codec != k.Codec && have.With != k.With && !reported[[2]string{k.Name, k.Codec}] && !c.metBelow(have.Name) {
 		reported[[2]string{k.Name, k.Codec}] = true
 		c.Reportf(at, "key %q is encoded by %s at %s and by %s at %s: one cannot read what the other stores", k.Name, have.Codec, have.With, k.Codec, k.With)
 	}
@@ -101,9 +101,9 @@ func (c *checker) meet(have *key, k key, reported map[[2]string]bool) {
 	have.Codec, have.With = cmp.Or(have.Codec, k.Codec), cmp.Or(have.With, k.With)
 }
 
-// metBelow reports whether a package beneath has seen both k and another use of its
+// metBelow reports whether a package beneath has seen two uses of the
 // name: it imports, directly or not, two packages whose facts about it differ.
-func (c *checker) metBelow(name string, k key) bool {
+func (c *checker) metBelow(name string) bool {
 	says := make(map[*types.Package]key)
 	for _, f := range c.AllPackageFacts() {
 		for _, other := range f.Fact.(*seen).Keys {
@@ -160,7 +160,7 @@ func (c *checker) declared(known map[string]*key, n ast.Expr, stack []ast.Node) 
 	if typeParam(t) {
 		return true // a generic helper
 	}
-	codec, own := c.codecOf(n, stack)
+	codec, own := c.codecOf(stack)
 	if !own || ours(codec) {
 		if why := c.storable(t); why != "" {
 			c.Reportf(n.Pos(), "key %q: %s", clip(name), why)
@@ -214,8 +214,8 @@ func (c *checker) use(known map[string]*key, n *ast.SelectorExpr, stack []ast.No
 	}
 }
 
-// codecOf returns the codec when n is the receiver of With.
-func (c *checker) codecOf(n ast.Expr, stack []ast.Node) (codec string, own bool) {
+// codecOf returns the codec when the last of stack is the receiver of With.
+func (c *checker) codecOf(stack []ast.Node) (codec string, own bool) {
 	for i := len(stack) - 2; i >= 0; i-- {
 		switch p := stack[i].(type) {
 		case *ast.ParenExpr:
@@ -233,8 +233,8 @@ func (c *checker) codecOf(n ast.Expr, stack []ast.Node) (codec string, own bool)
 // codec names the argument of the call of With that n is the function of: a variable
 // with its package. It is empty for any other expression.
 func (c *checker) codec(n *ast.SelectorExpr, stack []ast.Node) string {
-	for i := len(stack) - 1; i >= 0; i-- {
-		call, ok := stack[i].(*ast.CallExpr)
+	for _, around := range slices.Backward(stack) {
+		call, ok := around.(*ast.CallExpr)
 		if !ok || ast.Unparen(call.Fun) != n || len(call.Args) != 1 {
 			continue
 		}

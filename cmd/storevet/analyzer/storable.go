@@ -250,8 +250,8 @@ func typeParam(t types.Type) bool {
 			}
 		}
 	case *types.Named:
-		for i := range t.TypeArgs().Len() {
-			if typeParam(t.TypeArgs().At(i)) {
+		for arg := range t.TypeArgs().Types() {
+			if typeParam(arg) {
 				return true
 			}
 		}

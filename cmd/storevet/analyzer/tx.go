@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 )
 
 // transactions reports a *store.Tx, or a TxValue, that leaves the function that it
@@ -160,10 +161,8 @@ func (c *checker) carries(e ast.Expr) bool {
 		}
 	case *ast.CallExpr:
 		if id, ok := e.Fun.(*ast.Ident); ok && id.Name == "append" {
-			for _, a := range e.Args[1:] {
-				if c.carries(a) {
-					return true
-				}
+			if slices.ContainsFunc(e.Args[1:], c.carries) {
+				return true
 			}
 		}
 	case *ast.SelectorExpr: // a method value
