@@ -41,6 +41,12 @@ func (m *merger) Fits(cmd redis.Cmder) bool {
 	return ok && c.script == setScript && !c.fuse.teach
 }
 
+// Alike reports whether one script can do both Sets: whether their sessions may have the same number of keys.
+func (m *merger) Alike(a, b redis.Cmder) bool { return a.Args()[maxKeysAt] == b.Args()[maxKeysAt] }
+
+// maxKeysAt is the place of the limit, behind the value, among the arguments of a Set.
+const maxKeysAt = 7
+
 // Ready reports whether the server should get merged scripts at present.
 func (m *merger) Ready() bool {
 	return m.merges() && (m.skip.Load() <= 0 || m.skip.Add(-1) < 0)
@@ -58,14 +64,15 @@ func (m *merger) call(s *script, known bool, n, room int) []any {
 
 // Merge returns one command that does what cmds do.
 func (m *merger) Merge(cmds []redis.Cmder) redis.Cmder {
-	args := m.call(mergedSetScript, m.known.Load(), len(cmds), 5*len(cmds))
+	args := m.call(mergedSetScript, m.known.Load(), len(cmds), 1+4*len(cmds))
 	for _, cmd := range cmds {
 		args = append(args, cmd.Args()[3])
 	}
+	args = append(args, cmds[0].Args()[maxKeysAt])
 	for _, cmd := range cmds {
 		c := cmd.(*command)
 		args = append(args, tokenFuse{c})
-		args = append(args, c.Args()[5:]...)
+		args = append(args, c.Args()[5:maxKeysAt]...)
 	}
 	return newMerged(args)
 }

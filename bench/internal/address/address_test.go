@@ -47,11 +47,11 @@ func TestOwnAddsANamespace(t *testing.T) {
 }
 
 func TestRedisClusterTakesHostsUserAndPassword(t *testing.T) {
-	o, err := RedisCluster("redis+cluster://app:secret@h:7,g?namespace=x")
+	o, err := RedisCluster("redis+cluster://app:secret@h:7,g:8?namespace=x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Join(o.Addrs, " ") != "h:7 g:6379" || o.Username != "app" || o.Password != "secret" {
+	if strings.Join(o.Addrs, " ") != "h:7 g:8" || o.Username != "app" || o.Password != "secret" {
 		t.Errorf("RedisCluster() = %v %s %s", o.Addrs, o.Username, o.Password)
 	}
 	if _, err := RedisCluster("redis://app:secret@h:7"); err == nil || strings.Contains(err.Error(), "secret") {

@@ -93,7 +93,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.htmlFile, "html", "", "write a page with plots to `file`")
 	f.BoolVar(&o.goals, "goals", false, "measure the library's performance goals")
 	f.Var(list{&o.onlyGoals, true}, "only", "`groups` of goals: "+strings.Join(goals.Groups(), ", ")+" (default all)")
-	f.BoolVar(&o.growth, "growth", false, "measure memory as sessions and keys grow")
+	f.BoolVar(&o.growth, "growth", false, "measure memory as sessions and keys grow; with -store redis://…, sessions on that server")
 	f.BoolVar(&o.compareCodecs, "codecs", false, "compare codec libraries")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -30,7 +30,8 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 		if err := runSpecial(ctx, o, r, p); err != nil {
 			return err
 		}
-		if o.goals || len(o.stores) == 0 {
+		servers := o.growth && len(r.ServerGrowth) > 0 && len(o.workloads) == 0
+		if o.goals || servers || len(o.stores) == 0 {
 			return nil
 		}
 	}

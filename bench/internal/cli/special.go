@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/bench/internal/address"
 	"github.com/sessionkv/store/bench/internal/codecs"
 	"github.com/sessionkv/store/bench/internal/goals"
@@ -21,7 +22,7 @@ func runSpecial(ctx context.Context, o *options, r *report.Report, p *progress) 
 		}
 	}
 	if o.growth {
-		if err := measureGrowth(ctx, r, p); err != nil {
+		if err := measureGrowth(ctx, o, r, p); err != nil {
 			return err
 		}
 	}
@@ -32,7 +33,11 @@ func runSpecial(ctx context.Context, o *options, r *report.Report, p *progress) 
 	for _, url := range o.stores {
 		switch address.Kind(url) {
 		case "redis":
-			g.Redis = url
+			if g.Redis == "" {
+				g.Redis = url
+			} else {
+				g.FurtherRedis = append(g.FurtherRedis, url)
+			}
 		case "hazelcast":
 			g.Hazelcast = url
 		}
@@ -50,9 +55,23 @@ func compareCodecs(ctx context.Context, r *report.Report, p *progress) error {
 	return err
 }
 
-func measureGrowth(ctx context.Context, r *report.Report, p *progress) error {
+// measureGrowth measures on the Redis servers that are given, and on memory where none is or memory is named, too.
+func measureGrowth(ctx context.Context, o *options, r *report.Report, p *progress) error {
+	var servers []string
+	memory := false
+	for _, url := range o.stores {
+		switch {
+		case address.Single(url):
+			servers = append(servers, url)
+		case address.Kind(url) == "memory":
+			memory = true
+		}
+	}
 	sizes := growth.Sizes()
-	p.begin("growth", len(sizes))
+	if len(servers) > 0 && !memory {
+		sizes = nil
+	}
+	p.begin("growth", len(sizes)+len(servers)*len(growth.ServerSizes()))
 	defer p.end()
 	for _, size := range sizes {
 		p.say(fmt.Sprintf("growth: %d sessions with %d keys", size.Sessions, size.Keys))
@@ -62,6 +81,17 @@ func measureGrowth(ctx context.Context, r *report.Report, p *progress) error {
 		}
 		r.Growth = append(r.Growth, g)
 		p.step()
+	}
+	for _, url := range servers {
+		for _, n := range growth.ServerSizes() {
+			p.say(fmt.Sprintf("growth: %d sessions on %s", n, address.Redact(url)))
+			g, err := growth.MeasureServer(ctx, url, n, store.DefaultLease)
+			if err != nil {
+				return err
+			}
+			r.ServerGrowth = append(r.ServerGrowth, g)
+			p.step()
+		}
 	}
 	return nil
 }

@@ -56,19 +56,40 @@ func (m ServerMeter) Info(ctx context.Context, section, field string) float64 {
 	return 0
 }
 
-func info(ctx context.Context, c *redis.Client, section, field string) float64 {
+func info(ctx context.Context, c redis.UniversalClient, section, field string) float64 {
+	n, _ := strconv.ParseFloat(text(ctx, c, section, field), 64)
+	return n
+}
+
+// Text returns a field of INFO of one server, "" when there is none.
+func (m ServerMeter) Text(ctx context.Context, section, field string) string {
+	if m.c == nil {
+		return ""
+	}
+	return text(ctx, m.c, section, field)
+}
+
+// Has reports whether the server has a command.
+func (m ServerMeter) Has(ctx context.Context, command string) bool {
+	if m.c == nil {
+		return false
+	}
+	infos, err := m.c.Command(ctx).Result()
+	return err == nil && infos[command] != nil
+}
+
+func text(ctx context.Context, c redis.UniversalClient, section, field string) string {
 	text, err := c.Info(ctx, section).Result()
 	if err != nil {
-		return 0
+		return ""
 	}
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for lines.Scan() {
 		if name, value, _ := strings.Cut(lines.Text(), ":"); name == field {
-			n, _ := strconv.ParseFloat(value, 64)
-			return n
+			return value
 		}
 	}
-	return 0
+	return ""
 }
 
 func (m ServerMeter) bytes(ctx context.Context) uint64 {

@@ -7,36 +7,43 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/drive"
 	"github.com/sessionkv/store/bench/internal/report"
 )
 
 // Options say what is there to measure on and how long.
 type Options struct {
 	Redis, Hazelcast string        // URLs, "" for none
+	FurtherRedis     []string      // URLs of more servers, for the groups that are about Redis
 	Duration         time.Duration // of a run on a server
 	Repeat           int           // runs
 	Say              func(string)  // told what is going on
 	Only             []string      // of [Groups]; none for all
 }
 
-// groups are the goals that are measured together, each group under a name.
-var groups = []struct {
+// A group is goals that are measured together.
+type group struct {
 	name    string
 	measure func(context.Context, Options, func(report.Goal)) error
-}{
-	{"memory", memory},
-	{"many", many},
-	{"footprint", footprint},
-	{"redis", redis},
-	{"delayed", redisDelayed},
-	{"burst", burst},
-	{"renewal", renewal},
-	{"index", index},
-	{"hazelcast", hazelcast},
-	{"hazelcast-cost", hazelcastCost},
-	{"hazelcast-renewal", hazelcastRenewal},
+	redis   bool // about Redis: for each server
+}
+
+var groups = []group{
+	{"memory", memory, false},
+	{"many", many, false},
+	{"footprint", footprint, false},
+	{"redis", redis, true},
+	{"delayed", redisDelayed, true},
+	{"burst", burst, true},
+	{"renewal", renewal, true},
+	{"index", index, false},
+	{"hazelcast", hazelcast, false},
+	{"hazelcast-cost", hazelcastCost, false},
+	{"hazelcast-renewal", hazelcastRenewal, false},
 }
 
 // Groups returns the names for [Options].Only.
@@ -53,7 +60,11 @@ func All(ctx context.Context, o Options, add func(report.Goal)) error {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, g.name) {
 			continue
 		}
-		if err := g.measure(ctx, o, add); err != nil {
+		if g.redis && len(o.FurtherRedis) > 0 {
+			if err := g.everywhere(ctx, o, add); err != nil {
+				return err
+			}
+		} else if err := g.measure(ctx, o, add); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
@@ -61,6 +72,44 @@ func All(ctx context.Context, o Options, add func(report.Goal)) error {
 		}
 	}
 	return nil
+}
+
+// everywhere measures the group on each Redis server, and names that where the texts say "Redis".
+func (g group) everywhere(ctx context.Context, o Options, add func(report.Goal)) error {
+	say := o.Say
+	for _, url := range append([]string{o.Redis}, o.FurtherRedis...) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		name := serverName(ctx, url)
+		named := func(text string) string { return strings.Replace(text, "Redis", name, 1) }
+		o.Redis, o.Say = url, func(text string) { say(named(text)) }
+		err := g.measure(ctx, o, func(goal report.Goal) {
+			goal.Goal = named(strings.Replace(goal.Goal, "Redis Cluster", "Redis", 1))
+			add(goal)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// serverName returns what a server calls itself, with its version.
+func serverName(ctx context.Context, url string) string {
+	m := drive.NewServerMeter(url)
+	defer m.Close()
+	name := "Redis"
+	for _, field := range []struct{ name, title string }{{"dragonfly_version", "Dragonfly"}, {"valkey_version", "Valkey"}, {"redis_version", "Redis"}} {
+		if version := m.Text(ctx, "server", field.name); version != "" {
+			name = field.title + " " + version
+			break
+		}
+	}
+	if address.Cluster(url) {
+		name += " Cluster"
+	}
+	return name
 }
 
 // atMost is a goal whose ratio must not exceed bound.

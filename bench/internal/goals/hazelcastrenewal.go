@@ -9,6 +9,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/cpu"
 	"github.com/sessionkv/store/bench/internal/report"
 )
 
@@ -37,7 +38,7 @@ func hazelcastRenewals(ctx context.Context, o Options, count int, add func(repor
 			add(report.Goal{Goal: text, Skipped: needsHazelcast})
 			continue
 		}
-		if _, ok := processCPU(); !ok {
+		if _, ok := cpu.Used(); !ok {
 			add(report.Goal{Goal: text, Skipped: "this system does not tell the CPU time of a process"})
 			continue
 		}
@@ -121,7 +122,7 @@ type busyness struct{ client, member float64 }
 // watchCPU waits for d and returns what this process and members have taken meanwhile.
 func watchCPU(ctx context.Context, members []int, d time.Duration) (busyness, error) {
 	look := func() (client, member time.Duration) {
-		client, _ = processCPU()
+		client, _ = cpu.Used()
 		for _, pid := range members {
 			member += cpuOf(pid)
 		}

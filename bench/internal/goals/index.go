@@ -10,6 +10,7 @@ import (
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends"
 	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/cpu"
 	"github.com/sessionkv/store/bench/internal/drive"
 	"github.com/sessionkv/store/bench/internal/report"
 )
@@ -107,7 +108,7 @@ func indexCalls(ctx context.Context, o Options, add func(report.Goal), name, url
 
 // indexRenewals keeps 10⁵ sessions alive for a lease, first without and then with an index.
 func indexRenewals(ctx context.Context, o Options, add func(report.Goal)) error {
-	if _, ok := processCPU(); !ok {
+	if _, ok := cpu.Used(); !ok {
 		add(report.Goal{Goal: "Redis: renewals of indexed sessions", Skipped: "this system does not tell the CPU time of a process"})
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends"
 	"github.com/sessionkv/store/bench/internal/address"
+	"github.com/sessionkv/store/bench/internal/cpu"
 	"github.com/sessionkv/store/bench/internal/drive"
 	"github.com/sessionkv/store/bench/internal/report"
 )
@@ -26,7 +27,7 @@ func renewal(ctx context.Context, o Options, add func(report.Goal)) (err error) 
 		add(report.Goal{Goal: text, Skipped: "give -store redis://host:port or redis+cluster://host:port to measure it"})
 		return nil
 	}
-	if _, ok := processCPU(); !ok {
+	if _, ok := cpu.Used(); !ok {
 		add(report.Goal{Goal: text, Skipped: "this system does not tell the CPU time of a process"})
 		return nil
 	}
@@ -88,7 +89,7 @@ func fill(ctx context.Context, ss *store.Sessions, n int) error {
 type used struct{ client, server, commands float64 }
 
 func usage(ctx context.Context, m drive.ServerMeter) used {
-	client, _ := processCPU()
+	client, _ := cpu.Used()
 	return used{
 		client:   client.Seconds(),
 		server:   m.Info(ctx, "cpu", "used_cpu_sys") + m.Info(ctx, "cpu", "used_cpu_user"),

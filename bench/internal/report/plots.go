@@ -17,7 +17,7 @@ import (
 // plots draws what the report has data for.
 func (r *Report) plots() ([]section, error) {
 	var all []section
-	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory, r.growthTimes, r.codecSizes} {
+	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory, r.growthTimes, r.serverGrowth, r.codecSizes} {
 		s, err := make()
 		if err != nil {
 			return nil, err
@@ -216,6 +216,43 @@ func (r *Report) growthTimes() (section, error) {
 	all := r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Get, %d keys", g.Keys), g.GetNs })
 	all = append(all, r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Set, %d keys", g.Keys), g.SetNs })...)
 	return s, s.draw("this library on memory", "sessions", "nanoseconds", false, all)
+}
+
+// serverGrowth draws what sessions on servers take.
+func (r *Report) serverGrowth() (section, error) {
+	s := section{Title: "Sessions on a server", Text: "Three small keys each, beside plain hashes with the same fields and an expiry."}
+	lines := func(of ...func(ServerGrowth) (string, float64)) (all []series) {
+		for _, pick := range of {
+			for _, g := range r.ServerGrowth {
+				name, y := pick(g)
+				i := slices.IndexFunc(all, func(s series) bool { return s.name == name })
+				if i < 0 {
+					i = len(all)
+					all = append(all, series{name: name})
+				}
+				all[i].points = append(all[i].points, plotter.XY{X: float64(g.Sessions), Y: y})
+			}
+		}
+		return all
+	}
+	err := s.draw("memory of the server and of the client", "sessions", "bytes per session", true, false, lines(
+		func(g ServerGrowth) (string, float64) { return g.Server, g.Bytes },
+		func(g ServerGrowth) (string, float64) { return g.Server + ", plain hash", g.PlainBytes },
+		func(g ServerGrowth) (string, float64) { return g.Server + ", client", g.ClientBytes },
+	))
+	if err != nil {
+		return s, err
+	}
+	err = s.draw("beginning and ending", "sessions", "thousand sessions/s", true, false, lines(
+		func(g ServerGrowth) (string, float64) { return g.Server + ", create", g.CreatePerSecond / 1000 },
+		func(g ServerGrowth) (string, float64) { return g.Server + ", close", g.ClosePerSecond / 1000 },
+	))
+	if err != nil {
+		return s, err
+	}
+	return s, s.draw("renewals", "sessions", "percent of a core, client and server", true, true, lines(
+		func(g ServerGrowth) (string, float64) { return g.Server, g.RenewClient + g.RenewServer },
+	))
 }
 
 // codecSizes draws bars: for each codec the size of each value.

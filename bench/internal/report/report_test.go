@@ -64,9 +64,10 @@ func full() *Report {
 	c.Add(sample(100, map[string]int64{"timeout": 3}))
 	return &Report{
 		Command: "go run ./bench", Machine: ThisMachine(), Interrupted: true,
-		Cases:  []*Case{c, {System: "unmeasured", Workload: "c", Workers: 4}},
-		Codecs: []Codec{{Codec: "store msgpack", Value: "JWT claims", Size: 81}, {Codec: "encoding/json", Value: "JWT claims", Size: 106}},
-		Growth: []Growth{{1, 3, 10, 20, 500, 700, 900}, {1000, 3, 30, 40, 400, 600, 800}},
+		Cases:        []*Case{c, {System: "unmeasured", Workload: "c", Workers: 4}},
+		Codecs:       []Codec{{Codec: "store msgpack", Value: "JWT claims", Size: 81}, {Codec: "encoding/json", Value: "JWT claims", Size: 106}},
+		Growth:       []Growth{{1, 3, 10, 20, 500, 700, 900}, {1000, 3, 30, 40, 400, 600, 800}},
+		ServerGrowth: []ServerGrowth{{Server: "redis://h:1", Sessions: 10_000, Bytes: 300, PlainBytes: 200, ClientBytes: 500, CreatePerSecond: 40_000, PlainPerSecond: 90_000, ClosePerSecond: 50_000, RenewClient: 1, RenewServer: 2}},
 		Goals: []Goal{
 			{Goal: "fast", Measured: "1 ns", Bound: 1, Met: true},
 			{Goal: "small", Measured: "9 bytes", Bound: 1},
@@ -92,8 +93,8 @@ func TestHTMLDrawsAndEscapes(t *testing.T) {
 	if err := full().HTML(&b); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(b.String(), "<svg"); n != 6 {
-		t.Errorf("the page has %d plots, want 6", n)
+	if n := strings.Count(b.String(), "<svg"); n != 9 {
+		t.Errorf("the page has %d plots, want 9", n)
 	}
 	if strings.Contains(b.String(), "<memory:>") {
 		t.Error("a name is in the page without escapes")

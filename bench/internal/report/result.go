@@ -145,6 +145,21 @@ type Growth struct {
 	StructReadAgain float64 `json:"struct_read_again_bytes,omitempty"`
 }
 
+// A ServerGrowth is one number of sessions on a Redis server, beside plain hashes with an expiry.
+type ServerGrowth struct {
+	Server          string  `json:"server"`
+	Sessions        int     `json:"sessions"`
+	Keys            int     `json:"keys"`
+	Bytes           float64 `json:"server_bytes_per_session"`
+	PlainBytes      float64 `json:"plain_hash_bytes"`
+	ClientBytes     float64 `json:"client_bytes_per_session"`
+	CreatePerSecond float64 `json:"create_per_second"`
+	PlainPerSecond  float64 `json:"plain_hash_per_second"` // in pipelines of a thousand
+	ClosePerSecond  float64 `json:"close_per_second"`
+	RenewClient     float64 `json:"renew_client_percent"` // of a core
+	RenewServer     float64 `json:"renew_server_percent"`
+}
+
 // A Goal is a goal of the library beside what was measured.
 type Goal struct {
 	Goal     string  `json:"goal"`
@@ -178,5 +193,7 @@ type Report struct {
 	Cases       []*Case   `json:"cases,omitempty"`
 	Codecs      []Codec   `json:"codecs,omitempty"`
 	Growth      []Growth  `json:"growth,omitempty"`
-	Goals       []Goal    `json:"goals,omitempty"`
+
+	ServerGrowth []ServerGrowth `json:"server_growth,omitempty"`
+	Goals        []Goal         `json:"goals,omitempty"`
 }

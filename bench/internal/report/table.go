@@ -17,6 +17,7 @@ func (r *Report) Text(w io.Writer) error {
 	r.kindsText(t)
 	r.codecsText(t)
 	r.growthText(t)
+	r.serverGrowthText(t)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -110,6 +111,17 @@ func (r *Report) growthText(w io.Writer) {
 	for _, g := range r.Growth {
 		fmt.Fprintf(w, "%d\t%d\t%.0f ns\t%.0f ns\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
 			g.Sessions, g.Keys, g.GetNs, g.SetNs, g.BytesPerSession, g.BytesPerSession/float64(g.Keys), g.StructRead, g.StructReadAgain)
+	}
+}
+
+func (r *Report) serverGrowthText(w io.Writer) {
+	if len(r.ServerGrowth) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nserver\tsessions\tserver B/session\tplain hash\tclient B/session\tcreate\tplain hash, pipelined\tclose\trenewals, client\tserver\t")
+	for _, g := range r.ServerGrowth {
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.1fk/s\t%.1fk/s\t%.1fk/s\t%.2f %%\t%.2f %%\t\n",
+			g.Server, g.Sessions, g.Bytes, g.PlainBytes, g.ClientBytes, g.CreatePerSecond/1000, g.PlainPerSecond/1000, g.ClosePerSecond/1000, g.RenewClient, g.RenewServer)
 	}
 }
 

@@ -12,17 +12,26 @@ import (
 
 // goRedis is the plain go-redis client: a hash per session, HGET and HSET. Nothing
 // is fenced, and the hash's expiry is set once, at its creation.
-type goRedis[T any] struct{ c *redis.Client }
+type goRedis[T any] struct{ c redis.UniversalClient }
 
 // rivalLease ends what a tool that was killed left on a server.
 const rivalLease = time.Hour
 
 func openGoRedis[T any](ctx context.Context, url string) (System[T], error) {
-	o, err := address.Redis(url)
-	if err != nil {
-		return nil, err
+	var c redis.UniversalClient
+	if address.Cluster(url) {
+		o, err := address.RedisCluster(url)
+		if err != nil {
+			return nil, err
+		}
+		c = redis.NewClusterClient(o)
+	} else {
+		o, err := address.Redis(url)
+		if err != nil {
+			return nil, err
+		}
+		c = redis.NewClient(o)
 	}
-	c := redis.NewClient(o)
 	if err := c.Ping(ctx).Err(); err != nil {
 		c.Close()
 		return nil, err
@@ -52,7 +61,7 @@ func (g goRedis[T]) Create(ctx context.Context, id string, keys []string, values
 func (g goRedis[T]) Close(context.Context) error { return g.c.Close() }
 
 type goRedisSession[T any] struct {
-	c    *redis.Client
+	c    redis.UniversalClient
 	name string
 }
 

@@ -18,14 +18,21 @@ type rueidisClient[T any] struct {
 }
 
 func openRueidis[T any](url string, cached bool) (System[T], error) {
-	o, err := address.Redis(url)
-	if err != nil {
-		return nil, err
+	var option rueidis.ClientOption
+	if address.Cluster(url) {
+		o, err := address.RedisCluster(url)
+		if err != nil {
+			return nil, err
+		}
+		option = rueidis.ClientOption{InitAddress: o.Addrs, Username: o.Username, Password: o.Password}
+	} else {
+		o, err := address.Redis(url)
+		if err != nil {
+			return nil, err
+		}
+		option = rueidis.ClientOption{InitAddress: []string{o.Addr}, Username: o.Username, Password: o.Password, SelectDB: o.DB, ForceSingleClient: true}
 	}
-	c, err := rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: []string{o.Addr}, Username: o.Username, Password: o.Password, SelectDB: o.DB,
-		ForceSingleClient: true,
-	})
+	c, err := rueidis.NewClient(option)
 	if err != nil {
 		return nil, err
 	}

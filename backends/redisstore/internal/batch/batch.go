@@ -51,6 +51,8 @@ type Options struct {
 type Merger interface {
 	// Fits reports whether cmd can be merged.
 	Fits(cmd redis.Cmder) bool
+	// Alike reports whether one command can do what both do, which fit.
+	Alike(a, b redis.Cmder) bool
 	// Ready reports whether to merge at present, at once.
 	Ready() bool
 	// Merge returns a command that does what cmds do.

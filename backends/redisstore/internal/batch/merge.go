@@ -36,7 +36,11 @@ func (l *lane) merge(bt *batch) {
 		return
 	}
 	for rest := bt.fitting; len(rest) >= minMerged; {
-		n := min(len(rest), maxMerged)
+		n := l.alike(rest)
+		if n < minMerged {
+			rest = rest[n:] // they are sent individually
+			continue
+		}
 		cmds := make([]redis.Cmder, n)
 		for i, c := range rest[:n] {
 			c.merged = true
@@ -48,6 +52,19 @@ func (l *lane) merge(bt *batch) {
 		bt.cmds = append(bt.cmds, g.call)
 		rest = rest[n:]
 	}
+}
+
+// alike brings those of calls that can be in one group with the first to the front, in their order, and returns how many
+// they are. Calls of a pipeline run at the same time, so that the order of the others does not matter.
+func (l *lane) alike(calls []*call) int {
+	n := 1
+	for i := 1; i < len(calls) && n < maxMerged; i++ {
+		if l.b.opts.Merger.Alike(calls[0].Cmder, calls[i].Cmder) {
+			calls[n], calls[i] = calls[i], calls[n]
+			n++
+		}
+	}
+	return n
 }
 
 // split hands the outcome of each group to its calls, and sends individually

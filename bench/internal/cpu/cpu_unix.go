@@ -1,14 +1,15 @@
 //go:build unix
 
-package goals
+// Package cpu says what CPU time a process has taken.
+package cpu
 
 import (
 	"syscall"
 	"time"
 )
 
-// processCPU is the CPU time of this process so far.
-func processCPU() (time.Duration, bool) {
+// Used is the CPU time of this process so far.
+func Used() (time.Duration, bool) {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0, false
