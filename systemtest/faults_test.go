@@ -27,10 +27,16 @@ type brokenSetup struct {
 func brokenSetups() []brokenSetup {
 	return []brokenSetup{
 		{"redis", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
-			return brokenRedis(t, chance, "batching=on")
+			return brokenRedis(t, chance, testserver.FlavourRedis, "batching=on")
 		}},
 		{"redis without batching", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
-			return brokenRedis(t, chance, "batching=off")
+			return brokenRedis(t, chance, testserver.FlavourRedis, "batching=off")
+		}},
+		{"redis8", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
+			return brokenRedis(t, chance, testserver.FlavourRedis8, "batching=on")
+		}},
+		{"valkey9", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
+			return brokenRedis(t, chance, testserver.FlavourValkey9, "batching=on")
 		}},
 		{"redis with changing credentials", changingCredentials},
 		{"cluster", brokenCluster},
@@ -44,8 +50,8 @@ func brokenSetups() []brokenSetup {
 }
 
 // brokenRedis cuts connections, loses replies and freezes the server.
-func brokenRedis(t *testing.T, chance *rand.Rand, param string) ([]*store.Sessions, func()) {
-	server := testserver.Redis(t, testserver.WithArgs("--save", ""))
+func brokenRedis(t *testing.T, chance *rand.Rand, flavour testserver.Flavour, param string) ([]*store.Sessions, func()) {
+	server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--save", ""))
 	watchRedis(t, server)
 	shared := newNamespace()
 	var nodes []*store.Sessions

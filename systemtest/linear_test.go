@@ -53,6 +53,7 @@ func setups() []setup {
 		{"redis without batching", redisLike(testserver.FlavourRedis, "batching=off")},
 		{"redis8", redisLike(testserver.FlavourRedis8)},
 		{"valkey", redisLike(testserver.FlavourValkey)},
+		{"valkey9", redisLike(testserver.FlavourValkey9)},
 		{"dragonfly", redisLike(testserver.FlavourDragonfly)},
 		{"cluster", func(t *testing.T) []*store.Sessions {
 			return twoNodes(t, clusterURL(testserver.RedisCluster(t)))

@@ -114,7 +114,7 @@ func TestFewerRightsDoNotSufficeForIndexes(t *testing.T) {
 }
 
 func TestContractWithTLSAndLeastRights(t *testing.T) {
-	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
 			rights := slices.Concat(rule(t, "test-*"), indexRule(t), scanRule(t), noticeRights(t, "test-*"))
@@ -129,7 +129,7 @@ func TestContractWithTLSAndLeastRights(t *testing.T) {
 // Each of the permissions is needed: without it some operation is refused, with
 // an error that says so, and no key without an expiry stays behind.
 func TestFewerRightsDoNotSuffice(t *testing.T) {
-	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {
 			server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 			ns := namespace(t)

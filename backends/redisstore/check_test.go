@@ -30,7 +30,7 @@ func wantCheck(t *testing.T, client redis.UniversalClient, o redisstore.Options,
 }
 
 // serverFlavours are those that this package starts itself.
-var serverFlavours = []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey}
+var serverFlavours = []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9}
 
 func TestCheckPasses(t *testing.T) {
 	for _, flavour := range testserver.Flavours {

@@ -24,7 +24,7 @@ func dialCluster(t testing.TB, c *testserver.Cluster) *redis.ClusterClient {
 }
 
 func TestCluster(t *testing.T) {
-	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
 			c := testserver.RedisCluster(t, testserver.WithFlavour(flavour))

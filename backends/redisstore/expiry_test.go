@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,11 +20,25 @@ import (
 
 // No key without an expiry, not even between two commands: every operation is
 // one command (as the server's MONITOR saw it), which the server executes as a
-// whole, and after each the hash has an expiry.
+// whole, and after each the hash has an expiry. Also where Sets are native.
 func TestEveryOperationIsOneCommandAndKeepsTheExpiry(t *testing.T) {
+	for _, flavour := range layouts {
+		t.Run(string(flavour), func(t *testing.T) { t.Parallel(); oneCommandEach(t, flavour) })
+	}
+}
+
+// layouts are servers with and without native writes, and with it the fields of the fence. They
+// are started for a test of their own.
+var layouts = []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey9}
+
+func oneCommandEach(t *testing.T, flavour testserver.Flavour) {
 	both(t, func(t *testing.T, o redisstore.Options) {
-		server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+		server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 		b := open(t, dial(t, server.URL), o)
+		native := redisstore.WritesNatively(t.Context(), b)
+		if native != slices.Contains(natives, flavour) {
+			t.Fatalf("%s takes native writes: %t", flavour, native)
+		}
 		id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
 		name := b.Namespace() + ":" + id
 		monitor := newMonitor(t, server.Addr)
@@ -52,12 +67,15 @@ func TestEveryOperationIsOneCommandAndKeepsTheExpiry(t *testing.T) {
 			if len(sent) > 0 && sent[len(sent)-1] == "eval" { // the server did not know the script yet
 				want++
 			}
+			if slices.Contains(sent, "hsetex") && sent[len(sent)-1] != "hsetex" { // it found nothing to write, and a script decides
+				want++
+			}
 			if len(sent) != want {
 				t.Errorf("%s sent %q, want %d commands", op.name, sent, want)
 			}
 			for _, command := range sent {
-				if command != "evalsha" && command != "eval" && command != "hmget" {
-					t.Errorf("%s sent %q, want nothing but EVALSHA, EVAL and HMGET", op.name, command)
+				if command != "evalsha" && command != "eval" && command != "hmget" && (command != "hsetex" || !native || !strings.HasPrefix(op.name, "Set")) {
+					t.Errorf("%s sent %q, want nothing but EVALSHA, EVAL and HMGET, and HSETEX for a native Set", op.name, command)
 				}
 			}
 		}
@@ -67,7 +85,13 @@ func TestEveryOperationIsOneCommandAndKeepsTheExpiry(t *testing.T) {
 // While sessions come and go, somebody who looks all the time sees none without
 // an expiry.
 func TestNobodySeesAKeyWithoutExpiry(t *testing.T) {
-	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
+	for _, flavour := range layouts {
+		t.Run(string(flavour), func(t *testing.T) { t.Parallel(); lookForImmortals(t, flavour) })
+	}
+}
+
+func lookForImmortals(t *testing.T, flavour testserver.Flavour) {
+	server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 	b := open(t, dial(t, server.URL), redisstore.Options{})
 	const look = `
 local bad=0

@@ -98,11 +98,13 @@ func TestContract(t *testing.T) {
 }
 
 func TestContractWithoutBatching(t *testing.T) {
-	t.Parallel()
-	server := testserver.SharedRedis(t)
-	contract(t, redisstore.Options{DisableBatching: true}, func(t testing.TB) redis.UniversalClient {
-		return dial(t, server.URL)
-	})
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8} {
+		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
+			server := testserver.SharedRedis(t, flavour)
+			contract(t, redisstore.Options{DisableBatching: true}, func(t testing.TB) redis.UniversalClient { return dial(t, server.URL) })
+		})
+	}
 }
 
 // No ID or secret of a session may appear in an error.

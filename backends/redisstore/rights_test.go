@@ -83,7 +83,7 @@ func commitOf(write ...store.Entry) func(*redisstore.Backend, string, store.Stor
 // A script of which the server refuses any one command, in whatever place, leaves the
 // session as it was: all fields, and the time that it has left.
 func TestRefusedCommandsChangeNothing(t *testing.T) {
-	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {
 			server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 			ns := namespace(t)
@@ -171,7 +171,7 @@ func TestRefusedCommandsChangeNothing(t *testing.T) {
 // A server that is out of memory does all that frees memory or needs none, and refuses
 // the rest as a whole.
 func TestOutOfMemoryFrees(t *testing.T) {
-	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey} {
+	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {
 			server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--loglevel", "warning"))
 			b := open(t, dial(t, server.URL), redisstore.Options{})
