@@ -235,7 +235,7 @@ func (r *Report) serverGrowth() (section, error) {
 		}
 		return all
 	}
-	err := s.draw("memory of the server and of the client", "sessions", "bytes per session", true, false, lines(
+	err := s.draw("memory of the server and of the client", "sessions", "bytes per session", false, lines(
 		func(g ServerGrowth) (string, float64) { return g.Server, g.Bytes },
 		func(g ServerGrowth) (string, float64) { return g.Server + ", plain hash", g.PlainBytes },
 		func(g ServerGrowth) (string, float64) { return g.Server + ", client", g.ClientBytes },
@@ -243,14 +243,14 @@ func (r *Report) serverGrowth() (section, error) {
 	if err != nil {
 		return s, err
 	}
-	err = s.draw("beginning and ending", "sessions", "thousand sessions/s", true, false, lines(
+	err = s.draw("beginning and ending", "sessions", "thousand sessions/s", false, lines(
 		func(g ServerGrowth) (string, float64) { return g.Server + ", create", g.CreatePerSecond / 1000 },
 		func(g ServerGrowth) (string, float64) { return g.Server + ", close", g.ClosePerSecond / 1000 },
 	))
 	if err != nil {
 		return s, err
 	}
-	return s, s.draw("renewals", "sessions", "percent of a core, client and server", true, true, lines(
+	return s, s.draw("renewals", "sessions", "percent of a core, client and server", true, lines(
 		func(g ServerGrowth) (string, float64) { return g.Server, g.RenewClient + g.RenewServer },
 	))
 }
