@@ -164,6 +164,9 @@ const hashSize = 16
 
 type indexHash [hashSize]byte
 
+// listLength is the length of the name of a list: of a hash in base 64.
+const listLength = (hashSize*8 + 5) / 6
+
 // list is the name of the list of sessions with the hashed value.
 func (h indexHash) list() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
 

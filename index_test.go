@@ -228,7 +228,8 @@ func TestFindUnowned(t *testing.T) {
 	})
 }
 
-// Values that a process without the index writes, and sessions from before there was one, are found after the next renewal.
+// Sessions from before there was an index are found after the next renewal, and values that a process without it writes after
+// the next that looks.
 func TestIndexIsSwitchedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
@@ -245,7 +246,7 @@ func TestIndexIsSwitchedOn(t *testing.T) {
 		attached, err := without.Attach(ctx, s.ID())
 		must(t, err)
 		must(t, indexedUser.Set(ctx, attached, "v"))
-		time.Sleep(store.DefaultLease)
+		time.Sleep(store.DefaultLease * 3 / 2)
 		finds(t, with, "v", s.ID())
 		finds(t, with, "u")
 	})

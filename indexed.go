@@ -2,10 +2,13 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,17 +17,76 @@ import (
 //  1. A write of an indexed key puts the new entry first, with a nonce of its own. Then it writes the value and
 //     the mark in one step, on the condition that the mark is still the one that it replaces. Then it
 //     removes the entry that the mark named before.
-//  2. The owner's renewal is on the condition that the mark and the indexed values are those that it has read.
-//     So a session never gets more time than the entries that it has.
+//  2. Every third renewal of the owner is on the condition that the mark and the indexed values are those that it has
+//     read. So a session never gets more time than the entries that it has.
 //  3. Suspend and Extend are on the same condition, with entries that stay for longer first.
 //  4. An entry without a session ends with its own deadline.
 
-// indexed is what a handle has read or written of its session's entries. It is immutable.
+// indexed is what a handle has read or written of its session's entries. The values do not change, and the times only grow.
 type indexed struct {
-	mark  mark
-	seen  []Entry // the mark and all indexed keys as they are stored; what renewals expect
-	until int64   // the entries of mark stay until then, see renewals.millis
-	lives int64   // a session that this process does not own lives until then; 0 unknown
+	values  []byte       // the mark and all indexed keys as they are stored, see newIndexed
+	until   atomic.Int64 // the entries of the mark stay until then, see renewals.millis
+	lives   atomic.Int64 // the session lives until then, as far as this handle was told; 0 unknown
+	checked atomic.Int64 // an entry that others have put since stays at least a lease and a half from then on
+}
+
+// newIndexed returns what seen says, the mark and the indexed keys in the order of indexes.absent: for each a uvarint, 0 for an absent value or
+// one more than its length, and the value. One piece of memory for all keeps what the garbage collector has to look at small.
+func newIndexed(seen []Entry) *indexed {
+	var room [128]byte
+	values := room[:0]
+	for _, e := range seen {
+		if e.Value == nil {
+			values = append(values, 0)
+			continue
+		}
+		values = binary.AppendUvarint(values, uint64(len(e.Value))+1)
+		values = append(values, e.Value...)
+	}
+	return &indexed{values: slices.Clone(values)}
+}
+
+// appendSeen appends the mark and the indexed keys as renewals expect them. The values must not be changed.
+func (k *indexed) appendSeen(seen []Entry, x *indexes) []Entry {
+	rest := k.values
+	for i := range x.absent {
+		var value []byte
+		value, rest = nextValue(rest)
+		seen = append(seen, Entry{x.absent[i].Key, value})
+	}
+	return seen
+}
+
+// seen is appendSeen to nothing.
+func (k *indexed) seen(x *indexes) []Entry { return k.appendSeen(make([]Entry, 0, len(x.absent)), x) }
+
+// mark returns the mark, whose entries the times are about.
+func (k *indexed) mark() mark { return parseMark(k.rawMark()) }
+
+// rawMark returns the mark as it is stored.
+func (k *indexed) rawMark() []byte {
+	value, _ := nextValue(k.values)
+	return value
+}
+
+// nextValue returns the first of packed values, and the others.
+func nextValue(values []byte) (value, rest []byte) {
+	n, width := binary.Uvarint(values)
+	values = values[width:]
+	if n == 0 {
+		return nil, values
+	}
+	return values[: n-1 : n-1], values[n-1:]
+}
+
+// raise lets a time grow.
+func raise(at *atomic.Int64, to int64) {
+	for {
+		now := at.Load()
+		if to <= now || at.CompareAndSwap(now, to) {
+			return
+		}
+	}
 }
 
 // replaceIndexed puts next in place of known, unless another call was faster.
@@ -50,9 +112,7 @@ func (s *Session) look(ctx context.Context) (*indexed, error) {
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return nil, err
 	}
-	known := &indexed{seen: x.seenOf(current)}
-	known.mark = parseMark(known.seen[0].Value)
-	return known, nil
+	return newIndexed(x.seenOf(current)), nil
 }
 
 // learn returns what is known of the entries of s. It asks the server where nothing is, and then makes the mark
@@ -67,29 +127,30 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 		if err != nil {
 			return nil, err
 		}
-		right := s.rightMark(known)
-		if sameMark(right, known.mark) {
+		seen, mark := known.seen(s.sessions.indexes), known.mark()
+		right := s.rightMark(seen, mark)
+		if sameMark(right, mark) {
 			s.indexed.CompareAndSwap(nil, known)
 			return known, nil
 		}
 		ttl := s.entryTTL(nil)
 		put := s.sessions.renewals.millis()
-		fresh := gone(right, known.mark, s.id)
+		fresh := gone(right, mark, s.id)
 		if err := s.sessions.putEntries(ctx, fresh, ttl); err != nil {
 			return nil, err
 		}
 		encoded := right.encode()
-		_, err = Commit(ctx, s.raw, known.seen, []Entry{{markKey, encoded}})
+		_, err = Commit(ctx, s.raw, seen, []Entry{{markKey, encoded}})
 		if err == nil {
-			next := *known
-			next.mark, next.seen = right, slices.Clone(known.seen)
-			next.seen[0].Value = encoded
-			if len(gone(known.mark, right, s.id)) == len(known.mark) { // all entries are new
-				next.until = put + ttl.Milliseconds()
+			seen[0].Value = encoded
+			next := newIndexed(seen)
+			replaced := gone(mark, right, s.id)
+			if len(replaced) == len(mark) { // all entries are new
+				next.until.Store(put + ttl.Milliseconds())
 			}
-			s.indexed.CompareAndSwap(nil, &next)
-			s.sessions.renewals.unlist(gone(known.mark, right, s.id))
-			return &next, nil
+			s.indexed.CompareAndSwap(nil, next)
+			s.sessions.renewals.unlist(replaced)
+			return next, nil
 		}
 		if !errors.Is(err, ErrConflict) {
 			return nil, err
@@ -105,12 +166,11 @@ func sameMark(a, b mark) bool { return slices.Equal(a, b) }
 
 // rightMark returns the mark that fits the values that were seen. What is there already
 // keeps its entry.
-func (s *Session) rightMark(known *indexed) mark {
+func (s *Session) rightMark(seen []Entry, right mark) mark {
 	x := s.sessions.indexes
-	right := known.mark
 	for i := range x.all {
 		index := &x.all[i]
-		raw := known.seen[i+1].Value
+		raw := seen[i+1].Value
 		var hashes []indexHash
 		if raw != nil {
 			hashes, _ = s.hashesOf(index, raw) // what does not decode has no value that could be looked for
@@ -140,11 +200,10 @@ func (s *Session) entryTTL(known *indexed) time.Duration {
 		sh.mu.Unlock()
 		return max(least, ss.lease+least-time.Duration(age)*time.Millisecond)
 	}
-	if known != nil && known.lives > 0 {
-		left := time.Duration(known.lives-ss.renewals.millis()) * time.Millisecond
-		return max(least, left+ss.lease)
+	if known == nil || known.lives.Load() == 0 {
+		return least
 	}
-	return least
+	return max(least, time.Duration(known.lives.Load()-ss.renewals.millis())*time.Millisecond+least)
 }
 
 // putEntries puts all entries, or says why not.
@@ -210,48 +269,45 @@ func (s *Session) begins(ctx context.Context, initial []Entry, life time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	known := &indexed{seen: ss.indexes.seenOf(nil)}
+	var mark mark
 	for _, m := range fresh {
 		if m != nil {
-			known.mark = known.mark.with(*m)
+			mark = mark.with(*m)
 		}
 	}
 	now := ss.renewals.millis()
 	ttl := life + ss.lease + ss.indexMargin()
-	if err := ss.putEntries(ctx, known.mark.entries(s.id), ttl); err != nil {
+	if err := ss.putEntries(ctx, mark.entries(s.id), ttl); err != nil {
 		return nil, err
 	}
-	known.until = now + ttl.Milliseconds()
-	if !s.owned {
-		known.lives = now + life.Milliseconds()
-	}
 	all := slices.Clone(initial)
-	if encoded := known.mark.encode(); encoded != nil {
+	if encoded := mark.encode(); encoded != nil {
 		all = append(all, Entry{markKey, encoded})
 	}
-	known.see(all)
+	known := newIndexed(see(ss.indexes.seenOf(nil), all))
+	known.until.Store(now + ttl.Milliseconds())
+	known.lives.Store(now + life.Milliseconds())
+	known.checked.Store(now)
 	s.indexed.Store(known)
 	return all, nil
 }
 
-// see notes what was written. The values belong to callers and are copied.
-func (i *indexed) see(written []Entry) {
+// see returns what is seen once written is written to what was seen.
+func see(seen, written []Entry) []Entry {
 	for _, e := range written {
-		for at := range i.seen {
-			if i.seen[at].Key == e.Key {
-				i.seen[at].Value = nil
-				if e.Value != nil {
-					i.seen[at].Value = append(make([]byte, 0, len(e.Value)), e.Value...)
-				}
+		for i := range seen {
+			if seen[i].Key == e.Key {
+				seen[i].Value = e.Value
 			}
 		}
 	}
+	return seen
 }
 
 // begun is called with the outcome of what begins has prepared.
 func (s *Session) begun(err error) {
 	if known := s.indexed.Load(); err != nil && known != nil && !errors.Is(err, ErrUnknownOutcome) {
-		s.sessions.renewals.unlist(known.mark.entries(s.id))
+		s.sessions.renewals.unlist(known.mark().entries(s.id))
 	}
 }
 
@@ -283,15 +339,19 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 			return nil, err
 		}
 		encoded := next.encode()
-		expected[len(expect)].Value = known.seen[0].Value
+		expected[len(expect)].Value = known.rawMark()
 		written[len(write)].Value = encoded
 		all := written
 		if kept {
 			all = written[:len(write)]
 		}
 		sent := ss.renewals.millis()
+		further := w.further(ctx)
 		current, err = Commit(ctx, s.raw, expected, all)
+		late := further()
 		switch {
+		case err == nil && late != nil:
+			return nil, errors.Join(w.done(ctx, known, next, written, sent), &lateError{late})
 		case err == nil:
 			return nil, w.done(ctx, known, next, written, sent)
 		case errors.Is(err, ErrConflict):
@@ -305,12 +365,12 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 				w.takeBack()
 				return current[:len(expect)], err
 			}
-			if bytes.Equal(marked, known.seen[0].Value) && (marked == nil) == (known.seen[0].Value == nil) {
+			if before := known.rawMark(); bytes.Equal(marked, before) && (marked == nil) == (before == nil) {
 				return nil, errCommitContract
 			}
 			// Another write of an indexed key came in between: on with the mark that it left.
-			changed := &indexed{seen: ss.indexes.seenOf(nil), mark: parseMark(marked), lives: known.lives}
-			changed.seen[0].Value = marked
+			changed := newIndexed(see(ss.indexes.seenOf(nil), []Entry{{markKey, marked}}))
+			changed.lives.Store(known.lives.Load())
 			known = changed
 		case errors.Is(err, ErrUnknownOutcome):
 			s.replaceIndexed(known, nil) // both entries stay, one of them for nothing
@@ -332,12 +392,14 @@ type indexedWrite struct {
 	fresh map[string]*marked
 	got   []IndexEntry // entries that were put
 	until int64        // until when they stay
+	lives int64        // a session of another process lives until then; 0 not asked yet
 	retry backoff
 }
 
 // next returns the mark after the write, and whether it is the one before.
 func (w *indexedWrite) next(known *indexed) (next mark, same bool) {
-	next = known.mark
+	before := known.mark()
+	next = before
 	for key, m := range w.fresh {
 		if m == nil {
 			next = next.without(key)
@@ -348,18 +410,18 @@ func (w *indexedWrite) next(known *indexed) (next mark, same bool) {
 		}
 		next = next.with(*m)
 	}
-	return next, sameMark(next, known.mark)
+	return next, sameMark(next, before)
 }
 
 // covers reports whether the entries that known names stay for long enough.
 func (w *indexedWrite) covers(known *indexed) bool {
 	s := w.s
-	return s.owned && known.until >= s.sessions.renewals.millis()+(s.sessions.lease+s.sessions.indexMargin()).Milliseconds()
+	return s.owned && known.until.Load() >= s.sessions.renewals.millis()+(s.sessions.lease+s.sessions.indexMargin()).Milliseconds()
 }
 
 // entries returns those that next has and known does not.
 func (w *indexedWrite) entries(known *indexed, next mark) []IndexEntry {
-	return gone(next, known.mark, w.s.id)
+	return gone(next, known.mark(), w.s.id)
 }
 
 // put puts what next needs, unless that was done.
@@ -370,31 +432,91 @@ func (w *indexedWrite) put(ctx context.Context, known *indexed, next mark) error
 			missing = append(missing, e)
 		}
 	}
-	return w.putAll(ctx, missing, w.s.entryTTL(known))
-}
-
-func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, ttl time.Duration) error {
-	if len(entries) == 0 {
-		return nil
-	}
-	until := w.s.sessions.renewals.millis() + ttl.Milliseconds()
-	if err := w.s.sessions.putEntries(ctx, entries, ttl); err != nil {
-		w.takeBack()
+	if err := w.putAll(ctx, missing, known); err != nil {
 		return err
 	}
-	if w.until == 0 || until < w.until {
-		w.until = until
+	if w.lives > 0 {
+		known.lives.Store(w.lives)
 	}
-	w.got = append(w.got, entries...)
 	return nil
 }
 
-// prepare is for a handle that has read nothing of the session's entries yet: it looks, and at the same time puts
-// the new ones and asks how long the session lives. So the write takes one more round trip than without an
-// index, as any other does.
-func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
+// putAll puts entries for as long as known tells, which may be nil. Of the session of another process it asks at the same time how long that
+// lives: that process may have renewed it since.
+func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, known *indexed) error {
+	if len(entries) == 0 {
+		return nil
+	}
 	s := w.s
 	ss := s.sessions
+	var (
+		left  time.Duration
+		asked error
+		call  sync.WaitGroup
+	)
+	now := ss.renewals.millis()
+	if !s.owned && w.lives == 0 {
+		call.Go(func() { left, asked = ss.indexes.backend.TimeLeft(ctx, s.raw) })
+	}
+	err := w.putFor(ctx, entries, s.entryTTL(known))
+	call.Wait()
+	switch {
+	case err != nil:
+	case asked != nil && !errors.Is(asked, ErrDestroyed): // of what has ended, the write says so
+		err = &indexError{asked}
+	case left > ss.lease: // an entry must not end before its session
+		err = w.putFor(ctx, entries, left+ss.lease+ss.indexMargin())
+	}
+	if err != nil {
+		w.takeBack()
+		return err
+	}
+	if left > 0 {
+		w.lives = now + left.Milliseconds() + 1
+	}
+	return nil
+}
+
+// putFor puts entries for ttl.
+func (w *indexedWrite) putFor(ctx context.Context, entries []IndexEntry, ttl time.Duration) error {
+	until := w.s.sessions.renewals.millis() + ttl.Milliseconds()
+	if err := w.s.sessions.putEntries(ctx, entries, ttl); err != nil {
+		return err
+	}
+	if w.until == 0 || until < w.until || len(w.got) == 0 {
+		w.until = until
+	}
+	for _, e := range entries {
+		if !slices.Contains(w.got, e) {
+			w.got = append(w.got, e)
+		}
+	}
+	return nil
+}
+
+// further lets the entries in the session of another process stay for a lease beyond the session, while the write is on its way: until then
+// the owner looks at the mark. What it returns waits for that.
+func (w *indexedWrite) further(ctx context.Context) (wait func() error) {
+	ss := w.s.sessions
+	need := w.lives + (ss.lease + ss.indexMargin()).Milliseconds()
+	if w.lives == 0 || len(w.got) == 0 || w.until >= need-1 {
+		return func() error { return nil }
+	}
+	put := make(chan error, 1)
+	go func() { put <- ss.putEntries(ctx, w.got, time.Duration(need-ss.renewals.millis())*time.Millisecond) }()
+	return func() error {
+		err := <-put
+		if err == nil {
+			w.until = need
+		}
+		return err
+	}
+}
+
+// prepare is for a handle that has read nothing of the session's entries yet: it looks, and at the same time puts
+// the new ones. So the write takes one more round trip than without an index, as any other does.
+func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
+	s := w.s
 	var all mark
 	for _, m := range w.fresh {
 		if m != nil {
@@ -402,35 +524,16 @@ func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
 		}
 	}
 	var (
-		known          *indexed
-		left           time.Duration
-		err, put, time error
-		calls          sync.WaitGroup
+		known *indexed
+		err   error
+		call  sync.WaitGroup
 	)
-	asked := ss.renewals.millis()
-	calls.Go(func() { known, err = s.look(ctx) })
-	if !s.owned {
-		calls.Go(func() { left, time = ss.indexes.backend.TimeLeft(ctx, s.raw) })
-	}
-	put = w.putAll(ctx, all.entries(s.id), s.entryTTL(nil))
-	calls.Wait()
-	if time != nil && !errors.Is(time, ErrDestroyed) {
-		time = &indexError{time}
-	}
-	for _, err := range []error{err, time, put} {
-		if err != nil {
-			w.takeBack()
-			return nil, err
-		}
-	}
-	if !s.owned {
-		known.lives = asked + left.Milliseconds() + 1
-		if ttl := s.entryTTL(known); left > ss.lease {
-			w.until = 0
-			if err := w.putAll(ctx, all.entries(s.id), ttl); err != nil {
-				return nil, err
-			}
-		}
+	call.Go(func() { known, err = s.look(ctx) })
+	put := w.putAll(ctx, all.entries(s.id), nil)
+	call.Wait()
+	if err := cmp.Or(err, put); err != nil {
+		w.takeBack()
+		return nil, err
 	}
 	return known, nil
 }
@@ -442,19 +545,24 @@ func (w *indexedWrite) takeBack() { w.s.sessions.renewals.unlist(w.got) }
 func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, written []Entry, sent int64) error {
 	s := w.s
 	ss := s.sessions
-	now := &indexed{mark: next, seen: slices.Clone(known.seen), until: known.until, lives: known.lives}
-	now.see(written)
+	before := known.seen(ss.indexes)
+	seen := see(slices.Clone(before), written)
+	now := newIndexed(seen)
+	until := known.until.Load()
 	stays := w.entries(known, next)
-	if len(stays) > 0 {
-		now.until = w.until
-		if len(stays) < len(next) {
-			now.until = min(now.until, known.until)
-		}
+	switch {
+	case len(stays) == len(next) && len(next) > 0:
+		until = w.until
+	case len(stays) > 0:
+		until = min(until, w.until)
 	}
+	now.until.Store(until)
+	now.lives.Store(known.lives.Load())
+	now.checked.Store(known.checked.Load())
 	complete := true
 	for i := range ss.indexes.all {
 		// What another write has changed meanwhile is not known here.
-		if e := &now.seen[i+1]; e.Value == nil && known.unsure(i) && w.fresh[e.Key] == nil {
+		if e := &seen[i+1]; e.Value == nil && w.fresh[e.Key] == nil && unsure(known.mark(), before[i+1]) {
 			complete = false
 		}
 	}
@@ -463,7 +571,7 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 	} else {
 		s.indexed.Store(nil)
 	}
-	ss.renewals.unlist(gone(known.mark, next, s.id))
+	ss.renewals.unlist(gone(known.mark(), next, s.id))
 	if took := ss.renewals.millis() - sent; len(stays) > 0 && took > ss.indexMargin().Milliseconds() {
 		// The write took long. The session may have been renewed meanwhile, beyond the deadline of the entry.
 		if err := ss.putEntries(ctx, stays, s.entryTTL(known)); err != nil {
@@ -477,9 +585,9 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 }
 
 // unsure reports whether the value of an index may be another one than nil although nothing was seen.
-func (i *indexed) unsure(index int) bool {
-	_, marked := i.mark.find(i.seen[index+1].Key)
-	return marked && i.seen[index+1].Value == nil
+func unsure(mark mark, seen Entry) bool {
+	_, marked := mark.find(seen.Key)
+	return marked && seen.Value == nil
 }
 
 // lateError is the error of a write that took effect, but whose entry may end too early.

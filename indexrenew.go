@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -21,17 +22,23 @@ func (r *renewals) renewOwned(ctx context.Context, handles []*Session) []error {
 	if r.sessions.indexes == nil || len(handles) == 0 {
 		return ask(ctx, r.backend, handles, r.lease)
 	}
-	return r.renewIndexed(ctx, handles, r.lease)
+	return r.renewIndexed(ctx, handles, r.lease, r.lease+r.sessions.indexMargin())
 }
 
 // renewTries is how often a session is renewed on a condition, before it is renewed without: somebody who writes
 // to it all the time must not end it.
 const renewTries = 3
 
-// renewIndexed makes sessions live for at least lease from now, as long as their entries do.
-func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease time.Duration) []error {
-	ss := r.sessions
-	margin := ss.indexMargin()
+// renewIndexed makes sessions live for at least lease from now, as long as their entries do. Those of which it was found out in the time recent before
+// that nobody else has changed the mark are renewed without asking again:
+//
+//  1. What another process has put into the index since then stays for a lease beyond the session, and so for a lease and a half from
+//     then on: a session has at least half a lease left when it is renewed, or was found out to have less.
+//  2. Of the renewals that come every half lease, two are as those of sessions without an index, and the third looks at the mark.
+//
+// To look at all marks in each renewal took twice the CPU on Redis.
+func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, recent time.Duration) []error {
+	margin := r.sessions.indexMargin()
 	errs := make([]error, len(handles))
 	todo := make([]int, len(handles))
 	for i := range todo {
@@ -41,54 +48,118 @@ func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease t
 		known := r.learnAll(ctx, handles, todo, errs)
 		todo = living(todo, errs)
 		// First the entries, then the session.
-		r.cover(ctx, handles, todo, known, errs, lease+margin, lease+ss.lease+margin)
+		r.cover(ctx, handles, todo, known, errs, lease+margin, lease+r.lease+margin)
 		todo = living(todo, errs)
 		if len(todo) == 0 {
 			break
 		}
-		raws := make([]Store, len(todo))
-		expect := make([][]Entry, len(todo))
-		for n, i := range todo {
-			raws[n], expect[n] = handles[i].raw, known[i].seen
-		}
-		var answers []error
+		done, again := todo, []int(nil)
 		if try < renewTries {
-			answers = ss.indexes.backend.RenewIf(ctx, raws, expect, lease)
+			seen := recently(todo, known, r.millis()-recent.Milliseconds())
+			r.renewAll(ctx, handles, todo[:seen], known, errs, lease)
+			again = r.renewAsSeen(ctx, handles, todo[seen:], known, errs, lease)
+			done = todo[:len(todo)-len(again)]
 		} else {
-			answers = r.backend.Renew(ctx, raws, lease)
-		}
-		if len(answers) == 0 {
-			answers = make([]error, len(todo))
-		}
-		var again, done []int
-		for n, i := range todo {
-			switch {
-			case len(answers) != len(todo):
-				errs[i] = errRenewContract
-			case answers[n] == nil:
-				done = append(done, i)
-			case errors.Is(answers[n], ErrConflict):
-				handles[i].replaceIndexed(known[i], nil)
-				again = append(again, i)
-			default:
-				errs[i] = answers[n]
-			}
-		}
-		if try == renewTries {
+			r.renewAll(ctx, handles, todo, known, errs, lease)
 			// Whoever writes from now on sees how long the session lives. What was written up to now is looked at.
+			done = living(done, errs)
 			for _, i := range done {
 				handles[i].replaceIndexed(known[i], nil)
 			}
 			known = r.learnAll(ctx, handles, done, errs)
-			done = living(done, errs)
 		}
 		// Then the entries once more, where the next renewal would be beyond them. That they end before it
 		// is found then, if it cannot be helped now.
-		ignored := make([]error, len(handles))
-		r.cover(ctx, handles, done, known, ignored, lease+ss.lease/renewalsPerLease+margin/2, lease+ss.lease+margin)
+		done = living(done, errs)
+		r.cover(ctx, handles, done, known, nil, lease+r.lease/renewalsPerLease+margin/2, lease+r.lease+margin)
 		todo = again
 	}
 	return errs
+}
+
+// recently puts those places first of which the mark was looked at after since, and returns how many they are.
+func recently(places []int, known []*indexed, since int64) int {
+	n := 0
+	for at, i := range places {
+		if looked := known[i].checked.Load(); looked > 0 && looked > since {
+			places[n], places[at] = places[at], places[n]
+			n++
+		}
+	}
+	return n
+}
+
+// renewAll renews the handles at places, whatever others have written.
+func (r *renewals) renewAll(ctx context.Context, handles []*Session, places []int, known []*indexed, errs []error, lease time.Duration) {
+	if len(places) == 0 {
+		return
+	}
+	raws := make([]Store, len(places))
+	for n, i := range places {
+		raws[n] = handles[i].raw
+	}
+	sent := r.millis()
+	answers := r.backend.Renew(ctx, raws, lease)
+	for n, i := range places {
+		switch {
+		case len(answers) != 0 && len(answers) != len(places):
+			errs[i] = errRenewContract
+		case len(answers) != 0 && answers[n] != nil:
+			errs[i] = answers[n]
+		default:
+			raise(&known[i].lives, sent+lease.Milliseconds())
+		}
+	}
+}
+
+// renewAsSeen renews those of the handles at places whose marks and indexed values are as known. It moves the places of
+// the others to the end, and returns them.
+func (r *renewals) renewAsSeen(ctx context.Context, handles []*Session, places []int, known []*indexed, errs []error, lease time.Duration) (others []int) {
+	if len(places) == 0 {
+		return nil
+	}
+	x := r.sessions.indexes
+	raws := make([]Store, len(places))
+	expect := make([][]Entry, len(places))
+	all := make([]Entry, 0, len(places)*len(x.absent))
+	for n, i := range places {
+		from := len(all)
+		all = known[i].appendSeen(all, x)
+		raws[n], expect[n] = handles[i].raw, all[from:len(all):len(all)]
+	}
+	sent := r.millis()
+	answers := x.backend.RenewIf(ctx, raws, expect, lease)
+	same := 0
+	for n, i := range places {
+		var err error
+		switch {
+		case len(answers) == len(places):
+			err = answers[n]
+		case len(answers) != 0:
+			err = errRenewContract
+		}
+		if errors.Is(err, ErrConflict) {
+			handles[i].replaceIndexed(known[i], nil)
+			continue
+		}
+		places[n], places[same] = places[same], places[n]
+		same++
+		if errs[i] = err; err == nil {
+			known[i].looked(sent, lease, r.lease)
+		}
+	}
+	return places[same:]
+}
+
+// looked notes that the session was renewed at a time when its mark was as known. An entry that was put for a lease beyond the session
+// before that, and whose write came after it, stays for half a lease less than if it was put afterwards, or less still
+// where the renewal was late.
+func (k *indexed) looked(sent int64, renewed, lease time.Duration) {
+	before := k.lives.Load()
+	raise(&k.lives, sent+renewed.Milliseconds())
+	if renewed >= lease {
+		raise(&k.checked, min(sent, before-(lease/renewalsPerLease).Milliseconds()))
+	}
 }
 
 // living returns the places in todo that have no error.
@@ -127,55 +198,64 @@ func (r *renewals) learnAll(ctx context.Context, handles []*Session, todo []int,
 	return known
 }
 
-// cover makes the entries of the handles in todo stay for ttl, where they do not for need.
+// cover makes the entries of the handles in todo stay for ttl, where they do not for need. What fails it notes in errs, where these are given.
 func (r *renewals) cover(ctx context.Context, handles []*Session, todo []int, known []*indexed, errs []error, need, ttl time.Duration) {
 	now := r.millis()
 	enough := now + need.Milliseconds()
 	var (
-		entries []IndexEntry
-		owners  []int
+		put  entryWriter
+		some []int // with entries to put
+		ends []int // of each of some among the entries
 	)
 	for _, i := range todo {
-		if k := known[i]; k.until < enough && len(k.mark) > 0 {
-			if ahead := handles[i].ahead(); ahead > 0 {
-				errs[i] = r.coverOne(ctx, handles[i], known, i, ttl+ahead)
-				continue
-			}
-			for m := range k.mark {
-				entries = append(entries, k.mark[m].entry(handles[i].id))
-				owners = append(owners, i)
-			}
-		}
-	}
-	if len(entries) == 0 {
-		return
-	}
-	for n, err := range r.sessions.indexes.put(ctx, entries, ttl) {
-		if err != nil && errs[owners[n]] == nil {
-			errs[owners[n]] = &indexError{err}
-		}
-	}
-	for n, i := range owners {
-		if n > 0 && owners[n-1] == i || errs[i] != nil {
+		if known[i].until.Load() >= enough || len(known[i].rawMark()) == 0 { // the time is at hand, the mark is elsewhere
 			continue
 		}
-		next := *known[i]
-		next.until = now + ttl.Milliseconds()
-		handles[i].replaceIndexed(known[i], &next)
-		known[i] = &next
+		if ahead := handles[i].ahead(); ahead > 0 {
+			if err := r.coverOne(ctx, handles[i], known[i], ttl+ahead); errs != nil {
+				errs[i] = err
+			}
+			continue
+		}
+		if some == nil {
+			some = make([]int, 0, len(todo))
+		}
+		some = append(some, i)
+	}
+	if len(some) == 0 {
+		return
+	}
+	ends = make([]int, len(some))
+	put.grow(len(some)*(len(r.sessions.indexes.absent)-1), len(handles[some[0]].id))
+	for n, i := range some {
+		put.write(known[i].rawMark(), handles[i].id)
+		ends[n] = len(put.entries)
+	}
+	failed := r.sessions.indexes.put(ctx, put.entries, ttl)
+	from := 0
+	for n, i := range some {
+		var err error
+		if len(failed) > 0 {
+			err = cmp.Or(failed[from:ends[n]]...)
+		}
+		from = ends[n]
+		switch {
+		case err == nil:
+			raise(&known[i].until, now+ttl.Milliseconds())
+		case errs != nil:
+			errs[i] = &indexError{err}
+		}
 	}
 }
 
-// coverOne makes the entries of one handle, number i, stay for ttl.
-func (r *renewals) coverOne(ctx context.Context, s *Session, known []*indexed, i int, ttl time.Duration) error {
-	next := *known[i]
-	next.until = r.millis() + ttl.Milliseconds()
-	if err := r.sessions.putEntries(ctx, next.mark.entries(s.id), ttl); err != nil {
-		return err
+// coverOne makes the entries of one handle stay for ttl.
+func (r *renewals) coverOne(ctx context.Context, s *Session, known *indexed, ttl time.Duration) error {
+	until := r.millis() + ttl.Milliseconds()
+	err := r.sessions.putEntries(ctx, known.mark().entries(s.id), ttl)
+	if err == nil {
+		raise(&known.until, until)
 	}
-	s.replaceIndexed(known[i], &next)
-	known[i] = &next
-	return nil
+	return err
 }
 
 // ahead returns by how much Extend has made an owned session live for longer than renewals do.
@@ -195,14 +275,7 @@ func (s *Session) renewOne(ctx context.Context, ttl time.Duration) error {
 	if s.sessions.indexes == nil {
 		return ask(ctx, r.backend, []*Session{s}, ttl)[0]
 	}
-	asked := r.millis()
-	err := r.renewIndexed(ctx, []*Session{s}, ttl)[0]
-	if known := s.indexed.Load(); err == nil && known != nil && !s.owned {
-		next := *known
-		next.lives = max(next.lives, asked+ttl.Milliseconds())
-		s.replaceIndexed(known, &next)
-	}
-	return err
+	return r.renewIndexed(ctx, []*Session{s}, ttl, 0)[0]
 }
 
 // suspendRaw makes the session live for exactly grace from now, and its entries for a lease longer: whoever resumes it
@@ -217,8 +290,8 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if len(known.mark) > 0 && known.until < ss.renewals.millis()+(grace+ss.lease).Milliseconds() {
-			if err := ss.putEntries(ctx, known.mark.entries(s.id), grace+ss.lease+ss.indexMargin()); err != nil {
+		if known.until.Load() < ss.renewals.millis()+(grace+ss.lease).Milliseconds() {
+			if err := ss.putEntries(ctx, known.mark().entries(s.id), grace+ss.lease+ss.indexMargin()); err != nil {
 				return err
 			}
 		}
@@ -230,9 +303,9 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 			if known, err = s.look(ctx); err != nil {
 				return err
 			}
-			return ss.putEntries(ctx, known.mark.entries(s.id), grace+ss.lease+ss.indexMargin())
+			return ss.putEntries(ctx, known.mark().entries(s.id), grace+ss.lease+ss.indexMargin())
 		}
-		err = ss.indexes.backend.SuspendIf(ctx, s.raw, known.seen, grace)
+		err = ss.indexes.backend.SuspendIf(ctx, s.raw, known.seen(ss.indexes), grace)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -249,7 +322,7 @@ func (s *Session) destroyRaw(ctx context.Context) error {
 	}
 	err := s.raw.Destroy(ctx)
 	if err == nil && known != nil {
-		s.sessions.renewals.unlist(known.mark.entries(s.id))
+		s.sessions.renewals.unlist(known.mark().entries(s.id))
 	}
 	return err
 }
@@ -285,8 +358,8 @@ func (r *renewals) recheck(s *Session, entries []IndexEntry, until int64) {
 		ctx, cancel := context.WithTimeout(r.ctx, cleanupTime)
 		defer cancel()
 		left, err := r.sessions.indexes.backend.TimeLeft(ctx, s.raw)
-		if now := r.millis(); err == nil && now+left.Milliseconds() > until {
-			_ = r.sessions.putEntries(ctx, entries, left+r.lease)
+		if now := r.millis(); err == nil && now+(left+r.lease).Milliseconds() > until {
+			_ = r.sessions.putEntries(ctx, entries, left+r.lease+r.sessions.indexMargin())
 		}
 	}
 	r.errand(func(e *errands) { e.checks = append(e.checks, check) })

@@ -2,7 +2,9 @@ package store
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/binary"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -57,24 +59,43 @@ func (m mark) encode() []byte {
 
 // parseMark reads a mark. One that is malformed marks nothing.
 func parseMark(b []byte) mark {
-	if len(b) == 0 || b[0] != markFormat {
-		return nil
-	}
-	b = b[1:]
 	var m mark
-	for len(b) > 0 {
-		n, w := binary.Uvarint(b)
-		if w <= 0 || n > MaxKeyLength || len(b)-w < int(n)+len(indexHash{})+len(indexNonce{}) {
-			return nil
-		}
-		b = b[w:]
-		e := marked{key: string(b[:n])}
-		b = b[n:]
-		b = b[copy(e.hash[:], b):]
-		b = b[copy(e.nonce[:], b):]
-		m = append(m, e)
+	for key, e := range entriesOf(b) {
+		m = append(m, marked{string(key), indexHash(e), indexNonce(e[len(indexHash{}):])})
 	}
 	return m
+}
+
+// entriesOf yields what a mark holds: keys, each with its hash and nonce, which lie in b. A mark that is malformed holds nothing.
+func entriesOf(b []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, entry []byte) bool) {
+		if len(b) == 0 || b[0] != markFormat {
+			return
+		}
+		for rest := b[1:]; len(rest) > 0; {
+			var ok bool
+			if _, _, rest, ok = nextMarked(rest); !ok {
+				return
+			}
+		}
+		for rest := b[1:]; len(rest) > 0; {
+			key, entry, next, _ := nextMarked(rest)
+			if !yield(key, entry) {
+				return
+			}
+			rest = next
+		}
+	}
+}
+
+func nextMarked(b []byte) (key, entry, rest []byte, ok bool) {
+	const size = len(indexHash{}) + len(indexNonce{})
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > MaxKeyLength || len(b)-w < int(n)+size {
+		return nil, nil, nil, false
+	}
+	b = b[w:]
+	return b[:n], b[n:][:size], b[int(n)+size:], true
 }
 
 // find returns the place of key in m, or where it belongs.
@@ -118,6 +139,33 @@ func (m mark) entries(id string) []IndexEntry {
 // to them, so the ID appears there as it does in the name of the session's own record.
 func (e *marked) entry(id string) IndexEntry {
 	return IndexEntry{Index: e.hash.list(), Member: string(e.nonce[:]) + id}
+}
+
+// An entryWriter makes the entries of many sessions in few pieces of memory.
+type entryWriter struct {
+	text    strings.Builder
+	entries []IndexEntry
+}
+
+// grow makes room for n entries of sessions whose IDs have about that length.
+func (w *entryWriter) grow(n, id int) {
+	w.entries = make([]IndexEntry, 0, n)
+	w.text.Grow(n * (listLength + len(indexNonce{}) + id))
+}
+
+// write appends the entries of the session id that a mark names.
+func (w *entryWriter) write(mark []byte, id string) {
+	for _, e := range entriesOf(mark) {
+		hash, nonce := e[:len(indexHash{})], e[len(indexHash{}):]
+		var list [listLength]byte
+		base64.RawURLEncoding.Encode(list[:], hash)
+		from := w.text.Len()
+		w.text.Write(list[:])
+		w.text.Write(nonce)
+		w.text.WriteString(id)
+		text := w.text.String()[from:] // which stays as it is, whatever is written after it
+		w.entries = append(w.entries, IndexEntry{Index: text[:len(list)], Member: text[len(list):]})
+	}
 }
 
 // idOf returns the session ID in a member of a list.

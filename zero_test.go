@@ -17,6 +17,7 @@ func TestNothingPanicsOnZeroValues(t *testing.T) {
 	zerotest.Run(t, map[string]any{
 		"AsIndexer":        store.AsIndexer,
 		"AsScanner":        store.AsScanner,
+		"Places":           store.Places,
 		"CheckID":          store.CheckID,
 		"CheckKey":         store.CheckKey,
 		"CodecKey":         store.CodecKey[*int]{},

@@ -65,6 +65,45 @@ func TestRenewalThroughOwner(t *testing.T) {
 	}
 }
 
+// A renewal on a condition is one write of each document, and leaves it with the owner: the next without one is one write of all.
+func TestRenewalIfKeepsTheOwner(t *testing.T) {
+	r := newRig(t, testserver.SharedHazelcast(t), namespace())
+	const n = 50
+	sessions := make([]store.Store, n)
+	expect := make([][]store.Entry, n)
+	ids := make([]string, n)
+	for i := range sessions {
+		ids[i] = store.NewID()
+		s, err := r.b.Create(t.Context(), ids[i], []store.Entry{{Key: "k", Value: []byte("0")}}, store.Terms{Lease: time.Second})
+		if err != nil {
+			t.Fatalf("Create = %v", err)
+		}
+		sessions[i], expect[i] = s, []store.Entry{{Key: "k", Value: []byte("0")}}
+	}
+	for i := range 3 {
+		r.faults.writes.Store(0)
+		if err := errors.Join(r.b.RenewIf(t.Context(), sessions, expect, time.Minute)...); err != nil {
+			t.Fatalf("RenewIf = %v, want no error", err)
+		}
+		if w := r.faults.writes.Load(); w > n+1 {
+			t.Errorf("RenewIf %d of %d sessions took %d writes, want %d at most", i, n, w, n+1)
+		}
+		r.faults.writes.Store(0)
+		r.faults.reads.Store(0)
+		r.renews(t, sessions, time.Minute)
+		if w, rd := r.faults.writes.Load(), r.faults.reads.Load(); w > 1 || rd != 0 {
+			t.Errorf("Renew after RenewIf %d of %d sessions took %d writes and %d reads, want 1 at most and 0", i, n, w, rd)
+		}
+	}
+	// What ends elsewhere is found by both.
+	if err := r.attach(t, ids[0]).Destroy(t.Context()); err != nil {
+		t.Fatalf("Destroy = %v", err)
+	}
+	if errs := r.b.RenewIf(t.Context(), sessions, expect, time.Minute); len(errs) != n || !errors.Is(errs[0], store.ErrDestroyed) || errs[1] != nil {
+		t.Errorf("RenewIf after Destroy = %v, want %v for the first", errs, store.ErrDestroyed)
+	}
+}
+
 // Another process sees a session live on after its document's deadline, and end when
 // nobody renews it any more.
 func TestOthersSeeTheOwner(t *testing.T) {

@@ -53,6 +53,7 @@ func (b *Backend) RemoveEntries(ctx context.Context, entries []store.IndexEntry)
 func (b *Backend) eachEntry(ctx context.Context, entries []store.IndexEntry, of func(refused error) *renewal) []error {
 	r := of(b.open(ctx))
 	r.b, r.ctx, r.errs = b, ctx, make([]error, len(entries))
+	r.todo = make([]target, 0, len(entries))
 	for i := range entries {
 		switch e := &entries[i]; {
 		case r.refused != nil:
@@ -190,6 +191,12 @@ var noValue any = ""
 // flagsOf holds the flags of few keys, so that they need no memory.
 var flagsOf = map[string]any{"0": "0", "1": "1", "00": "00", "01": "01", "10": "10", "11": "11", "000": "000", "110": "110", "101": "101", "111": "111"}
 
+// An expectedValue is the value of an entry as an argument. Its address takes no memory of its own.
+type expectedValue store.Entry
+
+// MarshalBinary returns the value.
+func (e *expectedValue) MarshalBinary() ([]byte, error) { return e.Value, nil }
+
 // mergedRenewIf appends what the merged script takes for a group.
 func (r *renewal) mergedRenewIf(args []any, group []target) []any {
 	first := r.expect[group[0].at]
@@ -197,18 +204,20 @@ func (r *renewal) mergedRenewIf(args []any, group []target) []any {
 	for _, e := range first {
 		args = append(args, e.Key)
 	}
-	for _, t := range group {
+	for i := range group {
+		t := &group[i]
 		at := len(args) + 1
 		args = append(args, t.s.token, nil)
 		present := make([]byte, 0, 8)
-		for _, e := range r.expect[t.at] {
+		for j := range r.expect[t.at] {
+			e := &r.expect[t.at][j]
 			if e.Value == nil {
 				present = append(present, '0')
 				args = append(args, noValue)
 				continue
 			}
 			present = append(present, '1')
-			args = append(args, e.Value)
+			args = append(args, (*expectedValue)(e))
 		}
 		if args[at] = flagsOf[string(present)]; args[at] == nil {
 			args[at] = string(present)

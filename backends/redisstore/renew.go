@@ -232,9 +232,9 @@ func (r *renewal) mergedArgs(args []any, group []target) []any {
 		return r.mergedRenewIf(args, group)
 	}
 	args = append(args, r.lease)
-	for _, t := range group {
-		if t.s == nil {
-			args = append(args, t.member)
+	for i := range group {
+		if t := &group[i]; t.s == nil {
+			args = append(args, &t.member) // whose address takes no memory of its own
 		} else {
 			args = append(args, t.s.token)
 		}

@@ -8,10 +8,11 @@
 -- here changes nothing.
 --include clock
 local call,ttl,now,gt,bad=redis.pcall,tonumber(ARGV[1]),clock(),true,{#KEYS}
+local till=string.format('%.0f',now+ttl)
 call('ZREM',KEYS[1],'')
 for i=1,#KEYS do
   local k=KEYS[i]
-  local added=call('ZADD',k,'GT',now+ttl,ARGV[i+1])
+  local added=call('ZADD',k,'GT',till,ARGV[i+1])
   local done=type(added)=='number'
   -- A member that was there is of a list with an expiry. Only then is GT right: a key without one is never given one by it.
   local set=false
