@@ -57,7 +57,7 @@ var crcTable = func() (table [256]uint16) {
 
 // inOrder puts what there is to do in the order of the slots.
 func (r *renewal) inOrder() {
-	if r.b.nodes == nil || r.lease == 0 || len(r.todo) < 2 {
+	if len(r.todo) < 2 || r.lease == 0 || r.b.nodes == nil {
 		return
 	}
 	// Numbers are sorted several times faster than targets.
