@@ -117,7 +117,8 @@ type Backend interface {
 	// Suspend makes the session live for exactly grace from now, shorter or
 	// longer than before. Its values stay, and so does its life until somebody
 	// resumes it. It fails with [ErrDestroyed] when that life has ended, and with
-	// [ErrForeignStore] for a session that this Backend did not hand out.
+	// [ErrForeignStore] for a session that this Backend did not hand out, whether
+	// ctx has ended or not.
 	Suspend(ctx context.Context, session Store, grace time.Duration) error
 
 	// Close releases what the Backend itself holds. Sessions on a server stay

@@ -131,16 +131,26 @@ var failureRules = []rule{
 	{name: "Renew and Suspend refuse Stores that the Backend did not hand out", run: func(x *env) {
 		s := x.a.session(with("k", "v"))
 		strangers := []store.Store{stranger{}, nil}
+		ended, end := context.WithCancel(x.ctx)
+		end()
 		if x.a.backend != x.b.backend {
 			strangers = append(strangers, x.b.session().raw)
 		}
 		for _, other := range strangers {
 			r := x.a.renewStores(long, s.raw, other)
-			if len(r.errs) != 2 || r.errs[0] != nil || r.errs[1] == nil || errors.Is(r.errs[1], store.ErrDestroyed) {
-				x.fail(r.call+" of one of its own and a foreign one", show(r.errs), "nil for its own and an error other than ErrDestroyed for the foreign one")
+			if len(r.errs) != 2 || r.errs[0] != nil || !errors.Is(r.errs[1], store.ErrForeignStore) {
+				x.fail(r.call+" of one of its own and a foreign one", show(r.errs), "nil for its own and ErrForeignStore for the foreign one")
 			}
-			if err := x.a.backend.Suspend(x.ctx, other, long); err == nil || errors.Is(err, store.ErrDestroyed) {
-				x.fail("node A: Suspend(a foreign Store)", show(err), "an error other than ErrDestroyed")
+			// Sessions asks in this way, so that no call goes to a server.
+			errs := x.a.backend.Renew(ended, []store.Store{s.raw, other}, long)
+			if len(errs) != 2 || !errors.Is(errs[0], context.Canceled) || !errors.Is(errs[1], store.ErrForeignStore) {
+				x.fail(r.call+" of one of its own and a foreign one with a context that has ended", show(errs),
+					"the context's error for its own and ErrForeignStore for the foreign one")
+			}
+			for _, ctx := range []context.Context{x.ctx, ended} {
+				if err := x.a.backend.Suspend(ctx, other, long); !errors.Is(err, store.ErrForeignStore) {
+					x.fail("node A: Suspend(a foreign Store) with a context of which Err is "+show(ctx.Err()), show(err), "ErrForeignStore")
+				}
 			}
 		}
 		s.get("k").gives("v")

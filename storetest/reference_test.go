@@ -398,16 +398,28 @@ func (b *reference) Renew(ctx context.Context, sessions []store.Store, lease tim
 	return errs
 }
 
-func (b *reference) renew(ctx context.Context, raw store.Store, lease time.Duration, of int) error {
-	if err := b.open(ctx); err != nil {
-		return err
+// ours returns what the backend handed out.
+func (b *reference) ours(ctx context.Context, raw store.Store) (*refStore, error) {
+	if err := b.open(ctx); err != nil && b.has("an ended context hides foreign Stores") {
+		return nil, err
 	}
 	s, ok := raw.(*refStore)
-	if !ok || s.b != b {
-		if b.has("foreign Stores are ignored") {
-			return nil
-		}
-		return errForeign
+	switch {
+	case ok && s.b == b:
+		return s, b.open(ctx)
+	case b.has("foreign Stores are ignored"):
+		return nil, nil
+	case b.has("foreign Stores are refused with an error of another kind"):
+		return nil, errors.New("reference: a foreign Store")
+	default:
+		return nil, errForeign
+	}
+}
+
+func (b *reference) renew(ctx context.Context, raw store.Store, lease time.Duration, of int) error {
+	s, err := b.ours(ctx, raw)
+	if s == nil || err != nil {
+		return err
 	}
 	l := s.life()
 	switch {
@@ -449,12 +461,12 @@ func (b *reference) renew(ctx context.Context, raw store.Store, lease time.Durat
 func (b *reference) Suspend(ctx context.Context, raw store.Store, grace time.Duration) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.open(ctx); err != nil {
-		return err
+	s, err := b.ours(ctx, raw)
+	if b.has("Suspend ignores foreign Stores") && errors.Is(err, store.ErrForeignStore) {
+		return nil
 	}
-	s, ok := raw.(*refStore)
-	if !ok || s.b != b {
-		return errForeign
+	if s == nil || err != nil {
+		return err
 	}
 	l := s.life()
 	if l == nil {
