@@ -1,6 +1,7 @@
 # make servers installs the servers that the tests start and that are missing; on Debian and Ubuntu with apt, as root
 # make test    runs all tests; those whose server is missing skip, and fail where CI is set
 # make lint    gofmt, go vet, staticcheck, storevet on what uses the library, and deadcode
+# make golangci  golangci-lint, as .golangci.yml says, in every module. Not in lint as long as tests leave errors out that it reports
 # make check   tidy modules; go vet of each without the workspace, for other systems and 32 bits; the core tests on 386
 # make bench   in-code benchmarks of all modules, in a form that benchstat reads
 # make fuzz    each fuzz target for FUZZTIME
@@ -15,7 +16,7 @@ BENCH     ?= .
 # Of the client of Hazelcast; see the file.
 GORACE    ?= suppressions=$(CURDIR)/race.suppressions
 
-.PHONY: test servers lint check bench bench-smoke fuzz
+.PHONY: test servers lint golangci check bench bench-smoke fuzz
 
 test:
 	@set -e; for m in $(MODULES); do \
@@ -46,9 +47,13 @@ lint:
 	@dead=$$($$(cd tools && GOWORK=off $(GO) tool -n deadcode) -test $(MODULES:%=./%/...) | grep -v ': unreachable func: Example'; true); \
 	if [ -n "$$dead" ]; then echo "nothing reaches these, not even a test:"; echo "$$dead"; exit 1; fi
 
+golangci:
+	@set -e; lint=$$(cd tools/golangci && GOWORK=off $(GO) tool -n golangci-lint); \
+	for m in $(MODULES); do echo "== golangci-lint in $$m"; (cd $$m && $$lint run ./...); done
+
 # Modules are tidy and complete without the workspace, on every system and word size.
 check:
-	@set -e; for m in $(MODULES) tools; do \
+	@set -e; for m in $(MODULES) tools tools/golangci; do \
 		echo "== go mod tidy -diff and go vet in $$m"; \
 		(cd $$m && GOWORK=off $(GO) mod tidy -diff); \
 	done
