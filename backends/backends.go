@@ -45,7 +45,8 @@
 //
 //	cache            on or off (default): answer reads from a cache in this process
 //	cache_staleness  how long the cache serves what it holds, should the
-//	                 server's notices be lost (default 5s); see package redisstore
+//	                 server's notices be lost (default 5s); see package redisstore.
+//	                 The cache takes one more connection and 64 MiB at most
 //
 // Sentinel URLs also take sentinel_user and sentinel_password; user and password
 // of the URL itself are those of the Redis servers. Passwords that change in time

@@ -62,7 +62,6 @@ func TestOpenRefusesBadURLs(t *testing.T) {
 		{"redis://h?namespace=a:b", "namespace"},
 		{"redis://h?protocol=4", "parameter protocol"},
 		{"redis://h?cache=on&protocol=2", "cache=on needs protocol 3"},
-		{"redis://h/1?cache=on", "database 0 only"},
 		{"redis://h?cache_staleness=1s", "needs cache=on"},
 		{"redis+cluster://h?cache=on", "unknown parameter"},
 		{"redis://h?tls_ca=x", "tls=on"},

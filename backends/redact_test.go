@@ -28,7 +28,7 @@ import (
 var plain = map[string]bool{
 	"store.Entry": true, "store.Key": true, "store.CodecKey": true, "store.TxValue": true, "store.Limits": true,
 	"store.Stats": true, "store.Undecodable": true, "store.Terms": true, "store.Error": true, "store.RenewError": true,
-	"memstore.Options": true, "redisstore.Options": true, "backends.Options": true,
+	"memstore.Options": true, "redisstore.Options": true, "redisstore.CacheOptions": true, "backends.Options": true,
 	"backends.MigrateOptions": true, "backends.MigrationStats": true, "hazelcaststore.Options": true,
 }
 
@@ -39,10 +39,9 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
 	ctx := t.Context()
 	server := testserver.SharedRedis(t)
-	cache := redisstore.NewCache(redis.CacheConfig{})
-	client := redis.NewClient(&redis.Options{Addr: server.Addr, ClientSideCache: cache})
+	client := redis.NewClient(&redis.Options{Addr: server.Addr})
 	defer client.Close()
-	onRedis, err := redisstore.New(client, &redisstore.Options{Namespace: "redact-" + store.NewID()})
+	onRedis, err := redisstore.New(client, &redisstore.Options{Namespace: "redact-" + store.NewID(), Cache: &redisstore.CacheOptions{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +67,7 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer moving.Close()
-	values := []any{secret, &secret, ring, &store.Options{Sealer: ring}, store.Options{Sealer: ring}, cache, opened}
+	values := []any{secret, &secret, ring, &store.Options{Sealer: ring}, store.Options{Sealer: ring}, opened}
 	for _, backend := range []store.Backend{memstore.New(nil), onRedis, opened, moving, store.WrapStores(memstore.New(nil), func(s store.Store) store.Store { return s })} {
 		sessions, err := store.New(backend, nil)
 		if err != nil {

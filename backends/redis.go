@@ -41,7 +41,7 @@ func openRedis(a *address, o *Options) (dial, error) {
 		}
 		db = n
 	}
-	cache := cacheOf(a, db)
+	cache := cacheOf(a)
 	u, err := readRedis(a, redisPort, o)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func openRedis(a *address, o *Options) (dial, error) {
 		return nil, errors.New("it takes one host; for several use redis+sentinel:// or redis+cluster://")
 	}
 	simple := u.client.Simple()
-	simple.DB, simple.ClientSideCache = db, cache
+	simple.DB, u.store.Cache = db, cache
 	return u.dial(func() redis.UniversalClient { return redis.NewClient(simple) }), nil
 }
 
@@ -63,7 +63,7 @@ func openUnix(a *address, o *Options) (dial, error) {
 		return nil, errors.New("the path of the socket is missing, as in redis+unix:///run/redis.sock")
 	}
 	db := a.params.number("db", 0, 0, 1<<16)
-	cache := cacheOf(a, db)
+	cache := cacheOf(a)
 	a.hosts = []string{"localhost"}
 	u, err := readRedis(a, redisPort, o)
 	if err != nil {
@@ -74,7 +74,7 @@ func openUnix(a *address, o *Options) (dial, error) {
 	}
 	simple := u.client.Simple()
 	simple.Network, simple.Addr = "unix", "/"+a.path
-	simple.DB, simple.ClientSideCache = db, cache
+	simple.DB, u.store.Cache = db, cache
 	return u.dial(func() redis.UniversalClient { return redis.NewClient(simple) }), nil
 }
 
@@ -111,12 +111,10 @@ func openCluster(a *address, o *Options) (dial, error) {
 
 // cacheOf reads the parameters of the client-side cache, which only a single
 // server has. It is nil without one.
-func cacheOf(a *address, db int) redis.Cache {
+func cacheOf(a *address) *redisstore.CacheOptions {
 	p := &a.params
 	on, staleness := p.flag("cache", false), p.duration("cache_staleness")
 	switch {
-	case on && db != 0:
-		p.fail("cache=on works with database 0 only")
 	case on && p.number("protocol", 3, 2, 3) == 2:
 		p.fail("cache=on needs protocol 3, by which the server tells what has changed")
 	case !on && staleness > 0:
@@ -125,7 +123,7 @@ func cacheOf(a *address, db int) redis.Cache {
 	if !on || p.err != nil {
 		return nil
 	}
-	return redisstore.NewCache(redis.CacheConfig{MaxStaleness: staleness})
+	return &redisstore.CacheOptions{MaxStaleness: staleness}
 }
 
 // defaultLifetime is how old a connection may become. A connection to a server

@@ -28,7 +28,7 @@ type Backend struct {
 	nodes     *batch.Nodes       // nil for one server
 	merger    *merger            // nil when batching is off
 	native    *native            // nil where every write is a script
-	cache     *Cache             // nil without client-side caching
+	cache     *cache             // nil without client-side caching
 	waits     bool               // writes wait for replicas
 	password  string             // of the client, which no error may show
 	gate      *gate              // nil for a cluster
@@ -206,8 +206,8 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 //
 // With batching it waits for the operations in progress, a few seconds at most: where
 // a server hangs, they end with the timeouts of the client. Other operations in
-// progress (without batching, with WaitReplicas, reads of a Cache) go on and end
-// with their contexts or with the client.
+// progress (without batching, with WaitReplicas) go on and end with their contexts or
+// with the client.
 func (b *Backend) Close() error {
 	if !b.made() {
 		return nil
@@ -220,6 +220,9 @@ func (b *Backend) Close() error {
 		defer close(told)
 		b.notices.hub.Close(ctx)
 	}()
+	if b.cache != nil {
+		b.cache.tracking.close(ctx)
+	}
 	if b.merger != nil {
 		b.merger.stop()
 	}

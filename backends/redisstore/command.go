@@ -26,7 +26,6 @@ type command struct {
 	fuse        fuse
 	class       class  // of its reply, when batching is on
 	repeated    bool   // the server may have executed an attempt before this one
-	retryable   bool   // go-redis may repeat it, and may answer it from its cache
 	few         [9]any // room for the arguments of most commands
 }
 
@@ -156,10 +155,11 @@ func stringsOrNil(values []any) bool {
 	return true
 }
 
-// NoRetry keeps go-redis from repeating the command.
-func (c *command) NoRetry() bool { return !c.retryable }
+// NoRetry keeps go-redis from repeating the command, and from answering it from a cache of
+// its own.
+func (c *command) NoRetry() bool { return true }
 
 // Clone keeps the copy from being repeated as well.
 func (c *command) Clone() redis.Cmder {
-	return &command{Cmder: c.Cmder.Clone(), script: c.script, lists: c.lists, retryable: c.retryable}
+	return &command{Cmder: c.Cmder.Clone(), script: c.script, lists: c.lists}
 }

@@ -230,22 +230,41 @@ context that can end costs that switch, and is noticed at once.
 
 # Client-side caching
 
-A client made with a [Cache] answers Get and GetMany from the memory of this
-process where it can, with RESP3 tracking, on a single server (not a Cluster), database 0. What
-holds then:
+With Options.Cache, Get and GetMany are answered from the memory of this process where they can be, on a single
+server (not a Cluster) with RESP3:
+
+	backend, err := redisstore.New(client, &redisstore.Options{Cache: &redisstore.CacheOptions{}})
+
+One connection beside the pool, made at the first read, has CLIENT TRACKING in the mode BCAST for the prefix of the
+namespace. The server sends there the name of each session that somebody has written, renewed or deleted, and of
+each that has expired, in the order in which it happened. What holds:
 
   - What this process wrote is what it reads afterwards, through this backend, on every handle of
     the session; and no value of a session that this process destroyed is read
     after Destroy returned.
   - What another process wrote, or destroyed, may be unseen until the server's
-    notice arrives: a few milliseconds, or the cache's DrainInterval on an idle
-    connection. The same holds for a session whose lease ran out, which a
-    server notices only when it gets around to it. If notices are lost, an entry serves for the
-    cache's MaxStaleness at most.
+    notice arrives: a few milliseconds. The same holds for a session whose lease ran out, which a
+    server notices only when it gets around to it. If notices are lost on the way, or go to
+    another server than reads do, what was read serves for MaxStaleness at most, from when its read began.
+  - When that connection breaks, or the server does not answer on it, or refuses a write with READONLY,
+    all is dropped, and reads ask the server until there is another.
   - Writes, Has, Keys, Commit and Attach always ask the server, and so does what typed
     Take, Update and transactions read, unless a wrapper hides [Store.GetCurrent] from
     them. So these neither miss a value that is there nor decide by an old one.
+  - GetMany returns what one reading of the server brought, never values of several.
+  - The notices of reads that are in progress count: a reply that left the server before
+    a write is not kept when the notice of that write came first.
 
-Any other cache that a client may have is bypassed, because it gives none of the above.
+What the cache does not have is read as without it, in pipelines that are shared. Callers who want the same at the same time share
+one command; who leaves early takes nothing from the others. After a write, the next read of the session also fetches the other
+fields that were in use, up to 16 of at most 1 KB.
+
+A hit takes no lock and allocates nothing. The memory is bounded by MaxBytes; sessions that were not read for twice
+MaxStaleness make room before that. Every write and every renewal in the namespace costs each process with a cache 0.4 µs, and
+the server 0.5 to 0.8 µs for the first of them and some 40 bytes for each. Where that is too much, give what is written often, and what is read often, a
+namespace each.
+
+A server that refuses CLIENT TRACKING with BCAST is asked again once a minute, the Logger gets one line, and until then there is no
+cache. A cache that a client of go-redis has itself is bypassed, because it gives none of the above.
 */
 package redisstore

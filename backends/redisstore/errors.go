@@ -19,7 +19,10 @@ var (
 	errSince   = errors.New("the connection failed, and when the server answered again the life of the session had ended")
 	errNotMade = errors.New("redisstore: this Backend is nil or was not made by New, or this Store not handed out by one")
 	errNoConn  = errors.New("redisstore: the connection is nil; RefuseReplica is the OnConnect of a client")
-	errCache   = errors.New("redisstore: the client's Cache is nil or zero; make it with NewCache")
+
+	errCacheProtocol = errors.New("redis: Options.Cache needs a client with Protocol 3, by which the server tells what has changed")
+	errCacheCluster  = errors.New("redis: Options.Cache is for a client of a single server, not of a Cluster")
+
 	errForeign = fmt.Errorf("redis: %w", store.ErrForeignStore)
 	errLease   = errors.New("redis: the lease must be positive")
 )
@@ -88,6 +91,9 @@ func (b *Backend) explain(err error, secrets ...string) error {
 	}
 	if refusedWith(err, "READONLY") {
 		b.gate.close() // it was a primary when it was asked
+		if b.cache != nil {
+			b.cache.tracking.reset()
+		}
 		b.native.forget()
 	}
 	return &clientError{text: "redis: " + describe(err, secrets...), cause: err}

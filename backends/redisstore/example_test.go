@@ -21,7 +21,7 @@ var addr = "localhost:6379"
 func TestExamples(t *testing.T) {
 	addr = testserver.SharedRedis(t).Addr
 	ExampleNew()
-	ExampleNewCache()
+	ExampleCacheOptions()
 	ExampleBackend()
 	ExampleStore_Commit()
 }
@@ -58,14 +58,10 @@ func ExampleNew() {
 	fmt.Println(id) // u-42
 }
 
-func ExampleNewCache() {
-	client := redis.NewClient(&redis.Options{
-		Addr:            addr,
-		Protocol:        3,
-		ClientSideCache: redisstore.NewCache(redis.CacheConfig{MaxEntries: 100_000}),
-	})
+func ExampleCacheOptions() {
+	client := redis.NewClient(&redis.Options{Addr: addr})
 	defer client.Close()
-	backend, err := redisstore.New(client, nil) // reads through the cache
+	backend, err := redisstore.New(client, &redisstore.Options{Cache: &redisstore.CacheOptions{MaxStaleness: 2 * time.Second}})
 	if err != nil {
 		log.Panic(err)
 	}

@@ -25,8 +25,7 @@ type executor interface {
 type kind int
 
 const (
-	look  kind = iota // it changes nothing, and its answer may come from the client's cache
-	read              // it changes nothing: repeat it
+	read  kind = iota // it changes nothing: repeat it
 	again             // repeating it changes nothing more: repeat it
 	once              // never repeat it
 )

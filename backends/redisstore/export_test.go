@@ -37,3 +37,6 @@ func WriteByScript(b *Backend) {
 
 // WithoutNotices makes b, which is not in use yet, tell nobody of ends.
 func WithoutNotices(b *Backend) { b.notices.hub = nil }
+
+// Caches reports whether the cache of b is in use by now.
+func Caches(b *Backend) bool { return b.cache.epoch.Load() != 0 }

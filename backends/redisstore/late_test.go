@@ -281,7 +281,7 @@ func (keepBack) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipe
 func TestCacheDoesNotEndNewHandles(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	ns := namespace(t)
-	here := open(t, dial(t, server.URL, cached), redisstore.Options{Namespace: ns})
+	here := open(t, dial(t, server.URL), redisstore.Options{Namespace: ns, Cache: cached.Cache})
 	elsewhere := open(t, dial(t, server.URL), redisstore.Options{Namespace: ns})
 	for range 200 {
 		id, s := create(t, here, store.Entry{Key: "k", Value: []byte("v")})

@@ -48,11 +48,11 @@ func TestSubscriptionIsLazyAndSingle(t *testing.T) {
 	for _, cache := range []bool{false, true} {
 		t.Run(fmt.Sprint("cache=", cache), func(t *testing.T) {
 			server := testserver.Redis(t)
-			var change []func(*redis.Options)
+			var o redisstore.Options
 			if cache {
-				change = append(change, func(o *redis.Options) { cached(o) })
+				o = cached
 			}
-			b := open(t, dial(t, server.URL, change...), redisstore.Options{})
+			b := open(t, dial(t, server.URL), o)
 			create(t, b)
 			wantSubscribers(t, server, 0)
 			for range 10 {

@@ -36,6 +36,11 @@ type Options struct {
 	// client's ReadTimeout. Zero means one second.
 	WaitTimeout time.Duration
 
+	// Cache, if not nil, answers Get and GetMany from the memory of this process where it
+	// can; see the section on client-side caching in the package comment. It is for a client of
+	// a single server, with RESP3, and takes one connection beside its pool.
+	Cache *CacheOptions
+
 	// Logger gets what [Backend.Check] finds to be dangerous but not in the way, and why
 	// ends of sessions elsewhere do not come to notice promptly, where that is so.
 	// Nil drops it.
@@ -80,11 +85,11 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		}
 		readTimeout, b.password = c.Options().ReadTimeout, c.Options().Password
 		b.gate = &gate{client: c}
-		if cache, ok := c.Options().ClientSideCache.(*Cache); ok {
-			if cache == nil || cache.LocalCache == nil {
-				return nil, errCache
+		if o.Cache != nil {
+			if c.Options().Protocol == 2 {
+				return nil, errCacheProtocol
 			}
-			b.cache = cache
+			b.cache = newCache(*o.Cache)
 		}
 	case *redis.ClusterClient:
 		if c == nil {
@@ -92,6 +97,9 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		}
 		if c.Options().ReadOnly {
 			return nil, errors.New("redis: this cluster client reads from replicas, which lag behind; create it without ReadOnly, RouteByLatency and RouteRandomly")
+		}
+		if o.Cache != nil {
+			return nil, errCacheCluster
 		}
 		readTimeout, b.password = c.Options().ReadTimeout, c.Options().Password
 		b.nodes = batch.NewNodes(c)
@@ -115,9 +123,12 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 		b.batcher = batch.New(client, o)
 		plain = b.batcher
 	}
-	b.executors = [...]executor{look: plain, read: plain, again: plain, once: plain}
+	b.executors = [...]executor{read: plain, again: plain, once: plain}
 	if b.cache != nil {
-		b.executors[look] = cachedReader{direct{client}}
+		b.cache.read = func(ctx context.Context, name any, fields []any) ([]any, error) {
+			return b.hmget(ctx, read, name, fields...)
+		}
+		b.cache.tracking = &tracking{b: b}
 	}
 	if o.WaitReplicas > 0 {
 		w := &waiter{client: client, nodes: b.nodes, replicas: o.WaitReplicas, timeout: o.WaitTimeout}

@@ -300,14 +300,14 @@ func singleSettings(server *testserver.Server) []outcomeSetting {
 	}
 	cache := func(t testing.TB, w *wire, db int) redis.UniversalClient {
 		o := quick(server.Addr, w, db)
-		cached(o)
+		o.Protocol = 3
 		return closing(t, redis.NewClient(o))
 	}
 	nodes := []*testserver.Server{server}
 	return []outcomeSetting{
 		{name: "batching", nodes: nodes, dial: plain, admin: admin},
 		{name: "no batching", nodes: nodes, dial: plain, admin: admin, options: redisstore.Options{DisableBatching: true}},
-		{name: "cache", nodes: nodes, dial: cache, admin: admin, noDB: true},
+		{name: "cache", nodes: nodes, dial: cache, admin: admin, options: cached},
 	}
 }
 

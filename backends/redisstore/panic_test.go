@@ -33,14 +33,14 @@ func TestRepliesThatPanic(t *testing.T) {
 					w := new(wire)
 					client := dial(t, server.URL, func(r *redis.Options) {
 						r.Dialer, r.PoolSize, r.PipelinePoolSize = w.dial, 4, 2
-						if cache {
-							cached(r)
-						}
 						if name == "role" {
 							r.OnConnect = redisstore.RefuseReplica
 						}
 					})
 					o.Namespace = namespace(t)
+					if cache {
+						o.Cache = cached.Cache
+					}
 					if name == "wait" {
 						o.WaitReplicas = 1
 					}

@@ -15,6 +15,7 @@ import (
 type proxy struct {
 	addr string
 
+	deaf     atomic.Bool  // drop notices of what has changed
 	patience atomic.Int64 // bytes of replies to one request, after which its connection breaks; zero: any number
 
 	mu       sync.Mutex
@@ -23,6 +24,7 @@ type proxy struct {
 	trapped  func() // called before the connection breaks
 	requests [][]byte
 	held     chan struct{} // of late: closed by release
+	tracking []net.Conn    // those on which the server says what has changed
 }
 
 type trap int
@@ -67,6 +69,32 @@ func (p *proxy) sprung() bool {
 	return p.lose == nothing
 }
 
+// deafen makes notices of what has changed get lost, or not any more.
+func (p *proxy) deafen(on bool) { p.deaf.Store(on) }
+
+// cut breaks the connections on which the server says what has changed.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.tracking {
+		c.Close()
+	}
+	p.tracking = nil
+}
+
+// chunks returns how many writes of the client since arm contained marker: pipelines.
+func (p *proxy) chunks(marker string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, r := range p.requests {
+		if bytes.Contains(r, []byte(marker)) {
+			n++
+		}
+	}
+	return n
+}
+
 // count returns how many requests since arm contained marker.
 func (p *proxy) count(marker string) int {
 	p.mu.Lock()
@@ -77,6 +105,8 @@ func (p *proxy) count(marker string) int {
 	}
 	return n
 }
+
+var pong = []byte("+PONG\r\n")
 
 // serve carries one connection. The requests of these tests are small enough to
 // arrive in one piece.
@@ -104,6 +134,12 @@ func (p *proxy) serve(client, upstream net.Conn) {
 				return
 			}
 			lost.Unlock()
+			if p.deaf.Load() && bytes.Contains(b[:n], []byte("invalidate")) {
+				if !bytes.Contains(b[:n], pong) {
+					continue
+				}
+				n = copy(b, pong)
+			}
 			if held := slow.Load(); held != nil {
 				<-*held
 			}
@@ -135,6 +171,11 @@ func (p *proxy) serve(client, upstream net.Conn) {
 			slow.Store(&held)
 		}
 		carried.Store(0)
+		if bytes.Contains(b[:n], []byte("tracking")) {
+			p.mu.Lock()
+			p.tracking = append(p.tracking, client)
+			p.mu.Unlock()
+		}
 		if _, err := upstream.Write(b[:n]); err != nil {
 			return
 		}

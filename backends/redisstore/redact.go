@@ -19,12 +19,3 @@ func (s *Store) GoString() string { return s.String() }
 
 // LogValue does the same for logs.
 func (s *Store) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// String keeps sessions out of what is printed.
-func (c *Cache) String() string { return "redisstore.Cache" }
-
-// GoString does the same for %#v.
-func (c *Cache) GoString() string { return c.String() }
-
-// LogValue does the same for logs.
-func (c *Cache) LogValue() slog.Value { return slog.StringValue(c.String()) }

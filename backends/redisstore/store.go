@@ -32,7 +32,8 @@ type Store struct {
 	ended   atomic.Int32 // how this life is known to have ended; it never comes back
 	keys    keySet       // that probably have a value
 
-	watchers atomic.Int32 // of this handle; see Watch
+	slot     atomic.Pointer[slot] // of the cache; nil where it has not been looked for
+	watchers atomic.Int32         // of this handle; see Watch
 }
 
 // How a life ended, as a server has answered.
@@ -48,24 +49,37 @@ var endedAs = [...]error{gone: store.ErrDestroyed, resumed: store.ErrResumed, de
 
 // Get returns the value under key; see [store.Store].
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	return s.get(ctx, look, key)
-}
-
-// GetCurrent is Get that asks the server, also where a [Cache] has an answer. Typed
-// writes that depend on a value begin with it.
-func (s *Store) GetCurrent(ctx context.Context, key string) ([]byte, error) {
-	return s.get(ctx, read, key)
-}
-
-func (s *Store) get(ctx context.Context, k kind, key string) ([]byte, error) {
 	if err := s.checkKey(ctx, key); err != nil {
 		return nil, err
 	}
-	values, err := s.fields(ctx, k, tokenField, key)
+	if s.b.cache != nil {
+		if value, ok := s.b.cache.hit(s, key); ok {
+			return found(value)
+		}
+	}
+	values, err := s.cachedFields(ctx, tokenField, key)
 	if err != nil {
 		return nil, err
 	}
-	value := bytesOf(values[1])
+	return found(values[1])
+}
+
+// GetCurrent is Get that asks the server, also where the cache of Options.Cache has an
+// answer. Typed writes that depend on a value begin with it.
+func (s *Store) GetCurrent(ctx context.Context, key string) ([]byte, error) {
+	if err := s.checkKey(ctx, key); err != nil {
+		return nil, err
+	}
+	values, err := s.fields(ctx, tokenField, key)
+	if err != nil {
+		return nil, err
+	}
+	return found(values[1])
+}
+
+// found returns the value in a reply, or ErrNotFound for an absent one.
+func found(reply any) ([]byte, error) {
+	value := bytesOf(reply)
 	if value == nil {
 		return nil, store.ErrNotFound
 	}
@@ -89,7 +103,7 @@ func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 	if err := s.over(); err != nil {
 		return nil, err
 	}
-	replies, err := s.fields(ctx, look, fields...)
+	replies, err := s.cachedFields(ctx, fields...)
 	if err != nil {
 		return nil, err
 	}
@@ -345,15 +359,23 @@ func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
 	return values, err == nil && ok
 }
 
-// fields reads fields of the hash, the first of which is the token's. That this
-// life has ended is taken from the server only: the cache may be older than the
-// handle.
-func (s *Store) fields(ctx context.Context, k kind, fields ...any) ([]any, error) {
-	values, err := s.b.hmget(ctx, k, s.name, fields...)
-	if err == nil && values[0] != s.token && k == look && s.b.cache != nil {
-		s.forget()
-		values, err = s.b.hmget(ctx, read, s.name, fields...)
+// cachedFields is fields that may be answered by the cache. That this life has ended is
+// taken from the server only: the cache may be older than the handle.
+func (s *Store) cachedFields(ctx context.Context, fields ...any) ([]any, error) {
+	if s.b.cache == nil {
+		return s.fields(ctx, fields...)
 	}
+	values, err := s.b.cache.fields(ctx, s, fields)
+	if err == nil && values[0] != s.token {
+		s.forget()
+		return s.fields(ctx, fields...)
+	}
+	return values, err
+}
+
+// fields reads fields of the hash, the first of which is the token's.
+func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
+	values, err := s.b.hmget(ctx, read, s.name, fields...)
 	if err != nil {
 		return nil, err
 	}
@@ -410,10 +432,10 @@ func (s *Store) end(how int32) error {
 // over returns the error of a life that is known to have ended.
 func (s *Store) over() error { return endedAs[s.ended.Load()] }
 
-// forget drops what the client's cache has of this session, after a write.
+// forget drops what the cache has of this session, after a write.
 func (s *Store) forget() {
 	if s.b.cache != nil {
-		s.b.cache.forget(s.name.(string))
+		s.b.cache.forget(s)
 	}
 }
 

@@ -15,8 +15,7 @@ func TestNothingPanicsOnZeroValues(t *testing.T) {
 		"New":               redisstore.New,
 		"Options":           redisstore.Options{},
 		"Store":             (*redisstore.Store)(nil),
-		"Cache":             nil, // its methods are those of go-redis, which calls them; New refuses a zero one
-		"NewCache":          redisstore.NewCache,
+		"CacheOptions":      redisstore.CacheOptions{},
 		"RefuseReplica":     redisstore.RefuseReplica,
 		"RefuseReplicaOver": redisstore.RefuseReplicaOver,
 	})

@@ -37,6 +37,7 @@ var groups = []group{
 	{"many", many, false},
 	{"footprint", footprint, false},
 	{"redis", redis, true},
+	{"cache", cache, true},
 	{"delayed", redisDelayed, true},
 	{"burst", burst, true},
 	{"renewal", renewal, true},

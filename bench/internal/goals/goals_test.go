@@ -50,6 +50,13 @@ func TestRedisGoals(t *testing.T) {
 	}
 }
 
+func TestCacheGoals(t *testing.T) {
+	url := testserver.SharedRedis(t).URL
+	if n := len(collect(t, Options{Redis: url}, cache)); n != 4 {
+		t.Errorf("%d goals, want 4", n)
+	}
+}
+
 func TestBurstGoals(t *testing.T) {
 	url := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning")).URL // it stalls
 	if n := len(collect(t, Options{Redis: url}, burst)); n != 2 {
