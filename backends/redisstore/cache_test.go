@@ -116,6 +116,7 @@ func TestCacheForgetsEndedSessions(t *testing.T) {
 			t.Fatalf("Attach() = %v", err)
 		}
 		wantGet(t, "before", other, "old")
+		wantGet(t, "before on the first handle", s, "old")
 		resumed, err := b.Resume(t.Context(), id, store.Terms{Lease: lease})
 		if err != nil {
 			t.Fatalf("Resume() = %v", err)

@@ -162,11 +162,10 @@ func (t *tracking) connect(ctx context.Context) (lasted time.Duration, err error
 	connecting, stop := context.WithTimeout(ctx, subscribeTimeout)
 	err = await(connecting, func() error { return s.Ping(connecting) })
 	stop()
+	defer func() { go s.Close() }() // it waits for what still connects or is written
 	if err != nil {
-		go s.Close() // it waits for what still connects
 		return 0, err
 	}
-	defer s.Close()
 	answers := make(chan struct{}, 1)
 	ended := make(chan error, 1)
 	go func() { ended <- t.hear(s, answers) }()
