@@ -87,13 +87,15 @@ func TestCacheUnderRaces(t *testing.T) {
 			if tt.disturb != nil {
 				disturbing.Go(func() { tt.disturb(ctx, p, server) })
 			}
-			for ctx.Err() == nil {
+			// On a busy machine it may take longer until the cache has answered anything.
+			shown := func() bool { return int64(p.count("hmget")) < r.reads.Load()/2 }
+			for begun := time.Now(); ctx.Err() == nil || !shown() && time.Since(begun) < time.Minute; {
 				r.session(t)
 			}
 			stop()
 			disturbing.Wait()
-			if sent := int64(p.count("hmget")); sent > r.reads.Load()*9/10 {
-				t.Errorf("%d reads sent %d commands, so they show nothing about a cache", r.reads.Load(), sent)
+			if !shown() {
+				t.Errorf("%d reads sent %d commands, so they show nothing about a cache", r.reads.Load(), p.count("hmget"))
 			}
 			t.Logf("%d lives, %d reads, %d commands, %d writes there, %d here", r.lives, r.reads.Load(), p.count("hmget"), r.writes[0], r.writes[1])
 		})
