@@ -240,3 +240,8 @@ func (ss *Sessions) indexMargin() time.Duration { return ss.lease / 16 }
 
 // millis returns the time since the Sessions were made, in milliseconds.
 func (r *renewals) millis() int64 { return time.Since(r.epoch).Milliseconds() }
+
+// till returns how long it takes until a time of millis.
+func (r *renewals) till(at int64) time.Duration {
+	return time.Duration(at-r.millis()) * time.Millisecond
+}

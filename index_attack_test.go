@@ -121,12 +121,20 @@ func TestIndexedWriteMeetsEveryFailure(t *testing.T) {
 type slowIndexed struct {
 	store.Backend
 	pause func()
+	step  func(op string) // may be nil; called before each operation on entries and leases
 }
 
 func newSlowIndexed(inner store.Backend, pause func()) *slowIndexed {
 	b := &slowIndexed{pause: pause}
 	b.Backend = store.WrapStores(inner, func(s store.Store) store.Store { return &slowIndexedStore{s, b} })
 	return b
+}
+
+// steps calls step with the name of an operation that comes.
+func (b *slowIndexed) steps(op string) {
+	if b.step != nil {
+		b.step(op)
+	}
 }
 
 // slowly calls do with pauses around it.
@@ -156,6 +164,11 @@ func (b *slowIndexed) Attach(ctx context.Context, id string, t store.Terms) (sto
 	return r.s, r.err
 }
 
+func (b *slowIndexed) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
+	b.steps("Renew")
+	return b.Backend.Renew(ctx, sessions, lease)
+}
+
 func (b *slowIndexed) Indexer() (store.Indexer, error) {
 	inner, err := store.AsIndexer(b.Backend)
 	return &slowIndexer{inner, b}, err
@@ -167,22 +180,27 @@ type slowIndexer struct {
 }
 
 func (x *slowIndexer) PutEntries(ctx context.Context, entries []store.IndexEntry, ttl time.Duration) []error {
+	x.b.steps("PutEntries")
 	return slowly(x.b, func() []error { return x.Indexer.PutEntries(ctx, entries, ttl) })
 }
 
 func (x *slowIndexer) RemoveEntries(ctx context.Context, entries []store.IndexEntry) error {
+	x.b.steps("RemoveEntries")
 	return slowly(x.b, func() error { return x.Indexer.RemoveEntries(ctx, entries) })
 }
 
 func (x *slowIndexer) RenewIf(ctx context.Context, sessions []store.Store, expect [][]store.Entry, lease time.Duration) []error {
+	x.b.steps("RenewIf")
 	return slowly(x.b, func() []error { return x.Indexer.RenewIf(ctx, sessions, expect, lease) })
 }
 
 func (x *slowIndexer) SuspendIf(ctx context.Context, s store.Store, expect []store.Entry, grace time.Duration) error {
+	x.b.steps("SuspendIf")
 	return slowly(x.b, func() error { return x.Indexer.SuspendIf(ctx, s, expect, grace) })
 }
 
 func (x *slowIndexer) TimeLeft(ctx context.Context, s store.Store) (time.Duration, error) {
+	x.b.steps("TimeLeft")
 	type result struct {
 		d   time.Duration
 		err error
@@ -197,6 +215,7 @@ type slowIndexedStore struct {
 }
 
 func (s *slowIndexedStore) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	s.b.steps("Commit")
 	type result struct {
 		current [][]byte
 		err     error

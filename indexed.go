@@ -152,10 +152,12 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			s.sessions.renewals.unlist(replaced)
 			return next, nil
 		}
+		if !errors.Is(err, ErrUnknownOutcome) {
+			s.sessions.renewals.unlist(fresh)
+		}
 		if !errors.Is(err, ErrConflict) {
 			return nil, err
 		}
-		s.sessions.renewals.unlist(fresh)
 		if err := retry.wait(ctx); err != nil {
 			return nil, err
 		}
@@ -345,15 +347,14 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 		if kept {
 			all = written[:len(write)]
 		}
-		sent := ss.renewals.millis()
 		further := w.further(ctx)
 		current, err = Commit(ctx, s.raw, expected, all)
 		late := further()
 		switch {
 		case err == nil && late != nil:
-			return nil, errors.Join(w.done(ctx, known, next, written, sent), &lateError{late})
+			return nil, errors.Join(w.done(ctx, known, next, written), &lateError{late})
 		case err == nil:
-			return nil, w.done(ctx, known, next, written, sent)
+			return nil, w.done(ctx, known, next, written)
 		case errors.Is(err, ErrConflict):
 			marked := current[len(expect)]
 			same := true
@@ -392,7 +393,8 @@ type indexedWrite struct {
 	fresh map[string]*marked
 	got   []IndexEntry // entries that were put
 	until int64        // until when they stay
-	lives int64        // a session of another process lives until then; 0 not asked yet
+	asked int64        // when the session was asked how long it lives
+	lives int64        // it lives until then; 0 not asked yet
 	retry backoff
 }
 
@@ -441,8 +443,8 @@ func (w *indexedWrite) put(ctx context.Context, known *indexed, next mark) error
 	return nil
 }
 
-// putAll puts entries for as long as known tells, which may be nil. Of the session of another process it asks at the same time how long that
-// lives: that process may have renewed it since.
+// putAll puts entries for as long as known tells, which may be nil. At the same time it asks how long the session lives: another process
+// may have renewed or extended it since, also one that this process owns.
 func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, known *indexed) error {
 	if len(entries) == 0 {
 		return nil
@@ -455,36 +457,42 @@ func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, known *
 		call  sync.WaitGroup
 	)
 	now := ss.renewals.millis()
-	if !s.owned && w.lives == 0 {
+	lives := w.lives
+	if lives == 0 {
 		call.Go(func() { left, asked = ss.indexes.backend.TimeLeft(ctx, s.raw) })
 	}
-	err := w.putFor(ctx, entries, s.entryTTL(known))
+	ttl := s.entryTTL(known)
+	until := now + ttl.Milliseconds()
+	err := w.putFor(ctx, entries, ttl)
 	call.Wait()
+	if left > 0 {
+		lives = now + left.Milliseconds() + 1
+	}
 	switch {
 	case err != nil:
 	case asked != nil && !errors.Is(asked, ErrDestroyed): // of what has ended, the write says so
 		err = &indexError{asked}
-	case left > ss.lease: // an entry must not end before its session
-		err = w.putFor(ctx, entries, left+ss.lease+ss.indexMargin())
+	case until < lives: // an entry must not end before its session
+		until = lives + (ss.lease + ss.indexMargin()).Milliseconds()
+		err = w.putFor(ctx, entries, ss.renewals.till(until))
 	}
 	if err != nil {
 		w.takeBack()
 		return err
 	}
-	if left > 0 {
-		w.lives = now + left.Milliseconds() + 1
+	if w.lives == 0 {
+		w.asked, w.lives = now, lives
+	}
+	if w.until == 0 || until < w.until {
+		w.until = until
 	}
 	return nil
 }
 
 // putFor puts entries for ttl.
 func (w *indexedWrite) putFor(ctx context.Context, entries []IndexEntry, ttl time.Duration) error {
-	until := w.s.sessions.renewals.millis() + ttl.Milliseconds()
 	if err := w.s.sessions.putEntries(ctx, entries, ttl); err != nil {
 		return err
-	}
-	if w.until == 0 || until < w.until || len(w.got) == 0 {
-		w.until = until
 	}
 	for _, e := range entries {
 		if !slices.Contains(w.got, e) {
@@ -494,16 +502,21 @@ func (w *indexedWrite) putFor(ctx context.Context, entries []IndexEntry, ttl tim
 	return nil
 }
 
-// further lets the entries in the session of another process stay for a lease beyond the session, while the write is on its way: until then
+// further lets the entries stay for a lease beyond the session, while the write is on its way: until then
 // the owner looks at the mark. What it returns waits for that.
 func (w *indexedWrite) further(ctx context.Context) (wait func() error) {
 	ss := w.s.sessions
 	need := w.lives + (ss.lease + ss.indexMargin()).Milliseconds()
-	if w.lives == 0 || len(w.got) == 0 || w.until >= need-1 {
+	enough := need - 1
+	if w.s.owned { // which puts them for that long at first, counted from when it sent the last renewal
+		enough = w.lives + ss.lease.Milliseconds()
+	}
+	ttl := ss.renewals.till(need)
+	if w.lives == 0 || len(w.got) == 0 || w.until >= enough || ttl <= 0 { // asked so long ago, it asks again afterwards
 		return func() error { return nil }
 	}
 	put := make(chan error, 1)
-	go func() { put <- ss.putEntries(ctx, w.got, time.Duration(need-ss.renewals.millis())*time.Millisecond) }()
+	go func() { put <- ss.putEntries(ctx, w.got, ttl) }()
 	return func() error {
 		err := <-put
 		if err == nil {
@@ -542,7 +555,7 @@ func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
 func (w *indexedWrite) takeBack() { w.s.sessions.renewals.unlist(w.got) }
 
 // done is called when the write took effect.
-func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, written []Entry, sent int64) error {
+func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, written []Entry) error {
 	s := w.s
 	ss := s.sessions
 	before := known.seen(ss.indexes)
@@ -572,16 +585,41 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 		s.indexed.Store(nil)
 	}
 	ss.renewals.unlist(gone(known.mark(), next, s.id))
-	if took := ss.renewals.millis() - sent; len(stays) > 0 && took > ss.indexMargin().Milliseconds() {
-		// The write took long. The session may have been renewed meanwhile, beyond the deadline of the entry.
-		if err := ss.putEntries(ctx, stays, s.entryTTL(known)); err != nil {
+	switch {
+	case len(stays) == 0:
+	case w.mayBeRenewed():
+		if err := w.atLast(ctx, stays); err != nil {
 			return &lateError{err}
 		}
-	}
-	if len(stays) > 0 { // an owner is not told either that others have extended the session
+	default: // somebody who did not see the entries may have extended the session
 		ss.renewals.recheck(s, stays, w.until)
 	}
 	return nil
+}
+
+// mayBeRenewed reports whether the owner may have looked at the mark and renewed the session between the question how long it lives and
+// the write: the entries would end half a lease too early then. So it is where that took long, or where the session was due.
+func (w *indexedWrite) mayBeRenewed() bool {
+	ss := w.s.sessions
+	if ss.renewals.millis()-w.asked > ss.indexMargin().Milliseconds() {
+		return true
+	}
+	due := ss.lease/renewalsPerLease + 2*ss.indexMargin()
+	return !w.s.owned && w.lives-w.asked <= due.Milliseconds()
+}
+
+// atLast asks after the write how long the session lives, and lets the entries stay a lease longer.
+func (w *indexedWrite) atLast(ctx context.Context, entries []IndexEntry) error {
+	ss := w.s.sessions
+	now := ss.renewals.millis()
+	left, err := ss.indexes.backend.TimeLeft(ctx, w.s.raw)
+	if errors.Is(err, ErrDestroyed) {
+		return nil
+	}
+	if err != nil || now+(left+ss.lease).Milliseconds() <= w.until {
+		return err
+	}
+	return ss.putEntries(ctx, entries, left+ss.lease+ss.indexMargin())
 }
 
 // unsure reports whether the value of an index may be another one than nil although nothing was seen.

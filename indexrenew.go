@@ -74,6 +74,11 @@ func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, 
 		r.cover(ctx, handles, done, known, nil, lease+r.lease/renewalsPerLease+margin/2, lease+r.lease+margin)
 		todo = again
 	}
+	for i, err := range errs {
+		if err != nil {
+			r.unlistEnded(handles[i], err, handles[i].indexed.Load())
+		}
+	}
 	return errs
 }
 
@@ -297,6 +302,7 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 		}
 		if try == renewTries {
 			if err := ss.backend.Suspend(ctx, s.raw, grace); err != nil {
+				ss.renewals.unlistEnded(s, err, known)
 				return err
 			}
 			// Whoever writes from now on sees how long the session lives. What was written up to now is looked at.
@@ -307,6 +313,7 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 		}
 		err = ss.indexes.backend.SuspendIf(ctx, s.raw, known.seen(ss.indexes), grace)
 		if !errors.Is(err, ErrConflict) {
+			ss.renewals.unlistEnded(s, err, known)
 			return err
 		}
 		s.replaceIndexed(known, nil)
@@ -342,6 +349,23 @@ func (r *renewals) unlist(entries []IndexEntry) {
 	if len(entries) > 0 {
 		r.errand(func(e *errands) { e.removed = append(e.removed, entries...) })
 	}
+}
+
+// unlistEnded removes the entries of a session of which err says that it has ended: they were put for a time that it did not get. Where
+// a backend cannot tell that somebody has resumed it, the session and its entries are still there.
+func (r *renewals) unlistEnded(s *Session, err error, known *indexed) {
+	if known == nil || len(known.rawMark()) == 0 || !errors.Is(err, ErrDestroyed) || errors.Is(err, ErrResumed) {
+		return
+	}
+	r.errand(func(e *errands) {
+		e.checks = append(e.checks, func() {
+			ctx, cancel := context.WithTimeout(r.ctx, cleanupTime)
+			defer cancel()
+			if _, err := r.sessions.backend.Attach(ctx, s.id, r.sessions.terms(r.lease)); errors.Is(err, ErrNoSession) {
+				r.unlist(known.mark().entries(s.id))
+			}
+		})
+	})
 }
 
 // index sees to the entries of a session that this process has just taken over.
