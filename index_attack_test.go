@@ -235,17 +235,22 @@ func (s *slowIndexedStore) Destroy(ctx context.Context) error {
 // TestIndexSchedules lets three processes do things to a few sessions at once, with pauses of chance between the steps of each, and some of them die. Whenever
 // nothing is in progress, each session is found under what it has and nowhere else. INDEX_SEEDS=n tries more seeds.
 func TestIndexSchedules(t *testing.T) {
-	seeds := 60
-	if v := os.Getenv("INDEX_SEEDS"); v != "" {
-		n, err := strconv.Atoi(v)
-		must(t, err)
-		seeds = n
-	}
-	for seed := range seeds {
+	for seed := range indexSeeds(t, 60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { indexSchedule(t, uint64(seed)) })
 		})
 	}
+}
+
+// indexSeeds returns how many seeds INDEX_SEEDS says, or so many as usual.
+func indexSeeds(t *testing.T, usual int) int {
+	v := os.Getenv("INDEX_SEEDS")
+	if v == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(v)
+	must(t, err)
+	return n
 }
 
 func indexSchedule(t *testing.T, seed uint64) {

@@ -4,20 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/internal/crash"
+	"github.com/sessionkv/store/storetest"
 )
 
-// staysFound checks for a while that judge finds the session under its value, and then that it has ended and that no entry is left.
-func staysFound(t *testing.T, when string, backend *trackedLists, judge *store.Sessions, id string, lease time.Duration) {
+// staysFound checks for a while that judge finds the session under its value, and then that it has ended and that no entry is left. An entry
+// stays as much longer as the call that put it was slow.
+func staysFound(t *testing.T, when string, backend *trackedLists, judge *store.Sessions, id string, lease, slow time.Duration) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
 	for range 20 * 5 {
-		agrees(t, when, judge, id, "before", "early", "after")
+		agrees(t, when, judge, id, "before", "early", "after", "a", "b", "c")
 		time.Sleep(lease / 20)
 		if _, err := judge.Attach(ctx, id); errors.Is(err, store.ErrNoSession) {
 			break
@@ -26,7 +30,7 @@ func staysFound(t *testing.T, when string, backend *trackedLists, judge *store.S
 	if _, err := judge.Attach(ctx, id); !errors.Is(err, store.ErrNoSession) {
 		t.Fatalf("%s: Attach() = %v five leases later, want %v", when, err, store.ErrNoSession)
 	}
-	time.Sleep(lease + lease/8)
+	time.Sleep(lease + lease/8 + slow)
 	if n := backend.left(t); n != 0 {
 		t.Errorf("%s: %d entries are left a lease after the session, want 0", when, n)
 	}
@@ -68,11 +72,38 @@ func TestWriterAndOwnerDie(t *testing.T) {
 					agrees(t, when, judge, s.ID(), "before", "early", "after")
 					time.Sleep(dies)
 					crash.Sessions(owner)
-					staysFound(t, when, backend, judge, s.ID(), lease)
+					staysFound(t, when, backend, judge, s.ID(), lease, c.put)
 				})
 				if t.Failed() {
 					return
 				}
+			}
+		}
+	}
+}
+
+// Processes may have different leases, as while a new value of the option is rolled out: one that is a third shorter, or any longer one.
+func TestIndexWithDifferentLeases(t *testing.T) {
+	for _, leases := range [][2]time.Duration{{30 * time.Second, 20 * time.Second}, {10 * time.Second, 30 * time.Second}} {
+		lease := max(leases[0], leases[1])
+		for after := time.Duration(0); after < 3*leases[0]/2; after += leases[0] / 20 {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := context.WithoutCancel(t.Context())
+				backend := newTrackedLists(t)
+				owner := indexedSessions(t, backend, withIndex(store.Options{Lease: leases[0]}))
+				writer := indexedSessions(t, backend, withIndex(store.Options{Lease: leases[1]}))
+				s := create(t, owner, indexedUser.To("before"))
+				attached, err := writer.Attach(ctx, s.ID())
+				must(t, err)
+				time.Sleep(3*lease + after)
+				must(t, indexedUser.Set(ctx, attached, "after"))
+				for range 80 {
+					agrees(t, fmt.Sprintf("leases %v, write after %v", leases, after), owner, s.ID(), "before", "after")
+					time.Sleep(lease / 20)
+				}
+			})
+			if t.Failed() {
+				return
 			}
 		}
 	}
@@ -95,7 +126,7 @@ func TestOwnerWritesAfterAnExtend(t *testing.T) {
 				time.Sleep(later)
 				must(t, write(ctx, s, "after"))
 				crash.Sessions(owner)
-				staysFound(t, fmt.Sprintf("%s, %v after Extend", name, later), backend, other, s.ID(), 2*lease)
+				staysFound(t, fmt.Sprintf("%s, %v after Extend", name, later), backend, other, s.ID(), 2*lease, 0)
 			})
 		}
 	}
@@ -162,4 +193,107 @@ func TestEntriesOfWhatHasEnded(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestIndexLateSchedules lets writers hold their handles for long and die as soon as a write was acknowledged, while their operations and the
+// owner's are slow and some renewals fail. In the end the owner dies. INDEX_SEEDS=n tries more seeds.
+func TestIndexLateSchedules(t *testing.T) {
+	for seed := range indexSeeds(t, 60) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { indexLateSchedule(t, uint64(seed)) })
+		})
+	}
+}
+
+func indexLateSchedule(t *testing.T, seed uint64) {
+	const lease = 16 * time.Second
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 16))
+	upTo := func(most time.Duration) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(random.IntN(int(most/time.Millisecond))) * time.Millisecond
+	}
+	chance := func(n int) bool { return upTo(time.Duration(n)*time.Millisecond) == 0 }
+	ctx := context.WithoutCancel(t.Context())
+	backend := newTrackedLists(t)
+	opts := withIndex(store.Options{Lease: lease})
+	faulty := storetest.Faulty(backend)
+	slowly := func(inner store.Backend, most time.Duration) *slowIndexed {
+		b := newSlowIndexed(inner, func() {})
+		b.step = func(op string) {
+			switch {
+			case op == "PutEntries" && chance(8):
+				time.Sleep(upTo(most))
+			case chance(3): // as a network that is not quite well
+				time.Sleep(upTo(lease / 20))
+			}
+		}
+		return b
+	}
+	owner, judge := indexedSessions(t, slowly(faulty, lease/5), opts), indexedSessions(t, backend, opts)
+	s := create(t, owner, indexedUser.To("before"))
+	type writer struct {
+		sessions *store.Sessions
+		handle   *store.Session
+	}
+	var writers [2]*writer
+	var writes sync.WaitGroup
+	defer time.Sleep(2 * lease) // what crashed processes have begun is over then
+	defer writes.Wait()
+	users := []string{"before", "a", "b", "c"}
+	may := func(err error) {
+		if err != nil && !errors.Is(err, store.ErrDestroyed) {
+			t.Errorf("seed %d: Set() = %v", seed, err)
+		}
+	}
+	for round := range 10 {
+		for i := range writers {
+			if writers[i] == nil {
+				sessions := indexedSessions(t, slowly(backend, lease), opts)
+				handle, err := sessions.Attach(ctx, s.ID())
+				if errors.Is(err, store.ErrNoSession) {
+					return // renewals came too late
+				}
+				must(t, err)
+				writers[i] = &writer{sessions, handle}
+			}
+			w, wait, user := writers[i], upTo(2*lease), users[upTo(4*time.Millisecond)/time.Millisecond]
+			dies := chance(2)
+			if dies {
+				writers[i] = nil
+			}
+			writes.Go(func() {
+				time.Sleep(wait)
+				may(indexedUser.Set(ctx, w.handle, user))
+				if dies {
+					crash.Sessions(w.sessions)
+				}
+			})
+		}
+		if chance(3) {
+			writes.Go(func() {
+				time.Sleep(upTo(2 * lease))
+				may(indexedUser.Set(ctx, s, "c"))
+			})
+		}
+		if chance(2) {
+			writes.Go(func() {
+				time.Sleep(upTo(lease))
+				faulty.FailOnce(storetest.OpRenew, nil)
+			})
+		}
+		writes.Wait()
+		for range upTo(30*time.Millisecond) / time.Millisecond {
+			agrees(t, fmt.Sprintf("seed %d, round %d", seed, round), judge, s.ID(), users...)
+			time.Sleep(lease / 20)
+		}
+	}
+	crash.Sessions(owner)
+	for _, w := range writers {
+		if w != nil && chance(2) {
+			crash.Sessions(w.sessions)
+		}
+	}
+	staysFound(t, fmt.Sprintf("seed %d, after the death of the owner", seed), backend, judge, s.ID(), lease, lease)
 }
