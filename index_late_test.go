@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,12 +53,14 @@ func TestWriterAndOwnerDie(t *testing.T) {
 					backend := newTrackedLists(t)
 					opts := withIndex(store.Options{Lease: lease})
 					owner, judge := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
-					pause, written := time.Duration(0), false
-					slow := newSlowIndexed(backend, func() { time.Sleep(pause) })
+					var pause, put atomic.Int64
+					slow := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
 					slow.step = func(op string) {
-						written = written || op == "Commit"
-						if op == "PutEntries" && !written && pause >= 0 {
-							time.Sleep(c.put)
+						switch op {
+						case "PutEntries":
+							time.Sleep(time.Duration(put.Load()))
+						case "Commit":
+							put.Store(0)
 						}
 					}
 					writer := indexedSessions(t, slow, opts)
@@ -66,7 +69,8 @@ func TestWriterAndOwnerDie(t *testing.T) {
 					must(t, err)
 					must(t, indexedUser.Set(ctx, attached, "early"))
 					time.Sleep(3*lease + after)
-					pause, written = c.slow/2, false
+					pause.Store(int64(c.slow / 2))
+					put.Store(int64(c.put))
 					must(t, indexedUser.Set(ctx, attached, "after"))
 					crash.Sessions(writer)
 					agrees(t, when, judge, s.ID(), "before", "early", "after")

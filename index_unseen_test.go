@@ -55,9 +55,9 @@ func TestWriterDiesAtOnce(t *testing.T) {
 						backend := newTrackedLists(t)
 						opts := withIndex(store.Options{Lease: lease})
 						owner := indexedSessions(t, backend, opts)
-						pause := time.Duration(0)
+						var pause atomic.Int64
 						// The writer's operations take as long before as after they take effect.
-						writer := indexedSessions(t, newSlowIndexed(backend, func() { time.Sleep(pause) }), opts)
+						writer := indexedSessions(t, newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) }), opts)
 						s := create(t, owner, indexedUser.To("before"))
 						attached, err := writer.Attach(ctx, s.ID())
 						must(t, err)
@@ -65,7 +65,7 @@ func TestWriterDiesAtOnce(t *testing.T) {
 							must(t, indexedUser.Set(ctx, attached, "early"))
 						}
 						time.Sleep(3*lease + after)
-						pause = slow / 2
+						pause.Store(int64(slow / 2))
 						must(t, indexedUser.Set(ctx, attached, "after"))
 						crash.Sessions(writer)
 						for at := time.Duration(0); at < 4*lease; at += lease / 20 {
