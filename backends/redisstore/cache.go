@@ -26,7 +26,10 @@ type CacheOptions struct {
 // server again, where its options do not say.
 const DefaultMaxStaleness = 5 * time.Second
 
-const defaultCacheBytes = 64 << 20
+const (
+	defaultCacheBytes = 64 << 20
+	longestStaleness  = 1 << 61 // nanoseconds: 73 years, so that sums of times do not overflow
+)
 
 // A cache keeps what was read of sessions in this process. Reads that find nothing
 // there go to the server like all others, through the batcher.
@@ -75,6 +78,7 @@ func newCache(o CacheOptions) *cache {
 	if c.staleness <= 0 {
 		c.staleness = int64(DefaultMaxStaleness)
 	}
+	c.staleness = min(c.staleness, longestStaleness)
 	if o.MaxBytes <= 0 {
 		c.shardSize = defaultCacheBytes / shards
 	}
@@ -116,7 +120,8 @@ func (c *cache) fields(ctx context.Context, s *Store, fields []any) ([]any, erro
 	if epoch == 0 {
 		c.tracking.start()
 	}
-	if epoch == 0 || len(fields) > maxFields {
+	// What is kept has an age for each field, so it cannot answer for none.
+	if epoch == 0 || len(fields) < 2 || len(fields) > maxFields {
 		return c.read(ctx, s.name, fields)
 	}
 	at := now()
@@ -213,6 +218,10 @@ func (c *cache) lock(s *Store, at int64) *slot {
 		sh.slots[name] = got
 		got.resize()
 		sh.append(got)
+		// It may never be filled, if reads fail or writes overtake them.
+		for sh.bytes > c.shardSize && sh.oldest != got {
+			sh.remove(sh.oldest)
+		}
 	}
 	s.slot.Store(got)
 	return got

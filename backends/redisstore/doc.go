@@ -156,10 +156,10 @@ This is the least that an ACL user needs, for the namespace chat:
 	user app on >password resetkeys ~chat:* resetchannels -@all +eval +evalsha +hmget +hget +hset +hdel +hexists +hlen +hkeys +pexpire +unlink
 
 A client's handshake also tries HELLO and CLIENT SETINFO, and goes on without them
-where they are refused (client-side caching needs +hello). A client of
+where they are refused. A client of
 a Cluster also needs +command and +cluster|slots. On Redis 6 renewals need +pttl.
 On Redis 8 and Valkey 9 add +hsetex: without it each Set is a script.
-WaitReplicas needs +wait, and client-side caching +client|tracking. Indexes need more:
+WaitReplicas needs +wait. Indexes need more:
 
 	+zadd +zrem +zremrangebyscore +zscan +pttl +time
 
@@ -169,7 +169,11 @@ Listing all sessions (Scan), which only tools do, needs
 
 and in a Cluster +cluster|nodes (on Redis 6, +cluster).
 
-Prompt notices of ends need
+Client-side caching needs
+
+	+client|tracking
+
+and on Redis 6 +hello. Prompt notices of ends need
 
 	&chat:* +subscribe +publish +ping +pttl
 
@@ -240,8 +244,9 @@ namespace. The server sends there the name of each session that somebody has wri
 each that has expired, in the order in which it happened. What holds:
 
   - What this process wrote is what it reads afterwards, through this backend, on every handle of
-    the session; and no value of a session that this process destroyed is read
-    after Destroy returned.
+    the session; and no value of a session that this process destroyed, or of a life that one of its
+    handles was told has ended, is read after that returned. A write of unknown outcome that takes
+    effect later is like one of another process.
   - What another process wrote, or destroyed, may be unseen until the server's
     notice arrives: a few milliseconds. The same holds for a session whose lease ran out, which a
     server notices only when it gets around to it. If notices are lost on the way, or go to

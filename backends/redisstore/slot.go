@@ -63,7 +63,8 @@ const (
 	maxBeside = 1 << 10
 	maxWanted = 16
 
-	// More fields than maxFields at once are not kept: it would take longer to find them.
+	// More fields than maxFields at once are not kept, and of those read before no more than make up
+	// maxFields: it would take longer to find them.
 	maxFields = 256
 
 	slotBytes  = 300 // of a slot without fields, with its place in the shard
@@ -225,6 +226,9 @@ func (s *slot) fill(f *fetch, reading uint64, oldest int64) {
 	}
 	if was != nil && was.token == is.token {
 		for i, of := range was.fields {
+			if len(is.names) >= maxFields {
+				break // what follows was read before
+			}
 			if of.at >= oldest && f.place(any(was.names[i]), 1+i) < 0 {
 				add(was.names[i], of)
 			}

@@ -207,8 +207,8 @@ func (s *Store) Destroy(ctx context.Context) error {
 	if how := s.ended.Load(); how == destroyed || how != lives && !s.b.waits {
 		return nil
 	}
-	defer s.forget()
 	_, err := s.b.eval(ctx, again, script, s.name, s.token)
+	s.forget() // before another Destroy returns because ended is set
 	s.tell(err)
 	if err == nil {
 		s.ended.Store(destroyed)
@@ -238,8 +238,8 @@ func (s *Store) DestroyIf(ctx context.Context, values []store.Entry) error {
 	if err := s.over(); err != nil {
 		return err
 	}
-	defer s.forget()
 	answer, err := s.eval(ctx, once, destroyIfScript, args...)
+	s.forget() // before Destroy returns because ended is set
 	if answer == answerOtherValues {
 		return store.ErrConflict
 	}
@@ -423,8 +423,10 @@ func (s *Store) endSeen(token any) error {
 	}
 }
 
-// end remembers how this life has ended.
+// end remembers how this life has ended. No other handle of this process reads it from the
+// cache then: Destroy has nothing to do any more, and must not return before.
 func (s *Store) end(how int32) error {
+	s.forget()
 	s.ended.CompareAndSwap(lives, how)
 	return endedAs[how]
 }
@@ -432,7 +434,7 @@ func (s *Store) end(how int32) error {
 // over returns the error of a life that is known to have ended.
 func (s *Store) over() error { return endedAs[s.ended.Load()] }
 
-// forget drops what the cache has of this session, after a write.
+// forget drops what the cache has of this session, after a write or the end of a life.
 func (s *Store) forget() {
 	if s.b.cache != nil {
 		s.b.cache.forget(s)

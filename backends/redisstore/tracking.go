@@ -136,7 +136,7 @@ func (t *tracking) report(err error) {
 		return
 	}
 	if t.b.refusesForGood(err) {
-		t.b.logger.Warn("redis: the cache is off, because the server refuses what it needs", "why", describe(err, t.b.password), "rights", "+client|tracking")
+		t.b.logger.Warn("redis: the cache is off, because the server refuses what it needs", "why", describe(err, t.b.password), "rights", "+hello +client|tracking")
 		return
 	}
 	t.b.logger.Warn("redis: the cache is off until the server can be connected to for its notices again", "why", describe(err, t.b.password))
@@ -246,6 +246,12 @@ func (t *tracking) client() (*redis.Client, error) {
 			if err := onConnect(ctx, conn); err != nil {
 				return err
 			}
+		}
+		// On a connection that is left with RESP2 the server would agree to tracking, and tell nothing.
+		if answer, err := askHello(ctx, conn, 3); err != nil {
+			return err
+		} else if answer["proto"] != any(int64(3)) {
+			return errReply
 		}
 		if err := refuseReplica(ctx, conn, 3); err != nil {
 			return err
