@@ -136,6 +136,26 @@ func TestOwnerWritesAfterAnExtend(t *testing.T) {
 	}
 }
 
+// A process without the index extends a session and writes the key. Then the owner looks at the mark, and dies.
+func TestOwnerLooksAfterAnExtend(t *testing.T) {
+	const lease = 16 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.WithoutCancel(t.Context())
+		backend := newTrackedLists(t)
+		opts := withIndex(store.Options{Lease: lease})
+		owner, judge := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
+		without := newSessions(t, backend, &store.Options{Lease: lease})
+		s := create(t, owner, indexedUser.To("before"))
+		attached, err := without.Attach(ctx, s.ID())
+		must(t, err)
+		must(t, attached.Extend(ctx, 8*lease))
+		must(t, indexedUser.Set(ctx, attached, "after"))
+		time.Sleep(2 * lease)
+		crash.Sessions(owner)
+		staysFound(t, "after a look", backend, judge, s.ID(), 2*lease, 0)
+	})
+}
+
 // A session ends while another process is about to give it and its entries more time. The entries go with it.
 func TestEntriesOfWhatHasEnded(t *testing.T) {
 	const lease = 16 * time.Second

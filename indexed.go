@@ -136,6 +136,13 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 		ttl := s.entryTTL(nil)
 		put := s.sessions.renewals.millis()
 		fresh := gone(right, mark, s.id)
+		if len(fresh) > 0 { // others may have extended the session
+			left, err := s.sessions.indexes.backend.TimeLeft(ctx, s.raw)
+			if err != nil {
+				return nil, err
+			}
+			ttl = max(ttl, left+s.sessions.lease+s.sessions.indexMargin())
+		}
 		if err := s.sessions.putEntries(ctx, fresh, ttl); err != nil {
 			return nil, err
 		}
