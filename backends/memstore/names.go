@@ -2,6 +2,7 @@ package memstore
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 )
@@ -14,7 +15,8 @@ import (
 // that are asked for least: each set of ways is a small cache of its own.
 //
 //  1. A key that is asked for again gains a point, up to maxPoints.
-//  2. A new key takes the place of one without points in its set.
+//  2. A new key takes the place of one without points in its set, by chance of any: of always
+//     the first, two new keys that are asked for in turn would drive out each other.
 //  3. Where there is none, all keys of the set lose a point, and the new one is
 //     copied for its session alone.
 //
@@ -40,34 +42,27 @@ const (
 // keep returns a copy of key that may be retained.
 func (n *names) keep(key string) string {
 	set := &n.sets[maphash.String(n.seed, key)%nameSets]
-	victim := -1
-	var idle *name
 	for i := range set {
-		kept := set[i].Load()
-		switch {
-		case kept == nil:
-			if victim < 0 || idle != nil {
-				victim, idle = i, nil
-			}
-		case kept.key == key:
+		if kept := set[i].Load(); kept != nil && kept.key == key {
 			if kept.points.Load() < maxPoints {
 				kept.points.Add(1)
 			}
 			return kept.key
-		case kept.points.Load() <= 0 && victim < 0:
-			victim, idle = i, kept
 		}
 	}
 	own := strings.Clone(key)
-	if victim < 0 {
-		for i := range set {
-			if kept := set[i].Load(); kept != nil {
-				kept.points.Add(-1)
-			}
+	first := rand.IntN(nameWays)
+	for i := range nameWays {
+		place := &set[(first+i)%nameWays]
+		kept := place.Load()
+		if kept == nil || kept.points.Load() <= 0 {
+			// Whoever was faster keeps the place.
+			place.CompareAndSwap(kept, &name{key: own})
+			return own
 		}
-		return own
 	}
-	// Whoever was faster keeps the place.
-	set[victim].CompareAndSwap(idle, &name{key: own})
+	for i := range set {
+		set[i].Load().points.Add(-1)
+	}
 	return own
 }

@@ -162,6 +162,28 @@ func TestInventedKeysDoNotTakeThePlaceOfOthers(t *testing.T) {
 	}
 }
 
+// Nor do keys that share their set drive out each other, whatever the seed: two are asked for in turn, among invented ones.
+func TestKeysOfOneSetAreKept(t *testing.T) {
+	for range 50 {
+		n := memstore.NewNames()
+		usual := n.OfOneSet("logins", 2)
+		copies := map[*byte]bool{}
+		for i := range 1000 {
+			if i%100 == 0 {
+				for k := range 2000 {
+					n.Keep(fmt.Sprintf("room:%d:%d", i, k))
+				}
+			}
+			for _, key := range usual {
+				copies[unsafe.StringData(n.Keep(key))] = true
+			}
+		}
+		if most := 100; len(copies) > most {
+			t.Fatalf("1000 sessions hold %d copies of two keys of one set, want at most %d", len(copies), most)
+		}
+	}
+}
+
 func TestNamespaceIsChecked(t *testing.T) {
 	ctx := t.Context()
 	for _, ns := range []string{"a:b", "a b", "ü", string(make([]byte, 65))} {
