@@ -75,14 +75,17 @@ func cause(err error) string {
 	case errors.As(err, &located):
 		return located.Error()
 	case errors.As(err, &syntax):
+		if strings.Contains(syntax.Error(), "max depth") {
+			return fmt.Sprintf("nested too deep for encoding/json, at byte %d", syntax.Offset)
+		}
 		return fmt.Sprintf("not valid JSON at byte %d", syntax.Offset)
 	case errors.As(err, &wrongType):
-		kind, _, _ := strings.Cut(wrongType.Value, " ") // "number 12" holds the number
-		where := ""
-		if wrongType.Field != "" {
-			where = " in field " + wrongType.Field
+		if inner := errors.Unwrap(wrongType); inner != nil { // from Go 1.27 on; before, it came alone
+			return cause(inner)
 		}
-		return fmt.Sprintf("a JSON %s%s for a Go %v, at byte %d", kind, where, wrongType.Type, wrongType.Offset)
+		kind, _, _ := strings.Cut(wrongType.Value, " ") // "number 12" holds the number
+		// The field is left out: from Go 1.27 on there are keys of maps in it.
+		return fmt.Sprintf("a JSON %s for a Go %v, at byte %d", kind, wrongType.Type, wrongType.Offset)
 	// The text of each of these alone: a method of the program may have put data around it.
 	case errors.As(err, &badType):
 		return badType.Error()

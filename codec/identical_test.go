@@ -38,8 +38,8 @@ func identical[T any](t testing.TB, v T) {
 			"Codec.Append": func() ([]byte, error) { return l.codec.Append([]byte("dst"), &v) },
 		} {
 			got, err := f()
-			if err != nil && l.codec == JSON && strings.Contains(string(want), `\ufffd`) {
-				continue // the library replaces what is not UTF-8
+			if err != nil && l.codec == JSON && (strings.Contains(string(want), `\ufffd`) || strings.Contains(string(want), "\ufffd")) {
+				continue // the library replaces what is not UTF-8, up to Go 1.26 by an escape
 			}
 			if (err != nil) != (wantErr != nil) || string(got) != "dst"+string(want) {
 				t.Errorf("%s(%s, %T %#v) = %q, %v, the library: %q, %v", name, l.codec.Name(), v, v, got, err, want, wantErr)

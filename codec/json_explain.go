@@ -73,7 +73,7 @@ func (d *jsonTaker) explainLeaf(n *jsonNode) error {
 			return explainNumber(text, t)
 		}
 		return &fault{why: fmt.Sprintf("found %s, which is no %s in a string", describeJSON(d.data[start:]), shortType(n.typ))}
-	case !ok || wrong.Field != "":
+	case !ok || errors.Unwrap(wrong) != nil || strings.Trim(wrong.Field, ".0123456789") != "":
 		return &fault{why: "decoding failed with " + cause(err)}
 	}
 	kind, number, _ := strings.Cut(wrong.Value, " ")
