@@ -3,11 +3,14 @@
 # make lint    gofmt, go vet, staticcheck, storevet on what uses the library, and deadcode
 # make golangci  golangci-lint, as .golangci.yml says, in every module. Not in lint as long as tests leave errors out that it reports
 # make check   tidy modules; go vet of each without the workspace, for other systems and 32 bits; the core tests on 386
+# make versions  go vet and the core tests with the oldest Go that the module supports, and with the newest
 # make bench   in-code benchmarks of all modules, in a form that benchstat reads
 # make fuzz    each fuzz target for FUZZTIME
 
 GO        ?= go
 MODULES   := . bench cmd/storectl cmd/storevet examples integrations/otelstore integrations/otelstore/demo integrations/socketio systemtest
+CORE      := . ./codec/... ./backends/memstore ./live ./httpsession ./inspect
+GOVERSIONS ?= go1.26.0 go1.27.4
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 COUNT     ?= 6
@@ -64,7 +67,15 @@ check:
 		done; \
 	done
 	@echo "== tests of the core on 386"
-	@GOWORK=off CGO_ENABLED=0 GOARCH=386 $(GO) test -short . ./codec/... ./backends/memstore ./live ./httpsession ./inspect
+	@GOWORK=off CGO_ENABLED=0 GOARCH=386 $(GO) test -short $(CORE)
+
+# The go command fetches the toolchains as it does modules.
+versions:
+	@set -e; for v in $(GOVERSIONS); do \
+		echo "== go vet and tests of the core with $$v"; \
+		GOWORK=off GOTOOLCHAIN=$$v $(GO) vet $(CORE); \
+		GOWORK=off GOTOOLCHAIN=$$v $(GO) test -short $(CORE); \
+	done
 
 # Benchmarks compare what runs side by side: do nothing else meanwhile.
 bench:
