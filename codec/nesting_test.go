@@ -72,7 +72,7 @@ func (s several) EncodeMsgpack(e *msgpack.Encoder) error { return e.EncodeMulti(
 func (s *several) DecodeMsgpack(d *msgpack.Decoder) error { return d.DecodeMulti(&s.n, &s.n) }
 
 // An unended is a custom encoder that announces more than it writes.
-type unended struct{ n int }
+type unended struct{}
 
 func (unended) EncodeMsgpack(e *msgpack.Encoder) error { return e.EncodeArrayLen(3) }
 
