@@ -34,6 +34,21 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 			s := testserver.Redis(t, testserver.WithArgs("--save", ""))
 			return withParams(redisURL(s), "batching=off", "dial_timeout=100ms", "read_timeout=100ms"), s.Pause
 		}},
+		{"redis with a cache", func(t *testing.T) (string, func()) {
+			return withParams(redisURL(testserver.SharedRedis(t)), "cache=on"), func() {}
+		}},
+		{"redis with a cache that goes away", func(t *testing.T) (string, func()) {
+			s := testserver.Redis(t, testserver.WithArgs("--save", ""))
+			return withParams(redisURL(s), "cache=on", "dial_timeout=100ms", "read_timeout=100ms"), s.Kill
+		}},
+		{"redis with a cache that hangs", func(t *testing.T) (string, func()) {
+			s := testserver.Redis(t, testserver.WithArgs("--save", ""))
+			return withParams(redisURL(s), "cache=on", "dial_timeout=100ms", "read_timeout=100ms"), s.Pause
+		}},
+		{"redis with a cache without batching that hangs", func(t *testing.T) (string, func()) {
+			s := testserver.Redis(t, testserver.WithArgs("--save", ""))
+			return withParams(redisURL(s), "cache=on", "batching=off", "dial_timeout=100ms", "read_timeout=100ms"), s.Pause
+		}},
 		{"cluster that loses a node", func(t *testing.T) (string, func()) {
 			c := testserver.RedisCluster(t)
 			return withParams(clusterURL(c), "dial_timeout=100ms", "read_timeout=100ms"), func() { c.Kill(0) }
@@ -68,6 +83,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 						s.Done()
 						for n := 0; ctx.Err() == nil; n++ {
 							name.Set(ctx, s, strconv.Itoa(i+n))
+							name.Get(ctx, s)
 						}
 					})
 				}
@@ -90,5 +106,37 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A backend with a cache may be closed at every moment, also while it connects for the server's notices.
+func TestNoGoroutineIsLeftOfACache(t *testing.T) {
+	url := withParams(redisURL(testserver.SharedRedis(t)), "cache=on")
+	before := goleak.IgnoreCurrent()
+	for i := range 200 {
+		b, err := backends.Open(t.Context(), url)
+		if err != nil {
+			t.Fatalf("Open() = %v", err)
+		}
+		s, err := b.Create(t.Context(), store.NewID(), nil, store.Terms{Lease: time.Second})
+		if err != nil {
+			t.Fatalf("Create() = %v", err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() { s.Get(t.Context(), "k") }) // the first one connects
+		}
+		time.Sleep(time.Duration(i%40) * 50 * time.Microsecond) // so that it is closed at another moment each time
+		b.Close()
+		wg.Wait()
+	}
+	var err error
+	for deadline := time.Now().Add(patience); ; {
+		if err = goleak.Find(before); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }

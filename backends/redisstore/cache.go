@@ -37,7 +37,7 @@ const (
 //  1. All of a session is in one slot, and a slot is in one of many shards by the
 //     session's name. A handle remembers its slot, and a hit takes no lock.
 //  2. A read begins with a fetch in the slot, before its command is sent. Whoever
-//     wants the same meanwhile waits for it.
+//     wants the same in the next 100 ms waits for it.
 //  3. A fetch asks for more than was asked for: for the fields that were in use when the
 //     slot was last emptied. A write to a session then costs one read, not one for each key.
 //  4. A notice of the server, or a write of this process, empties the slot and makes its
@@ -130,7 +130,7 @@ func (c *cache) fields(ctx context.Context, s *Store, fields []any) ([]any, erro
 		slot.shard.mu.Unlock()
 		return values, nil
 	}
-	f := slot.join(fields, epoch, at-c.staleness)
+	f := slot.join(fields, epoch, at-min(c.staleness, joinFor))
 	begun := f == nil
 	if begun {
 		f = slot.begin(fields, epoch, at, at-c.staleness)

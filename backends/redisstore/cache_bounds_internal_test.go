@@ -1,11 +1,13 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -107,4 +109,36 @@ func TestCacheWithoutRoom(t *testing.T) {
 			t.Errorf("MaxBytes %d: %d bytes", most, counted)
 		}
 	}
+}
+
+// A read that does not come back holds up those who came with it, and nobody who comes long after.
+func TestCacheDoesNotWaitForOldReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads, hang := 0, make(chan struct{})
+		var c *cache
+		c = aloneCache(CacheOptions{MaxStaleness: time.Hour}, func(any, []any) ([]any, error) {
+			if reads++; reads == 1 {
+				<-hang
+				return []any{someToken, "old"}, nil
+			}
+			return []any{someToken, "v"}, nil
+		})
+		s := handleOf(c, 1)
+		get := func() ([]any, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return c.fields(ctx, s, []any{tokenField, "k"})
+		}
+		if _, err := get(); err != context.DeadlineExceeded {
+			t.Errorf("fields() while the server hangs = %v, want %v", err, context.DeadlineExceeded)
+		}
+		if values, err := get(); err != nil || values[1] != "v" {
+			t.Errorf("fields() when the server goes on = %v, %v, want v", values, err)
+		}
+		close(hang)
+		synctest.Wait()
+		if v, ok := c.hit(s, "k"); !ok || v != "v" {
+			t.Errorf("hit() after the first read came back = %v, %t, want v, which was asked for later", v, ok)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // A slot has what is kept of one session. All but kept belongs to those who have
@@ -67,6 +68,9 @@ const (
 	// maxFields: it would take longer to find them.
 	maxFields = 256
 
+	// A fetch is joined for joinFor. Whoever comes later asks again: it may hang, until the client gives up.
+	joinFor = int64(100 * time.Millisecond)
+
 	slotBytes  = 300 // of a slot without fields, with its place in the shard
 	fieldBytes = 144 // of a field without its name and its value
 )
@@ -123,8 +127,7 @@ func (s *slot) values(token any, fields []any, oldest int64) []any {
 	return values
 }
 
-// join returns a fetch that brings fields and did not begin before oldest, if there is
-// one.
+// join returns a fetch that brings fields and did not begin before oldest, if there is one.
 func (s *slot) join(fields []any, epoch uint64, oldest int64) *fetch {
 	for _, f := range s.fetches {
 		if !f.stale && f.epoch == epoch && f.at >= oldest && f.brings(fields) {
@@ -205,10 +208,13 @@ func small(value any) bool {
 }
 
 // fill puts what f has brought beside what is kept of the same life and was not read
-// before oldest.
+// before oldest. What was asked for later than f stays.
 func (s *slot) fill(f *fetch, reading uint64, oldest int64) {
 	was := s.kept.Load()
 	is := &kept{token: f.values[0]}
+	if was != nil && was.token != is.token {
+		was = nil
+	}
 	add := func(name string, f *keptField) {
 		text, _ := f.value.(string)
 		is.names, is.fields = append(is.names, name), append(is.fields, f)
@@ -216,6 +222,12 @@ func (s *slot) fill(f *fetch, reading uint64, oldest int64) {
 	}
 	asked := len(f.fields) - len(f.beside)
 	for i := 1; i < len(f.fields); i++ {
+		if was != nil {
+			if of := was.find(f.fields[i].(string), i-1); of != nil && of.at > f.at {
+				add(f.fields[i].(string), of)
+				continue
+			}
+		}
 		of := &keptField{value: f.values[i], at: f.at, reading: reading}
 		if i < asked {
 			of.used.Store(true)
@@ -224,7 +236,7 @@ func (s *slot) fill(f *fetch, reading uint64, oldest int64) {
 		}
 		add(f.fields[i].(string), of)
 	}
-	if was != nil && was.token == is.token {
+	if was != nil {
 		for i, of := range was.fields {
 			if len(is.names) >= maxFields {
 				break // what follows was read before
@@ -235,7 +247,7 @@ func (s *slot) fill(f *fetch, reading uint64, oldest int64) {
 		}
 	}
 	s.kept.Store(is)
-	s.filled, s.wanted = f.at, nil
+	s.filled, s.wanted = max(s.filled, f.at), nil
 	s.resize()
 }
 
