@@ -44,7 +44,7 @@ func TestWriterAndOwnerDie(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		slow, put time.Duration // each operation of the writer takes so long, and those with entries before the write so much longer
-	}{{"fast", 0, 0}, {"slow", lease / 20, 0}, {"slow entries", 0, lease * 2 / 5}, {"very slow entries", 0, lease}} {
+	}{{"fast", 0, 0}, {"a little slow", lease / 40, 0}, {"slow", lease / 20, 0}, {"slow entries", 0, lease * 2 / 5}, {"very slow entries", 0, lease}} {
 		for after := time.Duration(0); after < 3*lease/2; after += lease / 25 {
 			for dies := time.Duration(0); dies < 2*lease; dies += lease / 5 {
 				when := fmt.Sprintf("%s, write after %v, the owner dies %v later", c.name, after, dies)
