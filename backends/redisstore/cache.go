@@ -37,7 +37,7 @@ const (
 //  1. All of a session is in one slot, and a slot is in one of many shards by the
 //     session's name. A handle remembers its slot, and a hit takes no lock.
 //  2. A read begins with a fetch in the slot, before its command is sent. Whoever
-//     wants the same in the next 100 ms waits for it.
+//     wants the same in the next 100 ms waits for it. It ends when nobody waits any more.
 //  3. A fetch asks for more than was asked for: for the fields that were in use when the
 //     slot was last emptied. A write to a session then costs one read, not one for each key.
 //  4. A notice of the server, or a write of this process, empties the slot and makes its
@@ -135,19 +135,24 @@ func (c *cache) fields(ctx context.Context, s *Store, fields []any) ([]any, erro
 	if begun {
 		f = slot.begin(fields, epoch, at, at-c.staleness)
 	}
+	f.callers++
+	reading := ctx
+	if begun && ctx.Done() != nil {
+		// Others may wait for it, or come to, when this caller leaves.
+		reading, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	}
 	slot.shard.mu.Unlock()
-	if begun && ctx.Done() == nil {
+	switch {
+	case begun && ctx.Done() == nil:
 		c.fetch(ctx, slot, f, s.name)
-	} else {
-		if begun {
-			// Others may wait for it, or come to, when this caller leaves.
-			go c.fetch(context.WithoutCancel(ctx), slot, f, s.name)
-		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	case begun:
+		go c.fetch(reading, slot, f, s.name)
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		slot.quit(f)
+		return nil, ctx.Err()
 	}
 	if f.err != nil {
 		return nil, f.err
@@ -171,6 +176,9 @@ func (c *cache) fetch(ctx context.Context, slot *slot, f *fetch, name any) {
 		}
 		sh.mu.Unlock()
 		close(f.done)
+		if f.cancel != nil {
+			f.cancel()
+		}
 	}()
 	f.values, f.err = c.read(ctx, name, f.fields)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,10 +115,10 @@ func TestCacheWithoutRoom(t *testing.T) {
 // A read that does not come back holds up those who came with it, and nobody who comes long after.
 func TestCacheDoesNotWaitForOldReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		reads, hang := 0, make(chan struct{})
-		var c *cache
-		c = aloneCache(CacheOptions{MaxStaleness: time.Hour}, func(any, []any) ([]any, error) {
-			if reads++; reads == 1 {
+		var reads atomic.Int32
+		hang := make(chan struct{})
+		c := aloneCache(CacheOptions{MaxStaleness: time.Hour}, func(any, []any) ([]any, error) {
+			if reads.Add(1) == 1 {
 				<-hang
 				return []any{someToken, "old"}, nil
 			}
@@ -125,13 +126,16 @@ func TestCacheDoesNotWaitForOldReads(t *testing.T) {
 		})
 		s := handleOf(c, 1)
 		get := func() ([]any, error) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			return c.fields(ctx, s, []any{tokenField, "k"})
 		}
-		if _, err := get(); err != context.DeadlineExceeded {
-			t.Errorf("fields() while the server hangs = %v, want %v", err, context.DeadlineExceeded)
-		}
+		go func() {
+			if values, err := get(); err != nil || values[1] != "old" {
+				t.Errorf("fields() while the server hangs = %v, %v, want old", values, err)
+			}
+		}()
+		time.Sleep(time.Second)
 		if values, err := get(); err != nil || values[1] != "v" {
 			t.Errorf("fields() when the server goes on = %v, %v, want v", values, err)
 		}
@@ -139,6 +143,77 @@ func TestCacheDoesNotWaitForOldReads(t *testing.T) {
 		synctest.Wait()
 		if v, ok := c.hit(s, "k"); !ok || v != "v" {
 			t.Errorf("hit() after the first read came back = %v, %t, want v, which was asked for later", v, ok)
+		}
+	})
+}
+
+// A read goes on while anybody waits for it, and no longer: a server that is too slow is not asked for what
+// nobody waits for.
+func TestCacheEndsReadsThatAreLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := aloneCache(CacheOptions{MaxStaleness: time.Hour}, nil)
+		running, reply := 0, make(chan struct{})
+		c.read = func(ctx context.Context, _ any, fields []any) ([]any, error) {
+			running++
+			defer func() { running-- }()
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-reply:
+				return []any{someToken, "v"}, nil
+			}
+		}
+		s := handleOf(c, 1)
+		get := func(ctx context.Context, want error) {
+			if _, err := c.fields(ctx, s, []any{tokenField, "k"}); err != want {
+				t.Errorf("fields() = %v, want %v", err, want)
+			}
+		}
+		first, leaveFirst := context.WithCancel(t.Context())
+		second, leaveSecond := context.WithCancel(t.Context())
+		go get(first, context.Canceled)
+		synctest.Wait()
+		go get(second, context.Canceled)
+		synctest.Wait()
+		leaveFirst()
+		synctest.Wait()
+		if running != 1 {
+			t.Errorf("%d reads are in progress while one of two callers waits, want 1", running)
+		}
+		leaveSecond()
+		synctest.Wait()
+		if running != 0 || len(s.slot.Load().fetches) != 0 {
+			t.Errorf("%d reads are in progress while nobody waits, want 0", running)
+		}
+		go get(t.Context(), nil)
+		synctest.Wait()
+		if running != 1 {
+			t.Errorf("%d reads are in progress for a new caller, want 1", running)
+		}
+		close(reply)
+		synctest.Wait()
+		if v, ok := c.hit(s, "k"); !ok || v != "v" {
+			t.Errorf("hit() = %v, %t, want v", v, ok)
+		}
+	})
+}
+
+// A read that was left is not kept, even if its reply comes: no write makes it stale any more.
+func TestCacheKeepsNoReadThatWasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reply := make(chan struct{})
+		c := aloneCache(CacheOptions{MaxStaleness: time.Hour}, func(any, []any) ([]any, error) { <-reply; return []any{someToken, "old"}, nil })
+		s := handleOf(c, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.fields(ctx, s, []any{tokenField, "k"}); err != context.DeadlineExceeded {
+			t.Errorf("fields() = %v, want %v", err, context.DeadlineExceeded)
+		}
+		c.forget(s) // a write
+		close(reply)
+		synctest.Wait()
+		if v, ok := c.hit(s, "k"); ok {
+			t.Errorf("hit() = %v, want nothing", v)
 		}
 	})
 }

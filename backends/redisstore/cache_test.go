@@ -461,6 +461,12 @@ func TestCacheSharesMisses(t *testing.T) {
 				}
 			})
 		}
+		eventually(t, "65 callers who wait", func() error {
+			if n := redisstore.Waiting(s); n < 65 {
+				return fmt.Errorf("%d", n)
+			}
+			return nil
+		}, func(err error) bool { return err == nil })
 		leave()
 		if err := <-first; !errors.Is(err, context.Canceled) {
 			t.Errorf("Get() with a context that has ended = %v, want %v", err, context.Canceled)

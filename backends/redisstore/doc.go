@@ -261,7 +261,8 @@ each that has expired, in the order in which it happened. What holds:
     a write is not kept when the notice of that write came first.
 
 What the cache does not have is read as without it, in pipelines that are shared. Callers who want the same at the same time share
-one command, unless it takes longer than 100 ms; who leaves early takes nothing from the others. After a write, the next read of the session also fetches the other
+one command, unless it takes longer than 100 ms; who leaves early takes nothing from the others, and the last one
+ends it. After a write, the next read of the session also fetches the other
 fields that were in use, up to 16 of at most 1 KB.
 
 A hit takes no lock and allocates nothing. The memory is bounded by MaxBytes; sessions that were not read for twice

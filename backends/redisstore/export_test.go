@@ -4,6 +4,8 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"github.com/sessionkv/store"
 )
 
 // Merges reports whether the server of b gets merged scripts by now.
@@ -37,6 +39,18 @@ func WriteByScript(b *Backend) {
 
 // WithoutNotices makes b, which is not in use yet, tell nobody of ends.
 func WithoutNotices(b *Backend) { b.notices.hub = nil }
+
+// Waiting returns how many callers wait for reads of s that the cache has begun.
+func Waiting(s store.Store) (n int) {
+	if slot := s.(*Store).slot.Load(); slot != nil {
+		slot.shard.mu.Lock()
+		defer slot.shard.mu.Unlock()
+		for _, f := range slot.fetches {
+			n += f.callers
+		}
+	}
+	return n
+}
 
 // Caches reports whether the cache of b is in use by now.
 func Caches(b *Backend) bool { return b.cache.epoch.Load() != 0 }

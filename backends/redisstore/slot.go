@@ -52,6 +52,9 @@ type fetch struct {
 	at     int64
 	stale  bool // it may bring what was there before a write
 
+	callers int    // who wait for it
+	cancel  func() // ends it; nil where the one who began it never leaves
+
 	done   chan struct{} // closed when the rest is there
 	values []any         // of fields
 	err    error
@@ -184,6 +187,18 @@ func (s *slot) begin(fields []any, epoch uint64, at, oldest int64) *fetch {
 func (s *slot) leave(f *fetch) {
 	if i := slices.Index(s.fetches, f); i >= 0 {
 		s.fetches = slices.Delete(s.fetches, i, i+1)
+	}
+}
+
+// quit is for a caller who does not wait for f any more. The last one ends it: otherwise a server that is too slow would be
+// asked for ever more that nobody waits for.
+func (s *slot) quit(f *fetch) {
+	s.shard.mu.Lock()
+	defer s.shard.mu.Unlock()
+	if f.callers--; f.callers == 0 {
+		s.leave(f) // nobody comes to it any more, and no write makes it stale
+		f.stale = true
+		f.cancel()
 	}
 }
 
