@@ -38,12 +38,12 @@ const (
 //     session's name. A handle remembers its slot, and a hit takes no lock.
 //  2. A read begins with a fetch in the slot, before its command is sent. Whoever
 //     wants the same in the next 100 ms waits for it. It ends when nobody waits any more.
-//  3. A fetch asks for more than was asked for: for the fields that were in use when the
-//     slot was last emptied. A write to a session then costs one read, not one for each key.
+//  3. A fetch asks for more than was asked for: for the fields that are in use. A write to a
+//     session then costs one read, not one for each key. What is kept is from one fetch.
 //  4. A notice of the server, or a write of this process, empties the slot and makes its
 //     fetches stale. What a stale fetch brings is not kept, and nobody joins it any more.
 //     So it does not matter in which order the reply, on one connection, and the notice,
-//     on another, arrive.
+//     on another, arrive. Of fetches that overlap none is kept, see end.
 //  5. Without a connection for notices nothing is kept, and reads ask the server; see tracking.
 //  6. What is kept serves for staleness from when its fetch began: a notice that was lost
 //     does no harm for longer.
@@ -64,13 +64,12 @@ const shards = 64
 
 // A shard has a part of the sessions.
 type shard struct {
-	mu       sync.Mutex
-	slots    map[string]*slot // by the session's name
-	oldest   *slot            // the one that was not filled for the longest time
-	newest   *slot
-	bytes    int
-	readings uint64 // fetches that were kept
-	_        [64]byte
+	mu     sync.Mutex
+	slots  map[string]*slot // by the session's name
+	oldest *slot            // the one that was not filled for the longest time
+	newest *slot
+	bytes  int
+	_      [64]byte
 }
 
 func newCache(o CacheOptions) *cache {
@@ -106,7 +105,7 @@ func (c *cache) hit(s *Store, key string) (value any, ok bool) {
 		return nil, false
 	}
 	f := kept.find(key, 0)
-	if f == nil || now()-f.at > c.staleness {
+	if f == nil || now()-kept.at > c.staleness {
 		return nil, false
 	}
 	f.use()
@@ -133,7 +132,7 @@ func (c *cache) fields(ctx context.Context, s *Store, fields []any) ([]any, erro
 	f := slot.join(fields, epoch, at-min(c.staleness, joinFor))
 	begun := f == nil
 	if begun {
-		f = slot.begin(fields, epoch, at, at-c.staleness)
+		f = slot.begin(fields, epoch, at)
 	}
 	f.callers++
 	reading := ctx
@@ -168,8 +167,12 @@ func (c *cache) fetch(ctx context.Context, slot *slot, f *fetch, name any) {
 		sh.mu.Lock()
 		slot.leave(f)
 		switch {
-		case f.err != nil || slot.dead:
-		case f.stale || c.epoch.Load() != f.epoch:
+		case f.err != nil || f.callers == 0:
+		case slot.dead: // what another has been filled with since may be older
+			if other := sh.slots[slot.name]; other != nil {
+				other.empty()
+			}
+		case !slot.end(f) || c.epoch.Load() != f.epoch:
 			slot.miss(f)
 		default:
 			c.keep(slot, f)
@@ -190,8 +193,7 @@ func (c *cache) keep(slot *slot, f *fetch) {
 		sh.remove(slot) // there is no session
 		return
 	}
-	sh.readings++
-	slot.fill(f, sh.readings, now()-c.staleness)
+	slot.fill(f)
 	if slot.bytes > c.shardSize/4 {
 		sh.remove(slot)
 		return

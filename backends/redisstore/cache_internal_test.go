@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -138,16 +139,103 @@ func TestCacheKeepsNothingFromBefore(t *testing.T) {
 
 // GetMany is one step: values that were read in several are not put together.
 func TestCacheKeepsStepsApart(t *testing.T) {
-	n := 0
-	c := aloneCache(CacheOptions{}, valued(func() string { n++; return fmt.Sprint(n) }))
+	reads := 0
+	c := aloneCache(CacheOptions{}, func(name any, fields []any) ([]any, error) {
+		reads++
+		return valued(func() string { return fmt.Sprint(reads) })(name, fields)
+	})
 	s := handleOf(c, 1)
 	readOne(t, c, s, "a")
 	readOne(t, c, s, "b")
 	both := []any{tokenField, "a", "b"}
 	for range 2 {
 		values, err := c.fields(t.Context(), s, both)
-		if err != nil || values[1] != "3" || values[2] != "4" {
-			t.Errorf("fields() = %v, %v, want 3 and 4, from one reading", values, err)
+		if err != nil || values[1] != values[2] {
+			t.Errorf("fields() = %v, %v, want both from one reading", values, err)
+		}
+	}
+}
+
+// Whoever has read a field of a session finds no older one of another, in whatever order replies to reads that overlap come,
+// and whoever asked first. No notice comes meanwhile.
+func TestCacheReadsOneFieldAfterAnother(t *testing.T) {
+	const both = 2
+	for _, tt := range []struct {
+		name  string
+		seen  [both]int // by the server when it executes the reads, the first and the second that began
+		first int       // the reply that comes first
+	}{
+		{"the first saw the older, and its reply comes last", [both]int{1, 2}, 1},
+		{"the first saw the older, and its reply comes first", [both]int{1, 2}, 0},
+		{"the first saw the newer, and its reply comes last", [both]int{2, 1}, 1},
+		{"the first saw the newer, and its reply comes first", [both]int{2, 1}, 0},
+	} {
+		for _, between := range []bool{false, true} { // what is asked for before the other reply comes
+			t.Run(fmt.Sprintf("%s, between: %t", tt.name, between), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					now, reads := 2, 0
+					var reply [both]chan struct{}
+					for i := range reply {
+						reply[i] = make(chan struct{})
+					}
+					c := aloneCache(CacheOptions{MaxStaleness: time.Hour}, func(name any, fields []any) ([]any, error) {
+						saw := now
+						if reads < both {
+							saw = tt.seen[reads]
+							wait := reply[reads]
+							reads++
+							<-wait
+						}
+						return valued(func() string { return fmt.Sprint(saw) })(name, fields)
+					})
+					s := handleOf(c, 1)
+					get := func(key string) string {
+						if v, ok := c.hit(s, key); ok {
+							return v.(string)
+						}
+						values, err := c.fields(t.Context(), s, []any{tokenField, key})
+						if err != nil {
+							t.Fatal(err)
+						}
+						return values[1].(string)
+					}
+					keys := [both]string{"a", "b"}
+					var got [both]string
+					for i := range both {
+						go func() { got[i] = get(keys[i]) }()
+						synctest.Wait()
+					}
+					newest := "1"
+					check := func(when string) {
+						t.Helper()
+						for _, key := range keys {
+							asked := make(chan string, 1)
+							go func() { asked <- get(key) }()
+							synctest.Wait()
+							select {
+							case v := <-asked:
+								if v < newest {
+									t.Errorf("%s, Get(%s) = %s, after %s was read", when, key, v, newest)
+								}
+								newest = max(newest, v)
+							default:
+								t.Errorf("%s, Get(%s) waits for a read that began before", when, key)
+							}
+						}
+					}
+					close(reply[tt.first])
+					synctest.Wait()
+					newest = got[tt.first]
+					if between {
+						check("after the first reply")
+					}
+					close(reply[1-tt.first])
+					synctest.Wait()
+					newest = max(newest, got[1-tt.first])
+					check("after both replies")
+					check("later")
+				})
+			})
 		}
 	}
 }

@@ -507,7 +507,7 @@ func TestCacheReadsAgainAtOnce(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	p := newProxy(t, server.Addr)
 	b := open(t, dial(t, "redis://"+p.addr), cached)
-	large := strings.Repeat("x", 4<<10)
+	large := strings.Repeat("x", 5<<10)
 	_, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")}, store.Entry{Key: "a", Value: []byte("1")},
 		store.Entry{Key: "b", Value: []byte("2")}, store.Entry{Key: "large", Value: []byte(large)}, store.Entry{Key: "unused", Value: []byte("-")})
 	get := func(key, want string) {

@@ -263,7 +263,8 @@ each that has expired, in the order in which it happened. What holds:
 What the cache does not have is read as without it, in pipelines that are shared. Callers who want the same at the same time share
 one command, unless it takes longer than 100 ms; who leaves early takes nothing from the others, and the last one
 ends it. After a write, the next read of the session also fetches the other
-fields that were in use, up to 16 of at most 1 KB.
+fields that were in use, up to 16 of at most 4 KB. What is kept of a session is from one reading, so
+larger values are kept until another field is read from the server. Whoever has read a value finds no older one of another key.
 
 A hit takes no lock and allocates nothing. The memory is bounded by MaxBytes; sessions that were not read for twice
 MaxStaleness make room before that. Every write and every renewal in the namespace costs each process with a cache 0.4 µs, and

@@ -18,24 +18,26 @@ type slot struct {
 	bytes        int
 	wanted       []wanted // what to fetch beside what is asked for next
 	fetches      []*fetch // in progress
+	ended        uint64   // fetches
 	older, newer *slot
 }
 
-// A kept is what is kept of one life of a session. It does not change.
+// A kept is what is kept of one life of a session, all from one reading of the server: of two, nobody
+// could say which is the older. It does not change.
 type kept struct {
 	token  any // string
 	names  []string
 	fields []*keptField // of names
+	at     int64        // when its fetch began
+	ended  uint64       // of how many fetches of the slot it is the last that has ended
 	bytes  int
 }
 
 // A keptField is what was read of one field.
 type keptField struct {
-	value   any    // string, or nil for an absent one
-	at      int64  // when its fetch began
-	reading uint64 // the same for what was read in one step
-	idle    uint8  // how often it was fetched beside others before, and not used
-	used    atomic.Bool
+	value any   // string, or nil for an absent one
+	idle  uint8 // how often it was fetched beside others before, and not used
+	used  atomic.Bool
 }
 
 // A wanted is a field that was of use.
@@ -50,7 +52,8 @@ type fetch struct {
 	beside []wanted // the last ones of fields
 	epoch  uint64
 	at     int64
-	stale  bool // it may bring what was there before a write
+	after  uint64 // so many fetches of the slot had ended before
+	stale  bool   // it may bring what was there before a write
 
 	callers int    // who wait for it
 	cancel  func() // ends it; nil where the one who began it never leaves
@@ -64,11 +67,10 @@ const (
 	// A field that was fetched maxIdle times beside others without being used is not
 	// wanted any more. One that is larger than maxBeside never is.
 	maxIdle   = 3
-	maxBeside = 1 << 10
+	maxBeside = 4 << 10
 	maxWanted = 16
 
-	// More fields than maxFields at once are not kept, and of those read before no more than make up
-	// maxFields: it would take longer to find them.
+	// More fields than maxFields at once are not kept: it would take longer to find them.
 	maxFields = 256
 
 	// A fetch is joined for joinFor. Whoever comes later asks again: it may hang, until the client gives up.
@@ -108,22 +110,19 @@ func indexFrom(n, at int, is func(int) bool) int {
 	return -1
 }
 
-// values returns fields, the first of which is the token's, if what is kept of all others
-// was read in one step, and not before oldest.
+// values returns fields, the first of which is the token's, if all others are kept, and were not read before oldest.
 func (s *slot) values(token any, fields []any, oldest int64) []any {
 	kept := s.kept.Load()
-	if kept == nil || kept.token != token {
+	if kept == nil || kept.token != token || kept.at < oldest {
 		return nil
 	}
 	values := make([]any, len(fields))
 	values[0] = token
-	reading := uint64(0)
 	for i, name := range fields[1:] {
 		f := kept.find(name.(string), i)
-		if f == nil || f.at < oldest || i > 0 && f.reading != reading {
+		if f == nil {
 			return nil
 		}
-		reading = f.reading
 		values[1+i] = f.value
 		f.use()
 	}
@@ -164,14 +163,13 @@ func (f *fetch) pick(fields []any) []any {
 	return values
 }
 
-// begin begins a fetch of fields, and of what else was of use and is not kept any more, or
-// was read before oldest.
-func (s *slot) begin(fields []any, epoch uint64, at, oldest int64) *fetch {
-	f := &fetch{epoch: epoch, at: at, done: make(chan struct{})}
+// begin begins a fetch of fields, and of what else was of use.
+func (s *slot) begin(fields []any, epoch uint64, at int64) *fetch {
+	f := &fetch{epoch: epoch, at: at, after: s.ended, done: make(chan struct{})}
 	f.fields = append(make([]any, 0, len(fields)+maxWanted), fields...)
 	beside := s.wanted
 	if kept := s.kept.Load(); kept != nil {
-		beside = kept.wanted(beside, oldest)
+		beside = kept.wanted(beside)
 	}
 	for _, w := range beside {
 		if f.place(w.name, 0) < 0 {
@@ -202,15 +200,15 @@ func (s *slot) quit(f *fetch) {
 	}
 }
 
-// wanted appends to list what was of use of what was read before oldest.
-func (k *kept) wanted(list []wanted, oldest int64) []wanted {
+// wanted appends to list what was of use.
+func (k *kept) wanted(list []wanted) []wanted {
 	list = slices.Clip(list)
 	for i, f := range k.fields {
 		idle := f.idle + 1
 		if f.used.Load() {
 			idle = 0
 		}
-		if f.at < oldest && idle <= maxIdle && small(f.value) && len(list) < maxWanted {
+		if idle <= maxIdle && small(f.value) && len(list) < maxWanted {
 			list = append(list, wanted{any(k.names[i]), idle})
 		}
 	}
@@ -222,47 +220,46 @@ func small(value any) bool {
 	return len(text) <= maxBeside
 }
 
-// fill puts what f has brought beside what is kept of the same life and was not read
-// before oldest. What was asked for later than f stays.
-func (s *slot) fill(f *fetch, reading uint64, oldest int64) {
-	was := s.kept.Load()
-	is := &kept{token: f.values[0]}
-	if was != nil && was.token != is.token {
-		was = nil
+// end takes note of f, whose values its callers have got. It drops what they must not find any more, and reports whether what f has
+// brought may be kept:
+//
+//  1. A fetch that was in progress at the same time may bring something older than f, or than callers of f were told
+//     since. Nobody joins it any more, and it is not kept.
+//  2. If one has ended while f was in progress, nobody can say which of both is the older, and neither is kept.
+//
+// So whoever has read a value of the session finds no older one of another field.
+func (s *slot) end(f *fetch) (fresh bool) {
+	fresh = !f.stale
+	s.ended++
+	for _, other := range s.fetches {
+		other.stale = true
 	}
-	add := func(name string, f *keptField) {
-		text, _ := f.value.(string)
-		is.names, is.fields = append(is.names, name), append(is.fields, f)
-		is.bytes += fieldBytes + len(name) + len(text)
+	if kept := s.kept.Load(); kept != nil && kept.ended > f.after {
+		s.empty()
+		fresh = false
 	}
+	return fresh
+}
+
+// fill keeps what f has brought, in the place of what was kept.
+func (s *slot) fill(f *fetch) {
+	n := len(f.fields) - 1
+	is := &kept{token: f.values[0], names: make([]string, n), fields: make([]*keptField, n), at: f.at, ended: s.ended}
 	asked := len(f.fields) - len(f.beside)
-	for i := 1; i < len(f.fields); i++ {
-		if was != nil {
-			if of := was.find(f.fields[i].(string), i-1); of != nil && of.at > f.at {
-				add(f.fields[i].(string), of)
-				continue
-			}
-		}
-		of := &keptField{value: f.values[i], at: f.at, reading: reading}
+	for i := 1; i <= n; i++ {
+		name := f.fields[i].(string)
+		text, _ := f.values[i].(string)
+		of := &keptField{value: f.values[i]}
 		if i < asked {
 			of.used.Store(true)
 		} else {
 			of.idle = f.beside[i-asked].idle
 		}
-		add(f.fields[i].(string), of)
-	}
-	if was != nil {
-		for i, of := range was.fields {
-			if len(is.names) >= maxFields {
-				break // what follows was read before
-			}
-			if of.at >= oldest && f.place(any(was.names[i]), 1+i) < 0 {
-				add(was.names[i], of)
-			}
-		}
+		is.names[i-1], is.fields[i-1] = name, of
+		is.bytes += fieldBytes + len(name) + len(text)
 	}
 	s.kept.Store(is)
-	s.filled, s.wanted = max(s.filled, f.at), nil
+	s.filled, s.wanted = f.at, nil
 	s.resize()
 }
 
@@ -272,13 +269,11 @@ func (s *slot) empty() {
 		f.stale = true
 	}
 	if kept := s.kept.Load(); kept != nil {
-		s.wanted = kept.wanted(nil, maxTime)
+		s.wanted = kept.wanted(nil)
 		s.kept.Store(nil)
 		s.resize()
 	}
 }
-
-const maxTime = 1<<63 - 1
 
 // miss makes wanted what f has brought, and what cannot be kept.
 func (s *slot) miss(f *fetch) {
