@@ -1,7 +1,6 @@
 # make servers installs the servers that the tests start and that are missing; on Debian and Ubuntu with apt, as root
 # make test    runs all tests; those whose server is missing skip, and fail where CI is set
-# make lint    gofmt, go vet, staticcheck, storevet on what uses the library, and deadcode
-# make golangci  golangci-lint, as .golangci.yml says, in every module. Not in lint as long as tests leave errors out that it reports
+# make lint    gofmt; golangci-lint with what .golangci.yml enables, go vet and staticcheck among it; storevet on what uses the library; deadcode
 # make check   tidy modules; go vet of each without the workspace, for other systems and 32 bits; the core tests on 386
 # make versions  go vet and the core tests with the oldest Go that the module supports, and with the newest
 # make bench   in-code benchmarks of all modules, in a form that benchstat reads
@@ -19,7 +18,7 @@ BENCH     ?= .
 # Of the client of Hazelcast; see the file.
 GORACE    ?= suppressions=$(CURDIR)/race.suppressions
 
-.PHONY: test servers lint golangci check bench bench-smoke fuzz
+.PHONY: test servers lint check bench bench-smoke fuzz
 
 test:
 	@set -e; for m in $(MODULES); do \
@@ -35,12 +34,8 @@ servers:
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$files" ]; then echo "gofmt these files:"; echo "$$files"; exit 1; fi
-	@set -e; for m in $(MODULES); do \
-		echo "== go vet and staticcheck in $$m"; \
-		(cd $$m && $(GO) vet ./...); \
-	done
-	@set -e; check=$$(cd tools && GOWORK=off $(GO) tool -n staticcheck); \
-	for m in $(MODULES); do (cd $$m && $$check ./...); done
+	@set -e; lint=$$(cd tools/golangci && GOWORK=off $(GO) tool -n golangci-lint); \
+	for m in $(MODULES); do echo "== golangci-lint in $$m"; (cd $$m && $$lint run ./...); done
 	@set -e; tool=$$(mktemp -d); trap 'rm -r "$$tool"' EXIT; $(GO) build -o $$tool/storevet ./cmd/storevet; \
 	for m in examples integrations/otelstore integrations/otelstore/demo integrations/socketio systemtest; do \
 		echo "== storevet in $$m"; \
@@ -49,10 +44,6 @@ lint:
 	@echo "== deadcode"
 	@dead=$$($$(cd tools && GOWORK=off $(GO) tool -n deadcode) -test $(MODULES:%=./%/...) | grep -v ': unreachable func: Example'; true); \
 	if [ -n "$$dead" ]; then echo "nothing reaches these, not even a test:"; echo "$$dead"; exit 1; fi
-
-golangci:
-	@set -e; lint=$$(cd tools/golangci && GOWORK=off $(GO) tool -n golangci-lint); \
-	for m in $(MODULES); do echo "== golangci-lint in $$m"; (cd $$m && $$lint run ./...); done
 
 # Modules are tidy and complete without the workspace, on every system and word size.
 check:

@@ -60,7 +60,7 @@ func TestBackendWithoutAbilities(t *testing.T) {
 		t.Error("StableReads() of a store that does not say so = true, want false")
 	}
 	for range 3 { // without the memo
-		claims.Set(ctx, s, tokenClaims{Level: 1})
+		must(t, claims.Set(ctx, s, tokenClaims{Level: 1}))
 		if got, err := claims.Get(ctx, s); !cmp.Equal(got, tokenClaims{Level: 1}) || err != nil {
 			t.Errorf("Get() = %v, %v, want level 1", got, err)
 		}

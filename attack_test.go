@@ -124,12 +124,12 @@ func (a *attack) step(r *rand.Rand) {
 	h := a.anyHandle(r)
 	switch r.IntN(13) {
 	case 0:
-		h.Release(ctx)
+		_ = h.Release(ctx)
 	case 1:
-		h.Suspend(ctx, time.Hour)
+		_ = h.Suspend(ctx, time.Hour)
 	case 2:
 		if a.destroys && h.Owned() { // a handle of Attach is counted as the owner's loss
-			h.Destroy(ctx)
+			_ = h.Destroy(ctx)
 		}
 	case 3, 4:
 		if s, err := node.Resume(ctx, a.anyID(r)); err == nil {
@@ -183,7 +183,7 @@ func (a *attack) step(r *rand.Rand) {
 		}
 		a.mu.Unlock()
 	case 10:
-		h.Extend(ctx, time.Minute)
+		_ = h.Extend(ctx, time.Minute)
 	case 11:
 		var stopped atomic.Bool
 		stop := h.AfterEnd(func(error) {

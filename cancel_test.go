@@ -111,7 +111,7 @@ var cancelModes = map[string]func(told <-chan struct{}) hook{
 	},
 	"the backend acts, and the answer is lost": func(<-chan struct{}) hook {
 		return func(ctx context.Context, op string, do func() error) error {
-			do()
+			_ = do()
 			<-ctx.Done()
 			if slices.Contains(reads, op) {
 				return ctx.Err()

@@ -84,13 +84,9 @@ var (
 // instead of a new value. Update returns neither.
 var (
 	// Keep: nothing is to be written. Update returns the value as it is.
-	//
-	//lint:ignore ST1012 an answer, as fs.SkipDir is, not a failure
 	Keep = errors.New("keep the value")
 
 	// Remove: the value is to be removed. Update returns the zero value.
-	//
-	//lint:ignore ST1012 an answer, as fs.SkipDir is, not a failure
 	Remove = errors.New("remove the value")
 )
 

@@ -75,7 +75,7 @@ func ExampleSession_Context() {
 	sess := newSession(context.Background())
 	ctx, cancel := sess.Context(context.Background())
 	defer cancel()
-	go sess.Destroy(context.Background()) // the user logs out, perhaps on another node
+	go func() { _ = sess.Destroy(context.Background()) }() // the user logs out, perhaps on another node
 	<-ctx.Done()
 	fmt.Println(context.Cause(ctx))
 	// Output: the session has ended

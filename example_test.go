@@ -516,7 +516,7 @@ func ExampleSessions_Close() {
 func ExampleSession_Done() {
 	ctx := context.Background()
 	sess := newSession(ctx)
-	go sess.Destroy(ctx)
+	go func() { _ = sess.Destroy(ctx) }()
 	<-sess.Done()
 	fmt.Println(sess.Err())
 	// Output: the session has ended

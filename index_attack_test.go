@@ -296,7 +296,7 @@ func indexSchedule(t *testing.T, seed uint64) {
 				n, user, id := chance(3), users[chance(3)], c.id // which a Rotate changes
 				calls.Go(func() {
 					if s, err := nodes[n].Attach(ctx, id); err == nil {
-						indexedUser.Set(ctx, s, user)
+						_ = indexedUser.Set(ctx, s, user)
 					}
 				})
 			}
@@ -319,15 +319,15 @@ func indexSchedule(t *testing.T, seed uint64) {
 						c.id = next
 					}
 				case what == 3 && owned:
-					s.Extend(ctx, grace+lease)
+					_ = s.Extend(ctx, grace+lease)
 				case what == 4:
 					if s, err := nodes[n].Attach(ctx, c.id); err == nil {
-						s.Extend(ctx, grace+lease)
+						_ = s.Extend(ctx, grace+lease)
 					}
 				case what == 5 && owned:
-					indexedUser.Delete(ctx, s)
+					_ = indexedUser.Delete(ctx, s)
 				case owned:
-					indexedUser.Set(ctx, s, user)
+					_ = indexedUser.Set(ctx, s, user)
 				}
 			})
 		}

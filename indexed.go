@@ -89,8 +89,8 @@ func raise(at *atomic.Int64, to int64) {
 	}
 }
 
-// replaceIndexed puts next in place of known, unless another call was faster.
-func (s *Session) replaceIndexed(known, next *indexed) { s.indexed.CompareAndSwap(known, next) }
+// forgetIndexed drops known, unless another call was faster.
+func (s *Session) forgetIndexed(known *indexed) { s.indexed.CompareAndSwap(known, nil) }
 
 // seenOf returns what renewals expect, from the current values of indexes.absent.
 func (x *indexes) seenOf(current [][]byte) []Entry {
@@ -368,7 +368,7 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 			for i := range expect {
 				same = same && (current[i] == nil) == (expect[i].Value == nil) && bytes.Equal(current[i], expect[i].Value)
 			}
-			s.replaceIndexed(known, nil)
+			s.forgetIndexed(known)
 			if !same {
 				w.takeBack()
 				return current[:len(expect)], err
@@ -381,7 +381,7 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 			changed.lives.Store(known.lives.Load())
 			known = changed
 		case errors.Is(err, ErrUnknownOutcome):
-			s.replaceIndexed(known, nil) // both entries stay, one of them for nothing
+			s.forgetIndexed(known) // both entries stay, one of them for nothing
 			return nil, err
 		default:
 			w.takeBack()

@@ -64,7 +64,7 @@ func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, 
 			// Whoever writes from now on sees how long the session lives. What was written up to now is looked at.
 			done = living(done, errs)
 			for _, i := range done {
-				handles[i].replaceIndexed(known[i], nil)
+				handles[i].forgetIndexed(known[i])
 			}
 			known = r.learnAll(ctx, handles, done, errs)
 		}
@@ -144,7 +144,7 @@ func (r *renewals) renewAsSeen(ctx context.Context, handles []*Session, places [
 			err = errRenewContract
 		}
 		if errors.Is(err, ErrConflict) {
-			handles[i].replaceIndexed(known[i], nil)
+			handles[i].forgetIndexed(known[i])
 			continue
 		}
 		places[n], places[same] = places[same], places[n]
@@ -316,7 +316,7 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 			ss.renewals.unlistEnded(s, err, known)
 			return err
 		}
-		s.replaceIndexed(known, nil)
+		s.forgetIndexed(known)
 	}
 }
 

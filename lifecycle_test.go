@@ -664,12 +664,13 @@ func TestOpen(t *testing.T) {
 	}
 	wantErr(t, "the former owner's Set()", userID.Set(ctx, owned, "x"), store.ErrDestroyed)
 
-	// The session changes its user, or its life, when allow has just agreed.
+	// The session changes its user, or its life, when allow has just agreed. After b's Resume allow is asked again, and
+	// these are refused.
 	for name, meanwhile := range map[string]func(*store.Session){
-		"another user": func(s *store.Session) { userID.Set(ctx, s, "bob") },
+		"another user": func(s *store.Session) { _ = userID.Set(ctx, s, "bob") },
 		"another life": func(s *store.Session) {
-			s.Destroy(ctx)
-			a.Create(ctx, s.ID(), userID.To("bob"))
+			_ = s.Destroy(ctx)
+			_, _ = a.Create(ctx, s.ID(), userID.To("bob"))
 		},
 	} {
 		s := create(t, a, userID.To("ann"))
@@ -687,7 +688,7 @@ func TestOpen(t *testing.T) {
 	// A life that ends under allow is one that is not alive.
 	s = create(t, a, userID.To("ann"))
 	_, resumed, err = b.Open(ctx, s.ID(), func(ctx context.Context, seen *store.Session) error {
-		s.Destroy(ctx)
+		must(t, s.Destroy(ctx))
 		return only("ann")(ctx, seen)
 	})
 	if err != nil || resumed {

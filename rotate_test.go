@@ -482,12 +482,12 @@ func TestStatsAndPing(t *testing.T) {
 	if _, err := b.Resume(ctx, all[0].ID()); err != nil {
 		t.Fatal(err)
 	}
-	userID.Set(ctx, all[0], "x") // refused: a learns of it
+	wantErr(t, "Set() after Resume on another node", userID.Set(ctx, all[0], "x"), store.ErrResumed) // a learns of it
 	if _, err := a.Attach(ctx, all[1].ID()); err != nil {
 		t.Fatal(err)
 	}
-	all[1].Destroy(ctx)
-	all[2].Release(ctx)
+	must(t, all[1].Destroy(ctx))
+	must(t, all[2].Release(ctx))
 	want := store.Stats{Owned: 1, Created: 4, Attached: 1, Suspended: 1, Destroyed: 1, Lost: 1, TakenOver: 1}
 	if diff := cmp.Diff(want, a.Stats()); diff != "" {
 		t.Errorf("Stats() (-want +got):\n%s", diff)

@@ -140,6 +140,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 		// The backend has not been asked whether it agrees.
 		already, err = nil, s.raw.Destroy(ctx)
 	}
+	//nolint:errorlint // ErrExpired is ErrDestroyed too, and is returned
 	if err == nil && already != nil && already.err != ErrDestroyed && already.err != ErrResumed {
 		err = already.err
 	}

@@ -80,7 +80,8 @@ func (o opener) late(ctx context.Context, a *address, err error) error {
 	if err == nil || errors.Is(err, ctx.Err()) {
 		if a.trouble != nil {
 			if trouble := a.trouble(); trouble != nil {
-				return fmt.Errorf("%s (%v): %w", o.silence, trouble, cause)
+				// As text: a deadline of the trouble's own is not why the wait ended.
+				return fmt.Errorf("%s (%v): %w", o.silence, trouble, cause) //nolint:errorlint // see above
 			}
 		}
 		return fmt.Errorf("%s: %w", o.silence, cause)

@@ -57,7 +57,7 @@ func step[T any](s *steps, name string, call func() (T, error)) (T, error) {
 		return call()
 	}
 	if s.delay && n == s.at {
-		s.delayed = func() { call() }
+		s.delayed = func() { _, _ = call() }
 		return zero, store.ErrUnknownOutcome
 	}
 	if s.delayed != nil && n == s.at+2 {
@@ -338,7 +338,7 @@ func TestMoverDies(t *testing.T) {
 		t.Run(fmt.Sprintf("late=%t", late), func(t *testing.T) {
 			eachBusyStep(t, func(h *house) {
 				h.steps.crash, h.steps.late = true, late
-				h.take(h.mover)
+				_, _ = h.take(h.mover)
 				h.mustTake()
 			})
 		})
@@ -351,7 +351,7 @@ func TestMoverDiesAndOthersDestroy(t *testing.T) {
 		t.Run(fmt.Sprintf("late=%t", late), func(t *testing.T) {
 			eachBusyStep(t, func(h *house) {
 				h.steps.crash, h.steps.late = true, late
-				h.take(h.mover)
+				_, _ = h.take(h.mover)
 				s, err := h.other.Attach(h.ctx, h.id, moveTerms)
 				if err != nil {
 					h.t.Fatalf("Attach() = %v", err)
@@ -375,7 +375,7 @@ func TestMoverDiesAndTheOldFleetDestroys(t *testing.T) {
 		t.Run(fmt.Sprintf("late=%t", late), func(t *testing.T) {
 			eachBusyStep(t, func(h *house) {
 				h.steps.crash, h.steps.late = true, late
-				h.take(h.mover)
+				_, _ = h.take(h.mover)
 				s, err := h.from.Attach(h.ctx, h.id, moveTerms)
 				if err != nil {
 					h.mustTake() // it has moved, and the old fleet does not find it
@@ -388,7 +388,7 @@ func TestMoverDiesAndTheOldFleetDestroys(t *testing.T) {
 				gap := map[string]bool{"old DestroyIf": true, "new Commit": late, "new Destroy": !late}
 				if h.steps.at > 0 && gap[h.steps.names[h.steps.at-1]] {
 					if c, err := h.to.Attach(h.ctx, h.id, moveTerms); err == nil {
-						c.Destroy(h.ctx)
+						_ = c.Destroy(h.ctx) // isGone looks
 					}
 				}
 				h.isGone()
@@ -414,7 +414,7 @@ func TestMoverIsDisturbed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			eachBusyStep(t, func(h *house) {
 				if h.steps.at == 0 {
-					h.take(h.mover)
+					_, _ = h.take(h.mover)
 					return
 				}
 				if err := h.from.Suspend(h.ctx, h.owner, time.Hour); err != nil {
@@ -477,7 +477,7 @@ func TestMoverMeetsOthers(t *testing.T) {
 		},
 		"the old fleet destroys": func(h *house) store.Store {
 			if s, err := h.from.Attach(h.ctx, h.id, moveTerms); err == nil {
-				s.Destroy(h.ctx)
+				_ = s.Destroy(h.ctx)
 				h.want = nil
 			}
 			return nil
@@ -486,7 +486,7 @@ func TestMoverMeetsOthers(t *testing.T) {
 			if errs := h.from.Renew(h.ctx, []store.Store{h.owner}, 0); errs == nil {
 				h.want = nil
 			}
-			h.owner.Destroy(h.ctx)
+			_ = h.owner.Destroy(h.ctx)
 			return nil
 		},
 		"the old fleet resumes": func(h *house) store.Store {
@@ -501,7 +501,7 @@ func TestMoverMeetsOthers(t *testing.T) {
 			return s
 		},
 		"the owner suspends": func(h *house) store.Store {
-			h.from.Suspend(h.ctx, h.owner, time.Hour)
+			_ = h.from.Suspend(h.ctx, h.owner, time.Hour)
 			return nil
 		},
 		"the session expires": func(h *house) store.Store {
@@ -726,7 +726,7 @@ func TestMoverIsWaitedFor(t *testing.T) {
 			}()
 			time.Sleep(100 * time.Millisecond)
 		}
-		h.take(h.mover)
+		_, _ = h.take(h.mover)
 		if destroyed {
 			<-gone
 			h.isGone()
@@ -764,7 +764,7 @@ func TestStayRemovesCopies(t *testing.T) {
 		t.Run(fmt.Sprintf("late=%t", late), func(t *testing.T) {
 			eachBusyStep(t, func(h *house) {
 				h.steps.crash, h.steps.late = true, late
-				h.take(h.mover)
+				_, _ = h.take(h.mover)
 				stay := backends.MigrateAny(newStepped(h.from, new(steps), "old"), newStepped(h.to, new(steps), "new"), &backends.MigrateOptions{Stay: true})
 				defer stay.Close()
 				s, err := h.take(stay)
@@ -776,7 +776,7 @@ func TestStayRemovesCopies(t *testing.T) {
 				}
 				for _, place := range []store.Backend{h.from, h.to} {
 					if s, err := place.Attach(h.ctx, h.id, moveTerms); err == nil {
-						s.Destroy(h.ctx)
+						_ = s.Destroy(h.ctx) // isGone looks
 						break
 					}
 				}

@@ -277,7 +277,9 @@ func TestMigrationSplitsBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	all = slices.Insert(all, 3, foreign)
-	all[5].Destroy(ctx)
+	if err := all[5].Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
 	before := from.Calls(storetest.OpRenew) + to.Calls(storetest.OpRenew)
 	x, err := store.AsIndexer(m)
 	if err != nil {
@@ -434,7 +436,9 @@ func TestMigrationInBothDirections(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Attach() = %v", err)
 	}
-	s.Destroy(t.Context())
+	if err := s.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := back.Resume(t.Context(), id, store.Terms{Lease: time.Hour}); err == nil || !strings.Contains(err.Error(), "both directions") {
 		t.Errorf("Resume() of a copy in the other direction = %v, want an error that says so", err)
 	}

@@ -134,7 +134,7 @@ func TestOpenServers(t *testing.T) {
 // shortDir returns a folder whose path is short enough for a socket in it.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "s")
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // t.TempDir puts the name of the test into the path
 	if err != nil {
 		t.Fatal(err)
 	}

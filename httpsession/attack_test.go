@@ -379,7 +379,7 @@ func TestLogoutAfterTheAnswerBegan(t *testing.T) {
 	mux.Handle("/", site(m))
 	var err error
 	mux.Handle("/late", m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "early")
+		fmt.Fprint(w, "early")
 		err = m.Logout(w, r)
 	})))
 	b := &browser{h: mux}

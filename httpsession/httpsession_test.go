@@ -89,7 +89,7 @@ func answer(w http.ResponseWriter, text string, err error) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	io.WriteString(w, text)
+	fmt.Fprint(w, text)
 }
 
 // A browser keeps one cookie.
@@ -351,7 +351,7 @@ func TestHeadersSent(t *testing.T) {
 	m := newManager(t, ss, nil)
 	var begin, login error
 	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, "early")
+		fmt.Fprint(w, "early")
 		_, begin = m.Begin(w, r)
 		_, login = m.Login(w, r)
 	}))

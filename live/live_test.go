@@ -343,7 +343,7 @@ func TestOneEnd(t *testing.T) {
 			resp, err := http.Get(srv.URL + "?user=ann")
 			if err == nil {
 				if !tt.drop {
-					io.Copy(io.Discard, resp.Body)
+					_, _ = io.Copy(io.Discard, resp.Body)
 				}
 				resp.Body.Close()
 			}
@@ -403,7 +403,7 @@ func TestKickClosesTheSocket(t *testing.T) {
 			return
 		}
 		fmt.Fprintf(nc, "%s\n", sess.ID())
-		rw.ReadByte() // as the read loop of a WebSocket
+		_, _ = rw.ReadByte() // as the read loop of a WebSocket
 	})))
 	nc, err := net.Dial("tcp", srv.Listener.Addr().String())
 	if err != nil {

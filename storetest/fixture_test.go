@@ -164,8 +164,8 @@ func TestKill(t *testing.T) {
 		wantErr(t, "Set() through its handle of another's session", userID.Set(ctx, attached, "late"), store.ErrClosed)
 		_, err = dying.Create(ctx, store.NewID())
 		wantErr(t, "Create() in a dead process", err, store.ErrClosed)
-		left.Release(ctx)
-		resumed.Destroy(ctx)
+		_ = left.Release(ctx)
+		_ = resumed.Destroy(ctx)
 		select {
 		case <-left.Done():
 		default:

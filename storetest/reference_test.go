@@ -833,7 +833,7 @@ func (s *refStore) Destroy(ctx context.Context) error {
 
 func (s *refStore) DestroyIf(ctx context.Context, values []store.Entry) error {
 	if s.b.has("DestroyIf is not supported, but done") {
-		s.Destroy(ctx)
+		_ = s.Destroy(ctx)
 		return errors.ErrUnsupported
 	}
 	s.b.mu.Lock()
@@ -951,7 +951,7 @@ func (b *reference) current(l *life, keys []string) [][]byte {
 func (s *refStore) Commit(ctx context.Context, expect, write []store.Entry) (current [][]byte, err error) {
 	if s.b.has("Commit is not supported, but done") {
 		for _, e := range write {
-			s.Set(ctx, e.Key, e.Value)
+			_ = s.Set(ctx, e.Key, e.Value)
 		}
 		return nil, errors.ErrUnsupported
 	}

@@ -161,8 +161,12 @@ func TestWatchSeesKeysWithoutExpiry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.SetWithTTL(t.Context(), "mortal", "v", time.Hour)
-		m.Set(t.Context(), "immortal", "v")
+		if err := m.SetWithTTL(t.Context(), "mortal", "v", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Set(t.Context(), "immortal", "v"); err != nil {
+			t.Fatal(err)
+		}
 		if keys, immortal := lookHazelcast(t.Context(), m); keys != 1 || immortal != 1 {
 			t.Errorf("lookHazelcast() = %d, %d, want 1, 1", keys, immortal)
 		}

@@ -100,7 +100,7 @@ func brokenCluster(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) 
 	disturb := func() {
 		n := c.Nodes[chance.IntN(3)]
 		if chance.IntN(3) > 0 {
-			n.Do("CLIENT", "KILL", "TYPE", "normal")
+			_, _ = n.Do("CLIENT", "KILL", "TYPE", "normal")
 			return
 		}
 		n.Pause()

@@ -82,8 +82,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 						}
 						s.Done()
 						for n := 0; ctx.Err() == nil; n++ {
-							name.Set(ctx, s, strconv.Itoa(i+n))
-							name.Get(ctx, s)
+							_ = name.Set(ctx, s, strconv.Itoa(i+n))
+							_, _ = name.Get(ctx, s)
 						}
 					})
 				}

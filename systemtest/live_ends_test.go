@@ -104,7 +104,7 @@ func serveWay(accept func(http.ResponseWriter, *http.Request) (*liveStream, erro
 		case "goodbye":
 			live.Goodbye(ctx)
 		case "destroy":
-			sess.Destroy(ctx)
+			_ = sess.Destroy(ctx)
 		case "flood":
 			for text := strings.Repeat("x", 1<<16); err == nil; {
 				err = stream.say(text)
@@ -178,7 +178,7 @@ func (n *liveNode) dialWay(t *testing.T, kind, way, session string) *wayClient {
 	}
 	c.id, c.in = string(id), ws.NetConn()
 	c.clean = func() {
-		ws.WriteMessage(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseNormalClosure, "bye"))
+		_ = ws.WriteMessage(gorilla.CloseMessage, gorilla.FormatCloseMessage(gorilla.CloseNormalClosure, "bye"))
 		ws.Close()
 	}
 	return c

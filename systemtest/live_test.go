@@ -338,7 +338,7 @@ func rollingRestart(t *testing.T, backends [2]store.Backend, clients int) {
 				begun.Do(ready.Done)
 				// Until the node stops; after half a second the connection drops.
 				c.ws.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-				c.ws.ReadMessage()
+				_, _, _ = c.ws.ReadMessage()
 				c.ws.Close()
 			}
 		})

@@ -78,7 +78,7 @@ func migrant(from string) int {
 	server := &http.Server{Handler: &migrantServer{sessions: ss, stats: stats}}
 	go server.Serve(listener)
 	fmt.Println(listener.Addr())
-	io.Copy(io.Discard, os.Stdin)
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	if err := ss.Close(ctx); err != nil {
 		return fail(err)
 	}
@@ -96,7 +96,7 @@ type migrantServer struct {
 
 func (m *migrantServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n, err := m.do(r.Context(), r.FormValue("do"), r.FormValue("id"), store.Key[int](r.FormValue("key")))
-	json.NewEncoder(w).Encode(reply{N: n, Kind: kind(err)})
+	_ = json.NewEncoder(w).Encode(reply{N: n, Kind: kind(err)})
 }
 
 var errNoHandle = errors.New("no handle")

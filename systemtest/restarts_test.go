@@ -108,7 +108,7 @@ func node(url string) int {
 	for range 64 {
 		handlers.Go(func() {
 			for s := range connected {
-				s.Release(serving)
+				_ = s.Release(serving)
 			}
 		})
 	}
@@ -152,7 +152,7 @@ func nodeServe(ctx context.Context, ss *store.Sessions) {
 			c.ID, c.Resumed = s.ID(), resumed
 			c.Value, err = nodeValue.Get(ctx, s)
 			if old, ok := sessions.Swap(c.N, s); ok {
-				old.(*store.Session).Release(ctx) // ended by the takeover, or never claimed again
+				_ = old.(*store.Session).Release(ctx) // ended by the takeover, or never claimed again
 			}
 			return err
 		case "write":
@@ -184,7 +184,7 @@ func nodeServe(ctx context.Context, ss *store.Sessions) {
 			all.Wait()
 			mu.Lock()
 			defer mu.Unlock()
-			out.Encode(o)
+			_ = out.Encode(o)
 		}()
 	}
 }
@@ -408,7 +408,7 @@ func (r *restarts) give(where int, do string, clients []visitor) {
 		for _, c := range some {
 			r.lives[c.N].order, r.lives[c.N].sent = where, time.Now()
 		}
-		r.nodes[where].orders.Encode(order{r.seq, do, some}) // where it has ended, it will not answer
+		_ = r.nodes[where].orders.Encode(order{r.seq, do, some}) // where it has ended, it will not answer
 		r.drain()
 	}
 }

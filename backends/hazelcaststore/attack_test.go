@@ -161,7 +161,7 @@ func TestMemberStallsAtEachMoment(t *testing.T) {
 					c.Resume(member)
 				}
 				if op.name == "Create" {
-					s.Destroy(ctx)
+					_ = s.Destroy(ctx)
 					id += "-new"
 				}
 				all = append(all, id)

@@ -89,7 +89,9 @@ func BenchmarkBesideRawClient(b *testing.B) {
 				b.ReportMetric(typed/raw, "ratio")
 			})
 		}
-		r.raw.Delete(patient, key)
+		if err := r.raw.Delete(patient, key); err != nil {
+			b.Error(err)
+		}
 	}
 }
 

@@ -256,7 +256,7 @@ func TestLostReplies(t *testing.T) {
 	t.Run("Set, and the session was destroyed since", func(t *testing.T) {
 		id, s := r.session(t)
 		other := r.attach(t, id)
-		r.faults.once("replace", false, errLost, func() { other.Destroy(ctx) })
+		r.faults.once("replace", false, errLost, func() { _ = other.Destroy(ctx) })
 		err := s.Set(ctx, "k", []byte("1"))
 		if !errors.Is(err, store.ErrUnknownOutcome) {
 			t.Errorf("Set = %v, want %v", err, store.ErrUnknownOutcome)

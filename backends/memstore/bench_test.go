@@ -158,7 +158,7 @@ func BenchmarkKeys(b *testing.B) {
 		names := make([]string, n)
 		for i := range names {
 			names[i] = fmt.Sprintf("key%d", i)
-			s.Set(ctx, names[i], []byte("value"))
+			wantErr(b, "Set", s.Set(ctx, names[i], []byte("value")), nil)
 		}
 		b.Run(fmt.Sprintf("op=get/keys=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
@@ -185,9 +185,13 @@ func BenchmarkKeys(b *testing.B) {
 					b.Fatal(err)
 				}
 				for _, name := range names {
-					s.Set(ctx, name, []byte("value"))
+					if err := s.Set(ctx, name, []byte("value")); err != nil {
+						b.Fatal(err)
+					}
 				}
-				s.Destroy(ctx)
+				if err := s.Destroy(ctx); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}
@@ -207,7 +211,9 @@ func BenchmarkLife(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				s.Destroy(ctx)
+				if err := s.Destroy(ctx); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	})
@@ -340,7 +346,9 @@ func BenchmarkMemory(b *testing.B) {
 					}
 					if how == "set" {
 						for _, e := range values {
-							s.Set(ctx, e.Key, e.Value)
+							if err := s.Set(ctx, e.Key, e.Value); err != nil {
+								b.Fatal(err)
+							}
 						}
 					}
 				}

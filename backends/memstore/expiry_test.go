@@ -118,14 +118,14 @@ func TestSuspendSetsTheDeadline(t *testing.T) {
 				t.Errorf("the session lives %v after Suspend", grace)
 			}
 			if other, err := b.Attach(ctx, "b", terms); err == nil {
-				other.Destroy(ctx)
+				wantErr(t, "Destroy", other.Destroy(ctx), nil)
 			}
 		}
 		s := create(t, b, "a")
 		if err := b.Suspend(ctx, s, 0); err == nil {
 			t.Errorf("Suspend(0) = nil, want an error")
 		}
-		s.Destroy(ctx)
+		wantErr(t, "Destroy", s.Destroy(ctx), nil)
 		wantErr(t, "Suspend after Destroy", b.Suspend(ctx, s, time.Second), store.ErrDestroyed)
 	})
 }
@@ -152,10 +152,10 @@ func TestManyDeadlines(t *testing.T) {
 				b.Renew(ctx, []store.Store{s}, d)
 				ends[i] = max(ends[i], d)
 			case 2:
-				b.Suspend(ctx, s, d)
+				_ = b.Suspend(ctx, s, d)
 				ends[i] = d
 			case 3:
-				s.Destroy(ctx)
+				_ = s.Destroy(ctx)
 				ends[i] = 0
 			case 4:
 				all[i], _ = b.Resume(ctx, fmt.Sprint(i), store.Terms{Lease: d})
@@ -223,7 +223,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		b := memstore.New(nil)
 		s := create(t, b, "a", store.Entry{Key: "k", Value: []byte("v")})
 		ended := create(t, b, "b")
-		ended.Destroy(ctx)
+		wantErr(t, "Destroy", ended.Destroy(ctx), nil)
 		other, _ := b.Attach(ctx, "a", store.Terms{MaxKeys: 1})
 		wantErr(t, "Close", b.Close(), nil)
 		wantErr(t, "Close again", b.Close(), nil)
@@ -273,8 +273,8 @@ func TestTheWayALifeEnded(t *testing.T) {
 			end  func(s store.Store)
 			want error
 		}{
-			"destroyed": {func(s store.Store) { s.Destroy(ctx) }, store.ErrDestroyed},
-			"resumed":   {func(store.Store) { b.Resume(ctx, "id", terms) }, store.ErrResumed},
+			"destroyed": {func(s store.Store) { wantErr(t, "Destroy", s.Destroy(ctx), nil) }, store.ErrDestroyed},
+			"resumed":   {func(store.Store) { _, err := b.Resume(ctx, "id", terms); wantErr(t, "Resume", err, nil) }, store.ErrResumed},
 			"expired":   {func(store.Store) { time.Sleep(2 * time.Minute) }, store.ErrExpired},
 		} {
 			s, err := b.Create(ctx, "id", nil, terms)
@@ -294,7 +294,7 @@ func TestTheWayALifeEnded(t *testing.T) {
 				}
 			}
 			if again, err := b.Attach(ctx, "id", terms); err == nil {
-				again.Destroy(ctx)
+				wantErr(t, "Destroy", again.Destroy(ctx), nil)
 			}
 		}
 	})

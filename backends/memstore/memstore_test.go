@@ -251,7 +251,7 @@ func TestInvalidKeys(t *testing.T) {
 	ctx := t.Context()
 	b := open(t)
 	s, ended := create(t, b, "a", store.Entry{Key: "k", Value: nil}), create(t, b, "b")
-	ended.Destroy(ctx)
+	wantErr(t, "Destroy", ended.Destroy(ctx), nil)
 	large := create(t, b, "c", pads(50)...)
 	for _, key := range []string{"", "a\x00", "\xff", strings.Repeat("k", store.MaxKeyLength+1)} {
 		for _, s := range []store.Store{s, ended, large} {

@@ -74,9 +74,9 @@ func TestCommitIsOneStep(t *testing.T) {
 			writers.Go(func() {
 				for n := range 3000 {
 					key := fmt.Sprintf("other%d", n%7)
-					s.Set(ctx, key, number(uint64(n)))
+					wantErr(t, "Set", s.Set(ctx, key, number(uint64(n))), nil)
 					if n%2 == 0 {
-						s.Delete(ctx, key)
+						wantErr(t, "Delete", s.Delete(ctx, key), nil)
 					}
 				}
 			})
@@ -172,7 +172,7 @@ func TestLivesStayApart(t *testing.T) {
 				}
 				s = next
 			}
-			s.Destroy(ctx)
+			wantErr(t, "Destroy", s.Destroy(ctx), nil)
 			wg.Wait()
 		})
 	}
@@ -201,18 +201,18 @@ func TestEverythingAtOnce(t *testing.T) {
 					continue
 				}
 				key := fmt.Sprintf("pad%d", i%35)
-				s.Set(ctx, key, number(1))
-				s.Get(ctx, key)
-				s.Has(ctx, key)
-				s.Delete(ctx, key)
-				store.Keys(ctx, s)
-				store.Commit(ctx, s, []store.Entry{{Key: key}}, pads(2+i%3))
+				_ = s.Set(ctx, key, number(1)) // each of these may find the session ended
+				_, _ = s.Get(ctx, key)
+				_, _ = s.Has(ctx, key)
+				_ = s.Delete(ctx, key)
+				_, _ = store.Keys(ctx, s)
+				_, _ = store.Commit(ctx, s, []store.Entry{{Key: key}}, pads(2+i%3))
 				b.Renew(ctx, []store.Store{s}, time.Duration(i%3)*time.Millisecond)
 				if i%7 == 0 {
-					b.Suspend(ctx, s, time.Millisecond)
+					_ = b.Suspend(ctx, s, time.Millisecond)
 				}
 				if i%3 == 0 {
-					s.Destroy(ctx)
+					_ = s.Destroy(ctx)
 					_, err := s.Get(ctx, key)
 					wantErr(t, "Get after Destroy", err, store.ErrDestroyed)
 				}
@@ -222,7 +222,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	wg.Wait()
 	for id := range 5 {
 		if s, err := b.Attach(ctx, fmt.Sprint(id), terms); err == nil {
-			s.Destroy(ctx)
+			_ = s.Destroy(ctx) // wantHeld looks
 		}
 	}
 	wantHeld(t, b, 0)

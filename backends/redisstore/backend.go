@@ -113,7 +113,7 @@ func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.S
 
 // tokenOf asks the server for the token of the present life of s.
 func (b *Backend) tokenOf(ctx context.Context, s *Store) (token any, err error) {
-	values, err := b.hmget(ctx, read, s.name, tokenField)
+	values, err := b.hmget(ctx, s.name, tokenField)
 	switch {
 	case err != nil:
 		return nil, err

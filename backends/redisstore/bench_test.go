@@ -150,7 +150,7 @@ func BenchmarkRenew(b *testing.B) {
 	}
 	b.Cleanup(func() {
 		for _, s := range sessions {
-			s.Destroy(context.Background())
+			_ = s.Destroy(context.Background())
 		}
 	})
 	b.ReportAllocs()

@@ -94,7 +94,7 @@ func TestCacheNeedsTheProtocol(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Attach() = %v", err)
 	}
-	for i := 0; i < 50; i++ {
+	for i := range 50 {
 		want := fmt.Sprint(i)
 		if err := other.Set(t.Context(), "k", []byte(want)); err != nil {
 			t.Fatalf("Set() = %v", err)

@@ -118,7 +118,7 @@ func TestCallers(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), callerKey{}, "leaves"), time.Duration(round%5)*100*time.Microsecond)
 				defer cancel()
-				s.Get(ctx, "k0")
+				_, _ = s.Get(ctx, "k0")
 			})
 		}
 		wg.Wait()

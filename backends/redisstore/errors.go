@@ -86,7 +86,10 @@ func (b *Backend) explain(err error, secrets ...string) error {
 	if errors.As(err, &unknown) && unknown.text == "" {
 		unknown.text = unknown.describe(secrets...)
 	}
-	if errors.As(err, &unknown) || errors.As(err, &unconfirmed) || errors.Is(err, store.ErrClosed) || err == context.Canceled || err == context.DeadlineExceeded {
+	if errors.As(err, &unknown) || errors.As(err, &unconfirmed) || errors.Is(err, store.ErrClosed) {
+		return err
+	}
+	if err == context.Canceled || err == context.DeadlineExceeded { //nolint:errorlint // the text around a wrapped one may hold a secret
 		return err
 	}
 	if refusedWith(err, "READONLY") {

@@ -90,8 +90,8 @@ func (b *Backend) evalCommand(ctx context.Context, k kind, s *script, n int, nam
 }
 
 // hmget reads fields of the session called name.
-func (b *Backend) hmget(ctx context.Context, k kind, name any, fields ...any) ([]any, error) {
-	cmd, err := b.run(ctx, k, &request{name: name, args: fields})
+func (b *Backend) hmget(ctx context.Context, name any, fields ...any) ([]any, error) {
+	cmd, err := b.run(ctx, read, &request{name: name, args: fields})
 	if err != nil {
 		return nil, b.explain(err, secretsOf(name, fields)...)
 	}

@@ -196,7 +196,8 @@ func TestLongestExpiry(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			left := time.Duration(answer.(int64)) * time.Millisecond
+			ms := answer.(int64)
+			left := time.Duration(ms) * time.Millisecond
 			if left > want || left < want-time.Hour/2 {
 				t.Errorf("%s with %v leaves the session %v, want %v", step.name, d, left, want)
 			}

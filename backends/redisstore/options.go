@@ -126,7 +126,7 @@ func New(client redis.UniversalClient, opts *Options) (*Backend, error) {
 	b.executors = [...]executor{read: plain, again: plain, once: plain}
 	if b.cache != nil {
 		b.cache.read = func(ctx context.Context, name any, fields []any) ([]any, error) {
-			return b.hmget(ctx, read, name, fields...)
+			return b.hmget(ctx, name, fields...)
 		}
 		b.cache.tracking = &tracking{b: b}
 	}

@@ -351,7 +351,7 @@ func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
 		return nil, false
 	}
 	if !s.b.waits {
-		values, err := s.b.hmget(ctx, read, s.name, tokenField, commitField)
+		values, err := s.b.hmget(ctx, s.name, tokenField, commitField)
 		return values, err == nil
 	}
 	answer, err := s.b.evalList(ctx, again, confirmedTraceScript, 2, s.name, s.token)
@@ -375,7 +375,7 @@ func (s *Store) cachedFields(ctx context.Context, fields ...any) ([]any, error) 
 
 // fields reads fields of the hash, the first of which is the token's.
 func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
-	values, err := s.b.hmget(ctx, read, s.name, fields...)
+	values, err := s.b.hmget(ctx, s.name, fields...)
 	if err != nil {
 		return nil, err
 	}

@@ -268,7 +268,9 @@ func TestRestoreRefuses(t *testing.T) {
 			b.t = t
 			b.runWith(strings.Join(tt.lines, "\n"), "restore").exits(2).says("restore: line ", tt.want)
 			if s, err := b.backend.Attach(t.Context(), id, store.Terms{}); err == nil {
-				s.Destroy(t.Context())
+				if err := s.Destroy(t.Context()); err != nil {
+					t.Error(err)
+				}
 			}
 			if !b.lives(kept) {
 				t.Error("a session that lived does not any more")

@@ -262,5 +262,5 @@ func httpError(w http.ResponseWriter, code int, text string) { http.Error(w, tex
 
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(encode(v))
+	_, _ = w.Write(encode(v)) // the client that has gone hears nothing
 }

@@ -100,7 +100,7 @@ func prometheus(t *testing.T) (metrics, labels []string) {
 	defer stop()
 	sess := use(t, t.Context(), s.sessions)
 	s.faulty.FailOnce(storetest.OpGet, store.ErrUnknownOutcome)
-	userID.Get(t.Context(), sess)
+	_, _ = userID.Get(t.Context(), sess)
 	s.batch(t)
 	plain := strings.NewReplacer(".", "_")
 	note := func(set attribute.Set) {

@@ -204,7 +204,7 @@ func TestOutcomes(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.faulty.FailOnce(storetest.OpGet, tt.err)
-		userID.Get(t.Context(), sess)
+		_, _ = userID.Get(t.Context(), sess)
 		if got := s.counts(t); got["get "+tt.want] != 1 {
 			t.Errorf("after Get = %v: the operations are %v, want get %s", tt.err, got, tt.want)
 		}
@@ -262,7 +262,7 @@ func TestSpansOnlyWithinARecordedTrace(t *testing.T) {
 	ctx, span = s.tracers.Tracer("test").Start(t.Context(), "request")
 	sess := use(t, ctx, s.sessions)
 	s.faulty.FailOnce(storetest.OpGet, io.EOF)
-	userID.Get(ctx, sess)
+	_, _ = userID.Get(ctx, sess)
 	span.End()
 	var got []string
 	for _, sp := range s.spans.GetSpans() {
@@ -303,10 +303,10 @@ func TestNothingSecretIsRecorded(t *testing.T) {
 	for _, op := range []storetest.Op{storetest.OpGet, storetest.OpSet, storetest.OpKeys, storetest.OpAttach} {
 		s.faulty.FailOnce(op, errors.New("secret error of "+sess.ID()))
 	}
-	userID.Get(ctx, sess)
-	userID.Set(ctx, sess, "secret value")
-	sess.Keys(ctx)
-	s.sessions.Attach(ctx, sess.ID())
+	_, _ = userID.Get(ctx, sess)
+	_ = userID.Set(ctx, sess, "secret value")
+	_, _ = sess.Keys(ctx)
+	_, _ = s.sessions.Attach(ctx, sess.ID())
 	span.End()
 
 	var texts []string

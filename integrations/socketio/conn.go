@@ -64,7 +64,7 @@ func (c *conn) begin(sess *store.Session) {
 
 // connected tells the client its ID.
 func (c *conn) connected() {
-	c.socket.On("disconnect", func(args ...any) {
+	_ = c.socket.On("disconnect", func(args ...any) {
 		reason := ""
 		if len(args) > 0 {
 			reason, _ = args[0].(string)

@@ -34,8 +34,8 @@ func (a *Adapter) watch(c *conn) {
 	l.conns[c.socket.Nsp().Name()] = c
 	a.mu.Unlock()
 	if fresh {
-		connection.On("packet", l.packet)
-		connection.Once("close", func(...any) { l.closed(connection) })
+		_ = connection.On("packet", l.packet)
+		_ = connection.Once("close", func(...any) { l.closed(connection) })
 	}
 	if connection.ReadyState() == "closed" { // before Once
 		l.closed(connection)

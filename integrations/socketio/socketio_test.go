@@ -651,7 +651,7 @@ func TestConnectionStateRecovery(t *testing.T) {
 	id := c.Session()
 	c.Next("connect")
 	c.Ask("visit")
-	n.io.Sockets().Emit("hello") // recovery needs a packet to count from
+	_ = n.io.Sockets().Emit("hello") // recovery needs a packet to count from
 	c.Next("hello")
 	recovered := false
 	for want := 2.0; !recovered; want++ { // a client that is faster than the server's notice of the cut is not recovered

@@ -97,7 +97,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.compareCodecs, "codecs", false, "compare codec libraries")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			io.WriteString(stderr, usage)
+			fmt.Fprint(stderr, usage)
 			f.SetOutput(stderr)
 			f.PrintDefaults()
 			return nil, err

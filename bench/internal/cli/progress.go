@@ -44,14 +44,14 @@ func (p *progress) say(what string) {
 // step says that a step is done.
 func (p *progress) step() {
 	if p.bar != nil {
-		p.bar.Add(1)
+		_ = p.bar.Add(1)
 	}
 }
 
 // end clears the bar.
 func (p *progress) end() {
 	if p.bar != nil {
-		p.bar.Clear()
+		_ = p.bar.Clear()
 		p.bar = nil
 	}
 }

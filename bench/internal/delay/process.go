@@ -41,7 +41,7 @@ func Main() {
 		os.Exit(1)
 	}
 	fmt.Println(p.addr())
-	io.Copy(io.Discard, os.Stdin)
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent ends
 	os.Exit(0)
 }
 

@@ -54,7 +54,9 @@ func TestDelaysAndDoesNotThrottle(t *testing.T) {
 	start := time.Now()
 	go func() {
 		for i := range messages {
-			c.Write([]byte{byte(i)})
+			if _, err := c.Write([]byte{byte(i)}); err != nil {
+				t.Error(err)
+			}
 		}
 	}()
 	got := make([]byte, messages)

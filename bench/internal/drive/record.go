@@ -27,7 +27,7 @@ func (l *Latencies) add(k workload.Kind, d time.Duration) {
 	if l[k] == nil {
 		l[k] = newHistogram()
 	}
-	l[k].RecordValue(int64(min(max(d, 1), longest)))
+	_ = l[k].RecordValue(int64(min(max(d, 1), longest)))
 }
 
 // Merge adds what from has.

@@ -16,7 +16,9 @@ func sample(n int64, errors map[string]int64) *drive.Sample {
 	s := &drive.Sample{Ops: n, Elapsed: time.Second, Errors: errors, Allocs: 2, Bytes: 100}
 	h := hdrhistogram.New(1, int64(time.Minute), 2)
 	for i := range n {
-		h.RecordValue((i + 1) * 1000)
+		if err := h.RecordValue((i + 1) * 1000); err != nil {
+			panic(err)
+		}
 	}
 	s.Latencies[workload.Get] = h
 	return s

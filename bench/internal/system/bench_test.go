@@ -78,7 +78,9 @@ func run[T any](b *testing.B, spec Spec, value string, pool []T, op func(Session
 						b.Fatal(err)
 					}
 				}
-				sessions[0].Destroy(ctx)
+				if err := sessions[0].Destroy(ctx); err != nil {
+					b.Error(err)
+				}
 				sys.Close(ctx)
 				return
 			}
@@ -98,7 +100,9 @@ func run[T any](b *testing.B, spec Spec, value string, pool []T, op func(Session
 			wg.Wait()
 			b.StopTimer()
 			for _, s := range sessions {
-				s.Destroy(ctx)
+				if err := s.Destroy(ctx); err != nil {
+					b.Error(err)
+				}
 			}
 			if err := sys.Close(ctx); err != nil {
 				b.Error(err)

@@ -1,7 +1,6 @@
 package analyzer_test
 
 import (
-	"os"
 	"testing"
 
 	"golang.org/x/tools/go/analysis/analysistest"
@@ -12,7 +11,6 @@ import (
 // The packages of testdata are a module of their own, over the package store of this
 // repository.
 func TestAnalyzer(t *testing.T) {
-	os.Setenv("GOWORK", "off")
-	defer os.Unsetenv("GOWORK")
+	t.Setenv("GOWORK", "off")
 	analysistest.Run(t, analysistest.TestData()+"/src", analyzer.Analyzer, "./a", "./b", "./cleanup", "./loud", "./other", "./quiet", "./suite", "./two", "./three")
 }

@@ -28,7 +28,7 @@ func stalled(t *testing.T, o Options, n int) (*Batcher, *link) {
 	link.pause()
 	t.Cleanup(link.resume)
 	for i := range n {
-		go b.Process(context.Background(), again("echo", fmt.Sprint(i)))
+		go func() { _ = b.Process(context.Background(), again("echo", fmt.Sprint(i))) }()
 		until(t, "the batch is in flight", func() bool {
 			b.only.mu.Lock()
 			defer b.only.mu.Unlock()
