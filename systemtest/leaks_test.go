@@ -124,7 +124,7 @@ func TestNoGoroutineIsLeftOfACache(t *testing.T) {
 		}
 		var wg sync.WaitGroup
 		for range 4 {
-			wg.Go(func() { s.Get(t.Context(), "k") }) // the first one connects
+			wg.Go(func() { _, _ = s.Get(t.Context(), "k") }) // the first one connects
 		}
 		time.Sleep(time.Duration(i%40) * 50 * time.Microsecond) // so that it is closed at another moment each time
 		b.Close()
