@@ -23,7 +23,7 @@ func aloneCache(o CacheOptions, read func(name any, fields []any) ([]any, error)
 	return c
 }
 
-// valued answers reads with value for every field.
+// valued returns a read that finds value under every field.
 func valued(value func() string) func(any, []any) ([]any, error) {
 	return func(_ any, fields []any) ([]any, error) {
 		values := []any{someToken}

@@ -138,19 +138,7 @@ func TestCacheRights(t *testing.T) {
 					if text := lines.String(); strings.Contains(text, "hunter2") || strings.Contains(text, id) || !with && !strings.Contains(text, "+client|tracking") {
 						t.Errorf("the log has %q, want the missing right and no secret", text)
 					}
-					other, err := elsewhere.Attach(t.Context(), id, store.Terms{})
-					if err != nil {
-						t.Fatalf("Attach() = %v", err)
-					}
-					if err := other.Set(t.Context(), "k", []byte("new")); err != nil {
-						t.Fatalf("Set() = %v", err)
-					}
-					eventually(t, "reading what another process wrote", func() error {
-						if value, err := s.Get(t.Context(), "k"); string(value) != "new" {
-							return fmt.Errorf("Get() = %q, %v", value, err)
-						}
-						return nil
-					}, func(err error) bool { return err == nil })
+					readsWhatIsWritten(t, s, elsewhere, id)
 				})
 			}
 		})

@@ -562,6 +562,12 @@ func TestCacheOfAnotherDatabase(t *testing.T) {
 	elsewhere := open(t, dial(t, server.URL+"/3"), redisstore.Options{Namespace: b.Namespace()})
 	id, s := create(t, b, store.Entry{Key: "k", Value: []byte("v")})
 	warm(t, p, s)
+	readsWhatIsWritten(t, s, elsewhere, id)
+}
+
+// readsWhatIsWritten checks that s reads what elsewhere writes to the session.
+func readsWhatIsWritten(t *testing.T, s store.Store, elsewhere *redisstore.Backend, id string) {
+	t.Helper()
 	other, err := elsewhere.Attach(t.Context(), id, store.Terms{})
 	if err != nil {
 		t.Fatalf("Attach() = %v", err)

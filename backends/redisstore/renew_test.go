@@ -32,20 +32,7 @@ func TestRenewMany(t *testing.T) {
 			}
 			// Ended by another node, and for some the ID lives again.
 			other := open(t, client, o)
-			for i := 0; i < len(ids); i += 3 {
-				s, err := other.Attach(t.Context(), ids[i], store.Terms{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := s.Destroy(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if i%2 == 0 {
-					if _, err := other.Create(t.Context(), ids[i], nil, store.Terms{Lease: time.Minute}); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			endEveryThird(t, other, ids)
 			if err := client.ScriptFlush(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -73,5 +60,24 @@ func TestRenewMany(t *testing.T) {
 				t.Errorf("a shorter renewal left %v, want about two hours", left)
 			}
 		})
+	}
+}
+
+// endEveryThird ends every third session through b, and begins another life of every sixth.
+func endEveryThird(t *testing.T, b *redisstore.Backend, ids []string) {
+	t.Helper()
+	for i := 0; i < len(ids); i += 3 {
+		s, err := b.Attach(t.Context(), ids[i], store.Terms{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Destroy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			if _, err := b.Create(t.Context(), ids[i], nil, store.Terms{Lease: time.Minute}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

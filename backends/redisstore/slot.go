@@ -188,8 +188,8 @@ func (s *slot) leave(f *fetch) {
 	}
 }
 
-// quit is for a caller who does not wait for f any more. The last one ends it: otherwise a server that is too slow would be
-// asked for ever more that nobody waits for.
+// quit is for a caller who does not wait for f any more. The last one ends it: otherwise a slow server would get more and
+// more reads whose callers have left.
 func (s *slot) quit(f *fetch) {
 	s.shard.mu.Lock()
 	defer s.shard.mu.Unlock()

@@ -73,20 +73,7 @@ func TestRenewBySlot(t *testing.T) {
 
 	// Ended by another node, and for some the ID lives again; and no node has the scripts.
 	other := open(t, client, redisstore.Options{Namespace: b.Namespace()})
-	for i := 0; i < len(ids); i += 3 {
-		s, err := other.Attach(t.Context(), ids[i], store.Terms{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Destroy(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if i%2 == 0 {
-			if _, err := other.Create(t.Context(), ids[i], nil, store.Terms{Lease: time.Minute}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	endEveryThird(t, other, ids)
 	if err := client.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error { return node.ScriptFlush(ctx).Err() }); err != nil {
 		t.Fatal(err)
 	}
