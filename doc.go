@@ -76,7 +76,7 @@ Users of a backend that exists need nothing from here on.
 Implement [Backend] and [Store]. They never gain methods: what is added later is an interface
 of its own, an ability, which a backend may implement or not. Its Stores should be a [ManyGetter],
 [Committer], [KeyLister] and [ConditionalDestroyer]; [GetMany], [Commit], [Keys] and [DestroyIf] use them
-where they are. Of the further abilities, [Indexer] is for Options.Indexes, [Watcher] for ends that are
+where they are. Of the further abilities, [Indexer] and [TimedCommitter] are for Options.Indexes, [Watcher] for ends that are
 noticed at once, [Scanner] for tools, [Placer] for renewals that are grouped, [StableReader] for reads
 that are remembered. A wrapper passes on the abilities of what it wraps, as [WrapStores] does.
 

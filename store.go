@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -184,6 +185,32 @@ func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]by
 		return nil, errCommitContract
 	}
 	return current, err
+}
+
+// A TimedCommitter is a [Committer] that says how long the session lives. Writes of indexed keys save a round trip by that.
+type TimedCommitter interface {
+	Committer
+
+	// CommitTimed is Commit. Where it took effect, left is for how long the session lives after it if nobody renews it: never less, and
+	// zero where that takes another round trip.
+	CommitTimed(ctx context.Context, expect, write []Entry) (current [][]byte, left time.Duration, err error)
+}
+
+// CommitTimed is [Commit], and returns what [TimedCommitter] says. A Store that does not implement that returns zero for left.
+func CommitTimed(ctx context.Context, s Store, expect, write []Entry) (current [][]byte, left time.Duration, err error) {
+	c, ok := s.(TimedCommitter)
+	if !ok {
+		current, err = Commit(ctx, s, expect, write)
+		return current, 0, err
+	}
+	if err := cmp.Or(distinct(expect), distinct(write)); err != nil {
+		return nil, 0, err
+	}
+	current, left, err = c.CommitTimed(ctx, expect, write)
+	if errors.Is(err, ErrConflict) && len(current) != len(expect) {
+		return nil, 0, errCommitContract
+	}
+	return current, left, err
 }
 
 // errCommitContract keeps a mistake in a backend from becoming a panic above it.

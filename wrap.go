@@ -134,6 +134,14 @@ func (s *wrappedStore) Commit(ctx context.Context, expect, write []Entry) ([][]b
 	return Commit(ctx, s.inner, expect, write)
 }
 
+// CommitTimed is Commit, of a wrapper without a time where it has only that.
+func (s *wrappedStore) CommitTimed(ctx context.Context, expect, write []Entry) ([][]byte, time.Duration, error) {
+	if _, ok := s.Store.(Committer); ok {
+		return CommitTimed(ctx, s.Store, expect, write)
+	}
+	return CommitTimed(ctx, s.inner, expect, write)
+}
+
 func (s *wrappedStore) Keys(ctx context.Context) ([]string, error) {
 	if l, ok := s.Store.(KeyLister); ok {
 		return l.Keys(ctx)

@@ -22,6 +22,7 @@ func TestNothingPanicsOnZeroValues(t *testing.T) {
 		"CheckKey":         store.CheckKey,
 		"CodecKey":         store.CodecKey[*int]{},
 		"Commit":           store.Commit,
+		"CommitTimed":      store.CommitTimed,
 		"DestroyIf":        store.DestroyIf,
 		"Entry":            store.Entry{},
 		"Error":            (*store.Error)(nil),

@@ -177,6 +177,13 @@ func (h *placed) Commit(ctx context.Context, expect, write []store.Entry) ([][]b
 	return store.Commit(ctx, h.Store, expect, write)
 }
 
+func (h *placed) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	if err := h.open(); err != nil {
+		return nil, 0, err
+	}
+	return store.CommitTimed(ctx, h.Store, expect, write)
+}
+
 func (h *placed) Keys(ctx context.Context) ([]string, error) {
 	if err := h.open(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/sessionkv/store"
 )
@@ -147,6 +148,29 @@ var commitRules = []rule{
 		}
 		s.commit(entries("a", "1", "b", "2", "c", "3", "d", nil), entries("a", "x", "b", "x", "c", nil, "d", "x")).ok()
 		s.holds("a", "x", "b", "x", "c", nil, "d", "x")
+	}},
+	{name: "CommitTimed says no less than how long the session lives", needs: commit, run: func(x *env) {
+		start := time.Now()
+		s := x.a.session(lease(x.lease), with("k", "v"))
+		if _, ok := s.raw.(store.TimedCommitter); !ok {
+			return
+		}
+		handles := []*handle{s, x.b.attach(s.id)}
+		x.hurry(start.Add(x.lease))
+		for i := range 4 {
+			r, left := handles[i%2].commitTimed(entries("k", "v"), entries("n", fmt.Sprint(i)))
+			r.ok()
+			asked := time.Since(start)
+			if least := x.lease - asked; left != 0 && (left < least || left > x.lease+x.h.Granularity+time.Second) {
+				x.fail(r.call, fmt.Sprint(left), fmt.Sprintf("0, or from %v to %v, as a lease of %v began %v ago", least, x.lease+x.h.Granularity, x.lease, asked))
+			}
+			handles[i%2].commitTimed(entries("k", "w"), entries("n", "wrong"))
+			s.holds("k", "v", "n", fmt.Sprint(i))
+		}
+		x.a.renew(long, s).gives(nil)
+		if r, left := s.commitTimed(nil, entries("n", "renewed")); left != 0 && left < long/2 {
+			x.fail(r.call, fmt.Sprint(left), "0, or an hour, nearly")
+		}
 	}},
 	{name: "an empty expectation always holds", needs: commit, run: func(x *env) {
 		s := x.a.session(with("k", "v"))

@@ -238,6 +238,13 @@ func (t *through) Commit(ctx context.Context, expect, write []store.Entry) ([][]
 	return t.refStore.Commit(ctx, expect, write)
 }
 
+func (t *through) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	if t.door.closed.Load() {
+		return nil, 0, store.ErrClosed
+	}
+	return t.refStore.CommitTimed(ctx, expect, write)
+}
+
 func (t *through) Keys(ctx context.Context) ([]string, error) {
 	if t.door.closed.Load() {
 		return nil, store.ErrClosed

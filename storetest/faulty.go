@@ -268,15 +268,27 @@ func (s *faultyStore) GetMany(ctx context.Context, keys []string) ([][]byte, err
 }
 
 func (s *faultyStore) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	current, _, err := s.commit(func() ([][]byte, time.Duration, error) {
+		current, err := store.Commit(ctx, s.s, expect, write)
+		return current, 0, err
+	})
+	return current, err
+}
+
+func (s *faultyStore) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	return s.commit(func() ([][]byte, time.Duration, error) { return store.CommitTimed(ctx, s.s, expect, write) })
+}
+
+func (s *faultyStore) commit(commit func() ([][]byte, time.Duration, error)) (current [][]byte, left time.Duration, err error) {
 	err, after := s.f.begin(OpCommit)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	current, err := store.Commit(ctx, s.s, expect, write)
+	current, left, err = commit()
 	if err == nil && after != nil {
-		return nil, after
+		return nil, 0, after
 	}
-	return current, err // a refusal comes with the current values
+	return current, left, err // a refusal comes with the current values
 }
 
 func (s *faultyStore) Keys(ctx context.Context) ([]string, error) {

@@ -213,6 +213,7 @@ var mutants = []struct {
 	{"Commit looks at 100 expectations only", "commits/Commit expects and writes hundreds of keys"},
 	{"Commit compares lengths", "commits/Commit compares bytes, all of them"},
 	{"Commit ignores case", "commits/Commit compares bytes, all of them"},
+	{"CommitTimed says half", "commits/CommitTimed says no less than how long the session lives"},
 	{"Commit stores nil", "commits/Commit of a nil value deletes, of an empty one stores it"},
 	{"a refused Commit returns nothing", "commits/a refused Commit returns the current values of all expected keys in their order"},
 	{"a refused Commit returns the first difference", "commits/a refused Commit returns the current values of all expected keys in their order"},

@@ -948,6 +948,23 @@ func (b *reference) current(l *life, keys []string) [][]byte {
 	return values
 }
 
+func (s *refStore) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	current, err := s.Commit(ctx, expect, write)
+	if err != nil {
+		return current, 0, err
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	l := s.life()
+	if l == nil {
+		return nil, 0, nil
+	}
+	if s.b.has("CommitTimed says half") {
+		return nil, time.Until(l.until) / 2, nil
+	}
+	return nil, max(0, time.Until(l.until)), nil
+}
+
 func (s *refStore) Commit(ctx context.Context, expect, write []store.Entry) (current [][]byte, err error) {
 	if s.b.has("Commit is not supported, but done") {
 		for _, e := range write {

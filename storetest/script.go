@@ -30,8 +30,9 @@ type env struct {
 	lease time.Duration // short, to be waited for
 
 	broken atomic.Bool // a check has failed: the whole script is to end
-	due    time.Time   // see hurry
-	heldUp bool        // the script came too late to prove anything
+	turns  atomic.Int64
+	due    time.Time // see hurry
+	heldUp bool      // the script came too late to prove anything
 
 	mu      sync.Mutex
 	secrets map[string]struct{} // guarded by mu; the parts of the IDs in use
@@ -323,9 +324,23 @@ func (s *handle) getMany(keys ...string) result {
 	return s.result(v, err, "GetMany(%s)", show(keys))
 }
 
+// commit is Commit, and every other time CommitTimed where that is there: it has to do the same.
 func (s *handle) commit(expect, write []store.Entry) result {
+	if _, ok := s.raw.(store.TimedCommitter); ok && s.x.turns.Add(1)%2 == 0 {
+		r, _ := s.commitTimed(expect, write)
+		return r
+	}
 	current, err := store.Commit(s.x.ctx, s.raw, expect, write)
 	return s.result(current, err, "Commit(%s, %s)", show(expect), show(write))
+}
+
+func (s *handle) commitTimed(expect, write []store.Entry) (result, time.Duration) {
+	current, left, err := store.CommitTimed(s.x.ctx, s.raw, expect, write)
+	r := s.result(current, err, "CommitTimed(%s, %s)", show(expect), show(write))
+	if left < 0 || err != nil && left != 0 {
+		s.x.fail(r.call, fmt.Sprintf("%s, and %v left", r.got(), left), "a time that is not negative, and none with an error")
+	}
+	return r, left
 }
 
 func (s *handle) destroyIf(keysAndValues ...any) result {

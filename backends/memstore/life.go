@@ -75,7 +75,14 @@ func (h *limited) Set(ctx context.Context, key string, value []byte) error {
 
 // Commit implements [store.Committer].
 func (h *limited) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
-	return h.commit(ctx, expect, write, h.maxKeys)
+	current, _, err := h.commit(ctx, expect, write, h.maxKeys)
+	return current, err
+}
+
+// CommitTimed implements [store.TimedCommitter].
+func (h *limited) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	current, deadline, err := h.commit(ctx, expect, write, h.maxKeys)
+	return current, h.left(deadline), err
 }
 
 // StableReads implements [store.StableReader].
@@ -331,21 +338,37 @@ func (l *life) keys() ([]string, error) {
 // Commit implements [store.Committer]. A key that appears twice in write gets the
 // later value.
 func (l *life) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
-	return l.commit(ctx, expect, write, l.maxKeys)
+	current, _, err := l.commit(ctx, expect, write, l.maxKeys)
+	return current, err
 }
 
-func (l *life) commit(ctx context.Context, expect, write []store.Entry, maxKeys int32) ([][]byte, error) {
+// CommitTimed implements [store.TimedCommitter].
+func (l *life) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	current, deadline, err := l.commit(ctx, expect, write, l.maxKeys)
+	return current, l.left(deadline), err
+}
+
+// left returns how long it takes until the deadline of a commit, 0 without one.
+func (l *life) left(deadline int64) time.Duration {
+	if deadline == 0 {
+		return 0
+	}
+	return time.Duration(max(0, deadline-l.shard.backend.now()))
+}
+
+// commit is Commit for a handle with that limit, and returns the deadline of the life where it took effect.
+func (l *life) commit(ctx context.Context, expect, write []store.Entry, maxKeys int32) (now [][]byte, deadline int64, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if l.shard.backend.closed.Load() {
-		return nil, store.ErrClosed
+		return nil, 0, store.ErrClosed
 	}
 	if err := checkKeys(expect); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := checkKeys(write); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var few [8]value // spares an allocation
 	values := few[:0]
@@ -361,12 +384,12 @@ func (l *life) commit(ctx context.Context, expect, write []store.Entry, maxKeys 
 	defer l.mu.Unlock()
 	t := l.table.Load()
 	if t == nil {
-		return nil, l.gone()
+		return nil, 0, l.gone()
 	}
 	for i := range expect {
 		now, want := orNil(t.get(expect[i].Key)), expect[i].Value
 		if (now == nil) != (want == nil) || !bytes.Equal(now, want) {
-			return current(t, expect), store.ErrConflict
+			return current(t, expect), 0, store.ErrConflict
 		}
 	}
 	var added, change int32
@@ -376,7 +399,7 @@ func (l *life) commit(ctx context.Context, expect, write []store.Entry, maxKeys 
 		change += d
 	}
 	if maxKeys > 0 && added > 0 && l.count+change > maxKeys {
-		return nil, store.ErrTooManyKeys
+		return nil, 0, store.ErrTooManyKeys
 	}
 	switch len(write) {
 	case 0:
@@ -385,7 +408,7 @@ func (l *life) commit(ctx context.Context, expect, write []store.Entry, maxKeys 
 	default:
 		l.putAll(t, write, values, int(added))
 	}
-	return nil, nil
+	return nil, l.deadline, nil
 }
 
 // putAll stores values under the keys of write in one step for readers: it

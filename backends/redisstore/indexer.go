@@ -167,11 +167,17 @@ func (b *Backend) TimeLeft(ctx context.Context, session store.Store) (time.Durat
 	if err != nil {
 		return 0, err
 	}
-	left, err := strconv.ParseInt(answer.([]any)[0].(string), 10, 64)
+	left, err := timeOf(answer.([]any))
 	if err != nil {
 		return 0, b.explain(errReply)
 	}
-	return time.Duration(left+1) * time.Millisecond, nil // PTTL rounds down
+	return left, nil
+}
+
+// timeOf returns the time that a list of milliseconds says.
+func timeOf(list []any) (time.Duration, error) {
+	left, err := strconv.ParseInt(list[0].(string), 10, 64)
+	return time.Duration(left+1) * time.Millisecond, err // PTTL rounds down
 }
 
 // sameKeys reports whether the same keys are expected of all sessions of a group.

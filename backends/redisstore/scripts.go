@@ -106,6 +106,9 @@ func page(reply []any, _ int) bool {
 // milliseconds is a time.
 func milliseconds(reply []any, _ int) bool { return len(reply) == 1 && isDigits(reply[0]) }
 
+// timed is a time, or what echoed is.
+func timed(reply []any, n int) bool { return milliseconds(reply, n) || n > 0 && echoed(reply, n) }
+
 // isDigits reports whether a reply is a number that is not negative, in a string.
 func isDigits(v any) bool {
 	s, ok := v.(string)
@@ -133,6 +136,7 @@ var (
 	resumeScript      = newScript("resume", rival, answerGone, answerDone)
 	createScript      = newScript("create", nil, answerGone, answerDone, answerForeign)
 	commitScript      = newScript("commit", echoed, answerGone, answerOther, answerDone, answerTooMany)
+	commitTimedScript = newScript("commit_timed", timed, answerGone, answerOther, answerTooMany)
 
 	// Those of WaitReplicas.
 	confirmedDeleteScript  = newScript("confirmed_delete", nil, answerGone, answerOther, answerDone)

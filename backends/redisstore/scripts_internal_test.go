@@ -15,7 +15,7 @@ func TestScriptsSayWhatTheyAnswer(t *testing.T) {
 	scripts := map[string]*script{
 		"set": setScript, "fencing_set": fencingSetScript, "merged_set": mergedSetScript, "has": hasScript, "keys": keysScript,
 		"delete": deleteScript, "destroy": destroyScript, "destroy_if": destroyIfScript, "renew": renewScript, "merged_renew": mergedRenewScript,
-		"suspend": suspendScript, "resume": resumeScript, "create": createScript, "commit": commitScript,
+		"suspend": suspendScript, "resume": resumeScript, "create": createScript, "commit": commitScript, "commit_timed": commitTimedScript,
 		"confirmed_delete": confirmedDeleteScript, "confirmed_destroy": confirmedDestroyScript, "confirmed_trace": confirmedTraceScript,
 		"put": putScript, "merged_put": mergedPutScript, "remove": removeScript, "page": pageScript, "time_left": timeLeftScript,
 		"renew_if": renewIfScript, "merged_renew_if": mergedRenewIfScript, "suspend_if": suspendIfScript,

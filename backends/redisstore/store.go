@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/sessionkv/store"
@@ -257,13 +258,23 @@ func (s *Store) DestroyIf(ctx context.Context, values []store.Entry) error {
 // tells so; it fails with [store.ErrUnknownOutcome] only when another Commit
 // or the end of the session has covered its trace, or the server stays silent.
 func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	current, _, err := s.commit(ctx, commitScript, expect, write)
+	return current, err
+}
+
+// CommitTimed is Commit, in the same round trip; see [store.TimedCommitter].
+func (s *Store) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	return s.commit(ctx, commitTimedScript, expect, write)
+}
+
+func (s *Store) commit(ctx context.Context, script *script, expect, write []store.Entry) ([][]byte, time.Duration, error) {
 	if err := s.open(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	args := make([]any, 4, 4+3*len(expect)+2*len(write))
 	for _, e := range expect {
 		if err := store.CheckKey(e.Key); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		present := 0
 		if e.Value != nil {
@@ -274,7 +285,7 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 	sets := 0
 	for _, e := range write {
 		if err := store.CheckKey(e.Key); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if e.Value != nil {
 			args = append(args, e.Key, lend(ctx, e.Value))
@@ -287,7 +298,7 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 		}
 	}
 	if err := s.over(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	k, nonce := once, ""
 	if len(write) == 0 {
@@ -297,11 +308,12 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 		defer s.forget()
 	}
 	args[0], args[1], args[2], args[3] = s.maxKeys, nonce, len(expect), sets
-	answer, err := s.b.evalList(ctx, k, commitScript, len(expect), s.name, s.token, args...)
+	answer, err := s.b.evalList(ctx, k, script, len(expect), s.name, s.token, args...)
 	if err != nil && !s.committed(ctx, err, nonce) {
-		return nil, err
+		return nil, 0, err
 	}
-	if err != nil || answer == answerDone {
+	list, _ := answer.([]any)
+	if err != nil || answer == answerDone || milliseconds(list, 0) {
 		for _, e := range write {
 			if e.Value != nil {
 				s.keys.add(e.Key)
@@ -309,24 +321,29 @@ func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]by
 				s.keys.remove(e.Key)
 			}
 		}
-		return nil, nil
+		if list == nil {
+			return nil, 0, nil
+		}
+		left, err := timeOf(list)
+		if err != nil {
+			left = 0 // the write took effect all the same
+		}
+		return nil, left, nil
 	}
-	switch answer := answer.(type) {
-	case []any:
-		if answer[0] != s.token {
-			return nil, &unknownError{cause: errReply}
+	switch {
+	case list != nil:
+		if list[0] != s.token {
+			return nil, 0, &unknownError{cause: errReply}
 		}
 		current := make([][]byte, len(expect))
 		for i := range current {
-			current[i] = bytesOf(answer[1+i])
+			current[i] = bytesOf(list[1+i])
 		}
-		return current, store.ErrConflict
-	default:
-		if answer == answerTooMany {
-			return nil, store.ErrTooManyKeys
-		}
-		return nil, s.endBy(answer)
+		return current, 0, store.ErrConflict
+	case answer == answerTooMany:
+		return nil, 0, store.ErrTooManyKeys
 	}
+	return nil, 0, s.endBy(answer)
 }
 
 // committed reports whether the server has executed the commit with this nonce

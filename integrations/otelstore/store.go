@@ -3,6 +3,7 @@ package otelstore
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/sessionkv/store"
 )
@@ -90,6 +91,16 @@ func (s *observedStore) Commit(ctx context.Context, expect, write []store.Entry)
 	current, err := store.Commit(c.ctx, s.inner, expect, write)
 	c.end(outcomeOf(err))
 	return current, err
+}
+
+func (s *observedStore) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	if !s.observer.records(ctx) {
+		return store.CommitTimed(ctx, s.inner, expect, write)
+	}
+	c := s.observer.begin(ctx, opCommit, len(write))
+	current, left, err := store.CommitTimed(c.ctx, s.inner, expect, write)
+	c.end(outcomeOf(err))
+	return current, left, err
 }
 
 func (s *observedStore) Keys(ctx context.Context) ([]string, error) {

@@ -1,0 +1,8 @@
+-- commit_timed is commit, and tells how long the session lives then.
+--
+-- keys:    the session
+-- args:    those of commit
+-- answers: 0 gone, 2 too many keys, 3 another life; or a list: the milliseconds when it is done, and
+--          on a conflict the token, and the current values of the expected keys
+--include commit
+return {tostring(redis.call('PTTL',k))}
