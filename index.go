@@ -235,11 +235,21 @@ func (e *indexError) Is(target error) bool {
 
 func (e *indexError) As(target any) bool { return errors.As(e.cause, target) }
 
-// indexMargin is how much longer than needed entries are to stay, for what calls take.
-func (ss *Sessions) indexMargin() time.Duration { return ss.lease / 16 }
+// marginOf is how much longer than a lease entries are to stay, for what calls take.
+func marginOf(lease time.Duration) time.Duration { return lease / 16 }
+
+// withMargin is for how long after its session an entry is put.
+func withMargin(lease time.Duration) time.Duration { return lease + marginOf(lease) }
+
+// enoughAfter is for how long after its session an entry has to stay: half the margin is for the calls that put it, and the other
+// half for the renewals that the owner makes without a look at the mark.
+func enoughAfter(lease time.Duration) time.Duration { return lease + marginOf(lease)/2 }
 
 // millis returns the time since the Sessions were made, in milliseconds.
 func (r *renewals) millis() int64 { return time.Since(r.epoch).Milliseconds() }
+
+// livesFor returns until when a session lives at most of which a reply has just said that it does for left.
+func (r *renewals) livesFor(left time.Duration) int64 { return r.millis() + left.Milliseconds() + 1 }
 
 // till returns how long it takes until a time of millis.
 func (r *renewals) till(at int64) time.Duration {

@@ -120,8 +120,9 @@ func TestIndexedWriteMeetsEveryFailure(t *testing.T) {
 // slowIndexed is a backend on which every operation takes a while, before and after it takes effect.
 type slowIndexed struct {
 	store.Backend
-	pause func()
-	step  func(op string) // may be nil; called before each operation on entries and leases
+	pause   func()
+	step    func(op string) // may be nil; called before each operation on entries and leases
+	untimed bool            // a Commit does not say how long the session lives
 }
 
 func newSlowIndexed(inner store.Backend, pause func()) *slowIndexed {
@@ -215,13 +216,20 @@ type slowIndexedStore struct {
 }
 
 func (s *slowIndexedStore) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+	current, _, err := s.CommitTimed(ctx, expect, write)
+	return current, err
+}
+
+func (s *slowIndexedStore) CommitTimed(ctx context.Context, expect, write []store.Entry) (current [][]byte, left time.Duration, err error) {
 	s.b.steps("Commit")
-	type result struct {
-		current [][]byte
-		err     error
+	slowly(s.b, func() error {
+		current, left, err = store.CommitTimed(ctx, s.Store, expect, write)
+		return err
+	})
+	if s.b.untimed {
+		left = 0
 	}
-	r := slowly(s.b, func() result { c, err := store.Commit(ctx, s.Store, expect, write); return result{c, err} })
-	return r.current, r.err
+	return current, left, err
 }
 
 func (s *slowIndexedStore) DestroyIf(ctx context.Context, values []store.Entry) error {
@@ -270,7 +278,9 @@ func indexSchedule(t *testing.T, seed uint64) {
 	ctx := context.WithoutCancel(t.Context())
 	backend := newTrackedLists(t)
 	node := func() *store.Sessions {
-		return indexedSessions(t, newSlowIndexed(backend, pause), withIndex(store.Options{Lease: lease}))
+		slow := newSlowIndexed(backend, pause)
+		slow.untimed = seed%2 == 1
+		return indexedSessions(t, slow, withIndex(store.Options{Lease: lease}))
 	}
 	nodes := []*store.Sessions{node(), node(), node()}
 	judge := indexedSessions(t, backend, withIndex(store.Options{Lease: lease}))

@@ -44,7 +44,17 @@ func TestWriterAndOwnerDie(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		slow, put time.Duration // each operation of the writer takes so long, and those with entries before the write so much longer
-	}{{"fast", 0, 0}, {"a little slow", lease / 40, 0}, {"slow", lease / 20, 0}, {"slow entries", 0, lease * 2 / 5}, {"very slow entries", 0, lease}} {
+		untimed   bool
+	}{
+		{"fast", 0, 0, false},
+		{"fast, untimed", 0, 0, true},
+		{"a little slow", lease / 40, 0, false},
+		{"slow", lease / 20, 0, false},
+		{"slow, untimed", lease / 20, 0, true},
+		{"slow entries", 0, lease * 2 / 5, false},
+		{"slow entries, untimed", 0, lease * 2 / 5, true},
+		{"very slow entries", 0, lease, false},
+	} {
 		for after := time.Duration(0); after < 3*lease/2; after += lease / 25 {
 			for dies := time.Duration(0); dies < 2*lease; dies += lease / 5 {
 				when := fmt.Sprintf("%s, write after %v, the owner dies %v later", c.name, after, dies)
@@ -55,6 +65,7 @@ func TestWriterAndOwnerDie(t *testing.T) {
 					owner, judge := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
 					var pause, put atomic.Int64
 					slow := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
+					slow.untimed = c.untimed
 					slow.step = func(op string) {
 						switch op {
 						case "PutEntries":
@@ -86,28 +97,45 @@ func TestWriterAndOwnerDie(t *testing.T) {
 	}
 }
 
-// Processes may have different leases, as while a new value of the option is rolled out: one that is a third shorter, or any longer one.
+// Processes may have different leases, as while a new value of the option is rolled out. The session may have no value yet that could be
+// looked for when another process writes one.
 func TestIndexWithDifferentLeases(t *testing.T) {
-	for _, leases := range [][2]time.Duration{{30 * time.Second, 20 * time.Second}, {10 * time.Second, 30 * time.Second}} {
+	for _, leases := range [][2]time.Duration{{30 * time.Second, 20 * time.Second}, {10 * time.Second, 30 * time.Second}, {60 * time.Second, 5 * time.Second}, {5 * time.Second, 60 * time.Second}} {
 		lease := max(leases[0], leases[1])
-		for after := time.Duration(0); after < 3*leases[0]/2; after += leases[0] / 20 {
-			synctest.Test(t, func(t *testing.T) {
-				ctx := context.WithoutCancel(t.Context())
-				backend := newTrackedLists(t)
-				owner := indexedSessions(t, backend, withIndex(store.Options{Lease: leases[0]}))
-				writer := indexedSessions(t, backend, withIndex(store.Options{Lease: leases[1]}))
-				s := create(t, owner, indexedUser.To("before"))
-				attached, err := writer.Attach(ctx, s.ID())
-				must(t, err)
-				time.Sleep(3*lease + after)
-				must(t, indexedUser.Set(ctx, attached, "after"))
-				for range 80 {
-					agrees(t, fmt.Sprintf("leases %v, write after %v", leases, after), owner, s.ID(), "before", "after")
-					time.Sleep(lease / 20)
+		for _, how := range []string{"created", "created empty", "resumed"} {
+			for after := time.Duration(0); after < 3*leases[0]/2; after += leases[0] / 20 {
+				when := fmt.Sprintf("%s, leases %v, write after %v", how, leases, after)
+				synctest.Test(t, func(t *testing.T) {
+					ctx := context.WithoutCancel(t.Context())
+					backend := newTrackedLists(t)
+					owner := indexedSessions(t, backend, withIndex(store.Options{Lease: leases[0]}))
+					writer := indexedSessions(t, backend, withIndex(store.Options{Lease: leases[1]}))
+					var id string
+					switch how {
+					case "created":
+						id = create(t, owner, indexedUser.To("before")).ID()
+					case "created empty":
+						id = create(t, owner).ID()
+					case "resumed": // from a process with the other lease
+						id = create(t, writer, indexedUser.To("before")).ID()
+						_, err := owner.Resume(ctx, id)
+						must(t, err)
+					}
+					attached, err := writer.Attach(ctx, id)
+					must(t, err)
+					time.Sleep(3*lease + after)
+					must(t, indexedUser.Set(ctx, attached, "after"))
+					crash.Sessions(writer)
+					for range 80 {
+						agrees(t, when, owner, id, "before", "after")
+						time.Sleep(lease / 20)
+					}
+					crash.Sessions(owner)
+					staysFound(t, when, backend, indexedSessions(t, backend, withIndex(store.Options{Lease: lease})), id, lease, 0)
+				})
+				if t.Failed() {
+					return
 				}
-			})
-			if t.Failed() {
-				return
 			}
 		}
 	}
@@ -245,6 +273,7 @@ func indexLateSchedule(t *testing.T, seed uint64) {
 	faulty := storetest.Faulty(backend)
 	slowly := func(inner store.Backend, most time.Duration) *slowIndexed {
 		b := newSlowIndexed(inner, func() {})
+		b.untimed = seed%2 == 1
 		b.step = func(op string) {
 			switch {
 			case op == "PutEntries" && chance(8):
@@ -320,4 +349,95 @@ func indexLateSchedule(t *testing.T, seed uint64) {
 		}
 	}
 	staysFound(t, fmt.Sprintf("seed %d, after the death of the owner", seed), backend, judge, s.ID(), lease, lease)
+}
+
+// A write of an indexed key takes one more round trip than one of another key, whenever it comes: it puts the entry first, and the
+// write itself says how long the session lives. Only where somebody renewed the session in between it takes another.
+func TestIndexedWriteTakesOneTripMore(t *testing.T) {
+	const (
+		lease = 16 * time.Second
+		trip  = time.Millisecond
+	)
+	for _, through := range []string{"owner", "attached", "attached, first write"} {
+		for after := time.Duration(0); after < 3*lease/2; after += lease / 50 {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := context.WithoutCancel(t.Context())
+				backend := newTrackedLists(t)
+				opts := withIndex(store.Options{Lease: lease})
+				owner := indexedSessions(t, backend, opts)
+				var pause atomic.Int64
+				slow := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
+				writer := indexedSessions(t, slow, opts)
+				var s *store.Session
+				var err error
+				if through == "owner" {
+					s = create(t, writer, indexedUser.To("before"))
+				} else {
+					s, err = writer.Attach(ctx, create(t, owner, indexedUser.To("before")).ID())
+					must(t, err)
+				}
+				if through == "attached" {
+					must(t, indexedUser.Set(ctx, s, "early"))
+				}
+				time.Sleep(3*lease + after + lease/100)
+				pause.Store(int64(trip / 2))
+				began := time.Now()
+				must(t, indexedUser.Set(ctx, s, "after"))
+				if took := time.Since(began); took != 2*trip {
+					t.Errorf("%s, write after %v: Set() took %d trips, want 2", through, after, took/trip)
+				}
+				pause.Store(0)
+			})
+		}
+	}
+}
+
+// Renewals of the owner take effect late, after another process has written. Then the owner dies.
+func TestOwnerDiesAfterLateRenewals(t *testing.T) {
+	const lease = 16 * time.Second
+	for _, late := range []time.Duration{lease / 40, lease / 20, lease / 5} {
+		for after := time.Duration(0); after < 3*lease/2; after += lease / 20 {
+			for dies := time.Duration(0); dies < 2*lease; dies += lease / 10 {
+				when := fmt.Sprintf("renewals late by %v, write after %v, the owner dies %v later", late, after, dies)
+				synctest.Test(t, func(t *testing.T) {
+					ctx := context.WithoutCancel(t.Context())
+					backend := newTrackedLists(t)
+					opts := withIndex(store.Options{Lease: lease})
+					var wrote, renewing atomic.Bool
+					behind := newSlowIndexed(backend, func() {})
+					behind.step = func(op string) {
+						if op == "Renew" && wrote.Load() {
+							renewing.Store(true)
+							time.Sleep(late)
+							renewing.Store(false)
+						}
+					}
+					owner, judge := indexedSessions(t, behind, opts), indexedSessions(t, backend, opts)
+					slow := newSlowIndexed(backend, func() {})
+					slow.step = func(op string) {
+						if op == "TimeLeft" {
+							time.Sleep(lease / 33)
+						}
+					}
+					writer := indexedSessions(t, slow, opts)
+					s := create(t, owner, indexedUser.To("before"))
+					attached, err := writer.Attach(ctx, s.ID())
+					must(t, err)
+					time.Sleep(3*lease + after)
+					must(t, indexedUser.Set(ctx, attached, "after"))
+					wrote.Store(true)
+					crash.Sessions(writer)
+					time.Sleep(dies)
+					for renewing.Load() { // what is on its way takes effect
+						time.Sleep(lease / 100)
+					}
+					crash.Sessions(owner)
+					staysFound(t, when, backend, judge, s.ID(), lease, 0)
+				})
+				if t.Failed() {
+					return
+				}
+			}
+		}
+	}
 }

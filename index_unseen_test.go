@@ -48,6 +48,7 @@ func TestWriterDiesAtOnce(t *testing.T) {
 	const lease = 16 * time.Second
 	for _, held := range []bool{false, true} { // by a handle that has written before
 		for _, slow := range []time.Duration{0, lease / 20} {
+			untimed := slow > 0 != held
 			for after := time.Duration(0); after < 3*lease/2; after += lease / 25 {
 				t.Run(fmt.Sprintf("held %v, slow %v, after %v", held, slow, after), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
@@ -57,7 +58,9 @@ func TestWriterDiesAtOnce(t *testing.T) {
 						owner := indexedSessions(t, backend, opts)
 						var pause atomic.Int64
 						// The writer's operations take as long before as after they take effect.
-						writer := indexedSessions(t, newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) }), opts)
+						slowly := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
+						slowly.untimed = untimed
+						writer := indexedSessions(t, slowly, opts)
 						s := create(t, owner, indexedUser.To("before"))
 						attached, err := writer.Attach(ctx, s.ID())
 						must(t, err)

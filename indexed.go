@@ -69,6 +69,14 @@ func (k *indexed) rawMark() []byte {
 	return value
 }
 
+// listed reports whether the mark names an entry.
+func (k *indexed) listed() bool {
+	for range entriesOf(k.rawMark()) {
+		return true
+	}
+	return false
+}
+
 // nextValue returns the first of packed values, and the others.
 func nextValue(values []byte) (value, rest []byte) {
 	n, width := binary.Uvarint(values)
@@ -133,7 +141,8 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			s.indexed.CompareAndSwap(nil, known)
 			return known, nil
 		}
-		ttl := s.entryTTL(nil)
+		lease := s.sessions.leaseFor(right)
+		ttl := s.entryTTL(nil, lease)
 		put := s.sessions.renewals.millis()
 		fresh := gone(right, mark, s.id)
 		if len(fresh) > 0 { // others may have extended the session
@@ -141,7 +150,7 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			if err != nil {
 				return nil, err
 			}
-			ttl = max(ttl, left+s.sessions.lease+s.sessions.indexMargin())
+			ttl = max(ttl, left+withMargin(lease))
 		}
 		if err := s.sessions.putEntries(ctx, fresh, ttl); err != nil {
 			return nil, err
@@ -152,7 +161,7 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			seen[0].Value = encoded
 			next := newIndexed(seen)
 			replaced := gone(mark, right, s.id)
-			if len(replaced) == len(mark) { // all entries are new
+			if len(replaced) == len(mark.all) { // all entries are new
 				next.until.Store(put + ttl.Milliseconds())
 			}
 			s.indexed.CompareAndSwap(nil, next)
@@ -171,12 +180,13 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 	}
 }
 
-func sameMark(a, b mark) bool { return slices.Equal(a, b) }
+func sameMark(a, b mark) bool { return a.lease == b.lease && slices.Equal(a.all, b.all) }
 
 // rightMark returns the mark that fits the values that were seen. What is there already
 // keeps its entry.
 func (s *Session) rightMark(seen []Entry, right mark) mark {
 	x := s.sessions.indexes
+	right = s.owns(right)
 	for i := range x.all {
 		index := &x.all[i]
 		raw := seen[i+1].Value
@@ -188,20 +198,32 @@ func (s *Session) rightMark(seen []Entry, right mark) mark {
 		switch {
 		case len(hashes) == 0:
 			right = right.without(index.key)
-		case !marked || !slices.Contains(hashes, right[at].hash):
+		case !marked || !slices.Contains(hashes, right.all[at].hash):
 			right = right.with(newMarked(index.key, hashes[0]))
 		}
 	}
 	return right
 }
 
+// owns returns m with the lease of the owner, where s is its handle.
+func (s *Session) owns(m mark) mark {
+	if s.owned {
+		m.lease = (s.sessions.lease + time.Millisecond - 1).Truncate(time.Millisecond)
+	}
+	return m
+}
+
+// leaseFor is for how long after the session its entries are to stay: for the lease of its owner, who looks at the mark once in one and
+// a half of them, or for that of this process where it is longer.
+func (ss *Sessions) leaseFor(m mark) time.Duration { return max(ss.lease, m.lease) }
+
 func newMarked(key string, hash indexHash) marked { return marked{key, hash, newNonce()} }
 
-// entryTTL returns for how long an entry that is put now has to stay, as far as known tells, which may be nil. It is no more than
-// a lease beyond the end of the session.
-func (s *Session) entryTTL(known *indexed) time.Duration {
+// entryTTL returns for how long an entry that is put now has to stay, as far as known tells, which may be nil: a lease after the end of
+// the session.
+func (s *Session) entryTTL(known *indexed, lease time.Duration) time.Duration {
 	ss := s.sessions
-	least := ss.lease + ss.indexMargin()
+	least := withMargin(lease)
 	if s.owned {
 		sh := ss.registry.shard(s.id)
 		sh.mu.Lock()
@@ -212,7 +234,7 @@ func (s *Session) entryTTL(known *indexed) time.Duration {
 	if known == nil || known.lives.Load() == 0 {
 		return least
 	}
-	return max(least, time.Duration(known.lives.Load()-ss.renewals.millis())*time.Millisecond+least)
+	return max(least, ss.renewals.till(known.lives.Load())+least)
 }
 
 // putEntries puts all entries, or says why not.
@@ -278,14 +300,14 @@ func (s *Session) begins(ctx context.Context, initial []Entry, life time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	var mark mark
+	mark := s.owns(mark{})
 	for _, m := range fresh {
 		if m != nil {
 			mark = mark.with(*m)
 		}
 	}
 	now := ss.renewals.millis()
-	ttl := life + ss.lease + ss.indexMargin()
+	ttl := life + withMargin(ss.leaseFor(mark))
 	if err := ss.putEntries(ctx, mark.entries(s.id), ttl); err != nil {
 		return nil, err
 	}
@@ -333,7 +355,7 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 	if err != nil {
 		return nil, err
 	}
-	w := &indexedWrite{s: s, fresh: fresh}
+	w := &indexedWrite{s: s, fresh: fresh, lease: ss.lease}
 	known := s.indexed.Load()
 	if known == nil {
 		if known, err = w.prepare(ctx); err != nil {
@@ -344,6 +366,7 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 	written := append(slices.Clone(write), Entry{Key: markKey})
 	for {
 		next, kept := w.next(known)
+		w.lease = ss.leaseFor(next)
 		if err := w.put(ctx, known, next); err != nil {
 			return nil, err
 		}
@@ -355,13 +378,14 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 			all = written[:len(write)]
 		}
 		further := w.further(ctx)
-		current, err = Commit(ctx, s.raw, expected, all)
+		var left time.Duration
+		current, left, err = CommitTimed(ctx, s.raw, expected, all)
 		late := further()
 		switch {
 		case err == nil && late != nil:
-			return nil, errors.Join(w.done(ctx, known, next, written), &lateError{late})
+			return nil, errors.Join(w.done(ctx, known, next, written, left), &lateError{late})
 		case err == nil:
-			return nil, w.done(ctx, known, next, written)
+			return nil, w.done(ctx, known, next, written, left)
 		case errors.Is(err, ErrConflict):
 			marked := current[len(expect)]
 			same := true
@@ -398,23 +422,24 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 type indexedWrite struct {
 	s     *Session
 	fresh map[string]*marked
-	got   []IndexEntry // entries that were put
-	until int64        // until when they stay
-	asked int64        // when the session was asked how long it lives
-	lives int64        // it lives until then; 0 not asked yet
+	got   []IndexEntry  // entries that were put
+	lease time.Duration // for so long they are to stay after the session
+	until int64         // until when they stay
+	asked int64         // when the session was asked how long it lives
+	lives int64         // it lives until then; 0 not asked yet
 	retry backoff
 }
 
 // next returns the mark after the write, and whether it is the one before.
 func (w *indexedWrite) next(known *indexed) (next mark, same bool) {
 	before := known.mark()
-	next = before
+	next = w.s.owns(before)
 	for key, m := range w.fresh {
 		if m == nil {
 			next = next.without(key)
 			continue
 		}
-		if at, ok := next.find(key); ok && next[at].hash == m.hash && w.covers(known) {
+		if at, ok := next.find(key); ok && next.all[at].hash == m.hash && w.covers(known) {
 			continue // the same value: its entry is there
 		}
 		next = next.with(*m)
@@ -424,8 +449,7 @@ func (w *indexedWrite) next(known *indexed) (next mark, same bool) {
 
 // covers reports whether the entries that known names stay for long enough.
 func (w *indexedWrite) covers(known *indexed) bool {
-	s := w.s
-	return s.owned && known.until.Load() >= s.sessions.renewals.millis()+(s.sessions.lease+s.sessions.indexMargin()).Milliseconds()
+	return w.s.owned && known.until.Load() >= w.s.sessions.renewals.millis()+withMargin(w.lease).Milliseconds()
 }
 
 // entries returns those that next has and known does not.
@@ -459,28 +483,29 @@ func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, known *
 	s := w.s
 	ss := s.sessions
 	var (
-		left  time.Duration
 		asked error
 		call  sync.WaitGroup
 	)
 	now := ss.renewals.millis()
 	lives := w.lives
 	if lives == 0 {
-		call.Go(func() { left, asked = ss.indexes.backend.TimeLeft(ctx, s.raw) })
+		call.Go(func() {
+			var left time.Duration
+			if left, asked = ss.indexes.backend.TimeLeft(ctx, s.raw); left > 0 {
+				lives = ss.renewals.livesFor(left)
+			}
+		})
 	}
-	ttl := s.entryTTL(known)
+	ttl := s.entryTTL(known, w.lease)
 	until := now + ttl.Milliseconds()
 	err := w.putFor(ctx, entries, ttl)
 	call.Wait()
-	if left > 0 {
-		lives = now + left.Milliseconds() + 1
-	}
 	switch {
 	case err != nil:
 	case asked != nil && !errors.Is(asked, ErrDestroyed): // of what has ended, the write says so
 		err = &indexError{asked}
 	case until < lives: // an entry must not end before its session
-		until = lives + (ss.lease + ss.indexMargin()).Milliseconds()
+		until = lives + withMargin(w.lease).Milliseconds()
 		err = w.putFor(ctx, entries, ss.renewals.till(until))
 	}
 	if err != nil {
@@ -513,10 +538,10 @@ func (w *indexedWrite) putFor(ctx context.Context, entries []IndexEntry, ttl tim
 // the owner looks at the mark. What it returns waits for that.
 func (w *indexedWrite) further(ctx context.Context) (wait func() error) {
 	ss := w.s.sessions
-	need := w.lives + (ss.lease + ss.indexMargin()).Milliseconds()
+	need := w.lives + withMargin(w.lease).Milliseconds()
 	enough := need - 1
 	if w.s.owned { // which puts them for that long at first, counted from when it sent the last renewal
-		enough = w.lives + ss.lease.Milliseconds()
+		enough = w.lives + enoughAfter(w.lease).Milliseconds()
 	}
 	ttl := ss.renewals.till(need)
 	if w.lives == 0 || len(w.got) == 0 || w.until >= enough || ttl <= 0 { // asked so long ago, it asks again afterwards
@@ -540,7 +565,7 @@ func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
 	var all mark
 	for _, m := range w.fresh {
 		if m != nil {
-			all = append(all, *m)
+			all.all = append(all.all, *m)
 		}
 	}
 	var (
@@ -561,8 +586,8 @@ func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
 // takeBack removes what was put for nothing.
 func (w *indexedWrite) takeBack() { w.s.sessions.renewals.unlist(w.got) }
 
-// done is called when the write took effect.
-func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, written []Entry) error {
+// done is called when the write took effect. The session lives for left then, where the backend says so.
+func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, written []Entry, left time.Duration) error {
 	s := w.s
 	ss := s.sessions
 	before := known.seen(ss.indexes)
@@ -571,13 +596,16 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 	until := known.until.Load()
 	stays := w.entries(known, next)
 	switch {
-	case len(stays) == len(next) && len(next) > 0:
+	case len(stays) == len(next.all) && len(stays) > 0:
 		until = w.until
 	case len(stays) > 0:
 		until = min(until, w.until)
 	}
 	now.until.Store(until)
 	now.lives.Store(known.lives.Load())
+	if left > 0 {
+		now.lives.Store(ss.renewals.livesFor(left))
+	}
 	now.checked.Store(known.checked.Load())
 	complete := true
 	for i := range ss.indexes.all {
@@ -592,14 +620,18 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 		s.indexed.Store(nil)
 	}
 	ss.renewals.unlist(gone(known.mark(), next, s.id))
+	var err error
 	switch {
 	case len(stays) == 0:
+	case left > 0:
+		err = w.lengthen(ctx, stays, left)
 	case w.mayBeRenewed():
-		if err := w.atLast(ctx, stays); err != nil {
-			return &lateError{err}
-		}
+		err = w.atLast(ctx, stays)
 	default: // somebody who did not see the entries may have extended the session
-		ss.renewals.recheck(s, stays, w.until)
+		ss.renewals.recheck(s, stays, w.until, w.lease)
+	}
+	if err != nil {
+		return &lateError{err}
 	}
 	return nil
 }
@@ -608,25 +640,33 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 // the write: the entries would end half a lease too early then. So it is where that took long, or where the session was due.
 func (w *indexedWrite) mayBeRenewed() bool {
 	ss := w.s.sessions
-	if ss.renewals.millis()-w.asked > ss.indexMargin().Milliseconds() {
+	if ss.renewals.millis()-w.asked > marginOf(ss.lease).Milliseconds() {
 		return true
 	}
-	due := ss.lease/renewalsPerLease + 2*ss.indexMargin()
+	due := w.lease/renewalsPerLease + 2*marginOf(w.lease)
 	return !w.s.owned && w.lives-w.asked <= due.Milliseconds()
 }
 
-// atLast asks after the write how long the session lives, and lets the entries stay a lease longer.
+// atLast asks after the write how long the session lives, and lets the entries stay for long enough after it.
 func (w *indexedWrite) atLast(ctx context.Context, entries []IndexEntry) error {
-	ss := w.s.sessions
-	now := ss.renewals.millis()
-	left, err := ss.indexes.backend.TimeLeft(ctx, w.s.raw)
+	left, err := w.s.sessions.indexes.backend.TimeLeft(ctx, w.s.raw)
 	if errors.Is(err, ErrDestroyed) {
 		return nil
 	}
-	if err != nil || now+(left+ss.lease).Milliseconds() <= w.until {
+	if err != nil {
 		return err
 	}
-	return ss.putEntries(ctx, entries, left+ss.lease+ss.indexMargin())
+	return w.lengthen(ctx, entries, left)
+}
+
+// lengthen lets the entries stay for long enough after the session, which lives for left: somebody who did not see them may have renewed
+// or extended it.
+func (w *indexedWrite) lengthen(ctx context.Context, entries []IndexEntry, left time.Duration) error {
+	ss := w.s.sessions
+	if ss.renewals.livesFor(left)+enoughAfter(w.lease).Milliseconds() <= w.until {
+		return nil
+	}
+	return ss.putEntries(ctx, entries, left+withMargin(w.lease))
 }
 
 // unsure reports whether the value of an index may be another one than nil although nothing was seen.

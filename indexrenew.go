@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,7 @@ func (r *renewals) renewOwned(ctx context.Context, handles []*Session) []error {
 	if r.sessions.indexes == nil || len(handles) == 0 {
 		return ask(ctx, r.backend, handles, r.lease)
 	}
-	return r.renewIndexed(ctx, handles, r.lease, r.lease+r.sessions.indexMargin())
+	return r.renewIndexed(ctx, handles, r.lease, enoughAfter(r.lease))
 }
 
 // renewTries is how often a session is renewed on a condition, before it is renewed without: somebody who writes
@@ -38,7 +39,7 @@ const renewTries = 3
 //
 // To look at all marks in each renewal took twice the CPU on Redis.
 func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, recent time.Duration) []error {
-	margin := r.sessions.indexMargin()
+	margin := marginOf(r.lease)
 	errs := make([]error, len(handles))
 	todo := make([]int, len(handles))
 	for i := range todo {
@@ -57,16 +58,14 @@ func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, 
 		if try < renewTries {
 			seen := recently(todo, known, r.millis()-recent.Milliseconds())
 			r.renewAll(ctx, handles, todo[:seen], known, errs, lease)
+			// One that took effect late makes the session live for longer than entries that others have put since the look.
+			r.lookAgain(ctx, handles, todo[:seen], known, errs, r.millis()-recent.Milliseconds())
 			again = r.renewAsSeen(ctx, handles, todo[seen:], known, errs, lease)
 			done = todo[:len(todo)-len(again)]
 		} else {
 			r.renewAll(ctx, handles, todo, known, errs, lease)
 			// Whoever writes from now on sees how long the session lives. What was written up to now is looked at.
-			done = living(done, errs)
-			for _, i := range done {
-				handles[i].forgetIndexed(known[i])
-			}
-			known = r.learnAll(ctx, handles, done, errs)
+			r.lookAgain(ctx, handles, todo, known, errs, math.MaxInt64)
 		}
 		// Then the entries once more, where the next renewal would be beyond them. That they end before it
 		// is found then, if it cannot be helped now.
@@ -92,6 +91,24 @@ func recently(places []int, known []*indexed, since int64) int {
 		}
 	}
 	return n
+}
+
+// lookAgain looks at the marks of those of the renewed handles at places that were looked at before since.
+func (r *renewals) lookAgain(ctx context.Context, handles []*Session, places []int, known []*indexed, errs []error, since int64) {
+	var stale []int
+	for _, i := range places {
+		if errs[i] == nil && known[i].checked.Load() < since {
+			handles[i].forgetIndexed(known[i])
+			stale = append(stale, i)
+		}
+	}
+	if len(stale) == 0 {
+		return
+	}
+	looked := r.learnAll(ctx, handles, stale, errs)
+	for _, i := range stale {
+		known[i] = looked[i]
+	}
 }
 
 // renewAll renews the handles at places, whatever others have written.
@@ -213,7 +230,7 @@ func (r *renewals) cover(ctx context.Context, handles []*Session, todo []int, kn
 		ends []int // of each of some among the entries
 	)
 	for _, i := range todo {
-		if known[i].until.Load() >= enough || len(known[i].rawMark()) == 0 { // the time is at hand, the mark is elsewhere
+		if known[i].until.Load() >= enough || !known[i].listed() { // the time is at hand, the mark is elsewhere
 			continue
 		}
 		if ahead := handles[i].ahead(); ahead > 0 {
@@ -296,7 +313,7 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 			return err
 		}
 		if known.until.Load() < ss.renewals.millis()+(grace+ss.lease).Milliseconds() {
-			if err := ss.putEntries(ctx, known.mark().entries(s.id), grace+ss.lease+ss.indexMargin()); err != nil {
+			if err := ss.putEntries(ctx, known.mark().entries(s.id), grace+withMargin(ss.lease)); err != nil {
 				return err
 			}
 		}
@@ -309,7 +326,7 @@ func (s *Session) suspendRaw(ctx context.Context, grace time.Duration) error {
 			if known, err = s.look(ctx); err != nil {
 				return err
 			}
-			return ss.putEntries(ctx, known.mark().entries(s.id), grace+ss.lease+ss.indexMargin())
+			return ss.putEntries(ctx, known.mark().entries(s.id), grace+withMargin(ss.lease))
 		}
 		err = ss.indexes.backend.SuspendIf(ctx, s.raw, known.seen(ss.indexes), grace)
 		if !errors.Is(err, ErrConflict) {
@@ -354,7 +371,7 @@ func (r *renewals) unlist(entries []IndexEntry) {
 // unlistEnded removes the entries of a session of which err says that it has ended: they were put for a time that it did not get. Where
 // a backend cannot tell that somebody has resumed it, the session and its entries are still there.
 func (r *renewals) unlistEnded(s *Session, err error, known *indexed) {
-	if known == nil || len(known.rawMark()) == 0 || !errors.Is(err, ErrDestroyed) || errors.Is(err, ErrResumed) {
+	if known == nil || !known.listed() || !errors.Is(err, ErrDestroyed) || errors.Is(err, ErrResumed) {
 		return
 	}
 	r.errand(func(e *errands) {
@@ -377,13 +394,13 @@ func (r *renewals) index(s *Session) {
 
 // recheck finds out whether the session was given more time, by somebody who did not see entries that were put for s at the
 // same time. Then they get as much.
-func (r *renewals) recheck(s *Session, entries []IndexEntry, until int64) {
+func (r *renewals) recheck(s *Session, entries []IndexEntry, until int64, lease time.Duration) {
 	check := func() {
 		ctx, cancel := context.WithTimeout(r.ctx, cleanupTime)
 		defer cancel()
 		left, err := r.sessions.indexes.backend.TimeLeft(ctx, s.raw)
-		if now := r.millis(); err == nil && now+(left+r.lease).Milliseconds() > until {
-			_ = r.sessions.putEntries(ctx, entries, left+r.lease+r.sessions.indexMargin())
+		if err == nil && r.livesFor(left)+enoughAfter(lease).Milliseconds() > until {
+			_ = r.sessions.putEntries(ctx, entries, left+withMargin(lease))
 		}
 	}
 	r.errand(func(e *errands) { e.checks = append(e.checks, check) })

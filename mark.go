@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 )
 
 // reserved is what the names of keys begin with that this package keeps for itself: a noncharacter,
@@ -19,13 +20,19 @@ const markKey = reserved + "index"
 // A mark says under which entries a session is listed. It is stored in the session's record, and changes in the same
 // step as the values do. It has the form
 //
-//	1 byte      1, the format
+//	1 byte      2, the format
+//	uvarint     lease, in milliseconds
 //	then for each indexed key that has a value, in the order of the keys:
 //	uvarint     length of the key
 //	…           the key
 //	16 bytes    hash of the value, the name of the list
 //	8 bytes     nonce, random for each write
-type mark []marked
+type mark struct {
+	// lease is the owner's, zero where no process has owned the session yet. Entries that others put have to last for as
+	// long as the owner goes without a look at the mark.
+	lease time.Duration
+	all   []marked
+}
 
 type marked struct {
 	key   string
@@ -40,15 +47,15 @@ func newNonce() (n indexNonce) {
 	return n
 }
 
-const markFormat = 1
+const markFormat = 2
 
 // encode returns nil for a mark of nothing.
 func (m mark) encode() []byte {
-	if len(m) == 0 {
+	if len(m.all) == 0 && m.lease == 0 {
 		return nil
 	}
-	b := []byte{markFormat}
-	for _, e := range m {
+	b := binary.AppendUvarint([]byte{markFormat}, uint64(m.lease.Milliseconds()))
+	for _, e := range m.all {
 		b = binary.AppendUvarint(b, uint64(len(e.key)))
 		b = append(b, e.key...)
 		b = append(b, e.hash[:]...)
@@ -60,25 +67,40 @@ func (m mark) encode() []byte {
 // parseMark reads a mark. One that is malformed marks nothing.
 func parseMark(b []byte) mark {
 	var m mark
+	if lease, _, ok := markedLease(b); ok {
+		m.lease = lease
+	}
 	for key, e := range entriesOf(b) {
-		m = append(m, marked{string(key), indexHash(e), indexNonce(e[len(indexHash{}):])})
+		m.all = append(m.all, marked{string(key), indexHash(e), indexNonce(e[len(indexHash{}):])})
 	}
 	return m
+}
+
+// markedLease returns the lease in a mark, and what follows it.
+func markedLease(b []byte) (lease time.Duration, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != markFormat {
+		return 0, nil, false
+	}
+	ms, w := binary.Uvarint(b[1:])
+	if w <= 0 || ms > uint64(longestLease.Milliseconds()) {
+		return 0, nil, false
+	}
+	return time.Duration(ms) * time.Millisecond, b[1+w:], true
 }
 
 // entriesOf yields what a mark holds: keys, each with its hash and nonce, which lie in b. A mark that is malformed holds nothing.
 func entriesOf(b []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, entry []byte) bool) {
-		if len(b) == 0 || b[0] != markFormat {
+		_, all, ok := markedLease(b)
+		if !ok {
 			return
 		}
-		for rest := b[1:]; len(rest) > 0; {
-			var ok bool
+		for rest := all; len(rest) > 0; {
 			if _, _, rest, ok = nextMarked(rest); !ok {
 				return
 			}
 		}
-		for rest := b[1:]; len(rest) > 0; {
+		for rest := all; len(rest) > 0; {
 			key, entry, next, _ := nextMarked(rest)
 			if !yield(key, entry) {
 				return
@@ -100,37 +122,38 @@ func nextMarked(b []byte) (key, entry, rest []byte, ok bool) {
 
 // find returns the place of key in m, or where it belongs.
 func (m mark) find(key string) (int, bool) {
-	return slices.BinarySearchFunc(m, key, func(e marked, key string) int { return strings.Compare(e.key, key) })
+	return slices.BinarySearchFunc(m.all, key, func(e marked, key string) int { return strings.Compare(e.key, key) })
 }
 
 // with returns m with e in place of what it has under the key.
 func (m mark) with(e marked) mark {
 	i, ok := m.find(e.key)
-	m = slices.Clone(m)
+	m.all = slices.Clone(m.all)
 	if ok {
-		m[i] = e
-		return m
+		m.all[i] = e
+	} else {
+		m.all = slices.Insert(m.all, i, e)
 	}
-	return slices.Insert(m, i, e)
+	return m
 }
 
 // without returns m without the key.
 func (m mark) without(key string) mark {
 	i, ok := m.find(key)
-	if !ok {
-		return m
+	if ok {
+		m.all = slices.Delete(slices.Clone(m.all), i, i+1)
 	}
-	return slices.Delete(slices.Clone(m), i, i+1)
+	return m
 }
 
 // entries returns the entries of the session id that m names.
 func (m mark) entries(id string) []IndexEntry {
-	if len(m) == 0 {
+	if len(m.all) == 0 {
 		return nil
 	}
-	all := make([]IndexEntry, len(m))
-	for i := range m {
-		all[i] = m[i].entry(id)
+	all := make([]IndexEntry, len(m.all))
+	for i := range m.all {
+		all[i] = m.all[i].entry(id)
 	}
 	return all
 }
@@ -180,9 +203,10 @@ func idOf(member string) (id string, ok bool) {
 // gone returns the entries of the session id that before names and after does not.
 func gone(before, after mark, id string) []IndexEntry {
 	var all []IndexEntry
-	for i := range before {
-		if j, ok := after.find(before[i].key); !ok || after[j] != before[i] {
-			all = append(all, before[i].entry(id))
+	for i := range before.all {
+		e := &before.all[i]
+		if j, ok := after.find(e.key); !ok || after.all[j] != *e {
+			all = append(all, e.entry(id))
 		}
 	}
 	return all

@@ -358,7 +358,7 @@ func markIn(entries []Entry) mark {
 			return parseMark(entries[i].Value)
 		}
 	}
-	return nil
+	return mark{}
 }
 
 // unlist removes the entries of a session that has gone.
