@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store/codec"
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // Defaults of [Options] and [Limits].
@@ -194,8 +195,7 @@ func (l Limits) withDefaults() Limits {
 type Sessions struct {
 	backend       Backend
 	codec         codec.Codec
-	scalars       codec.Codec  // codec, where the stored bytes are its own; nil with a sealer
-	shortStrings  bool         // scalars is codec.Msgpack
+	scalars       wire.Format  // of codec, where the stored bytes are its own; Other with a sealer
 	over          atomic.Bool  // Close has let go of everything
 	keyLength     atomic.Int64 // limits.KeyLength, until nothing is ready any more
 	lease         time.Duration
@@ -249,8 +249,7 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		onUndecodable: o.OnUndecodable,
 	}
 	if o.Sealer == nil {
-		ss.scalars = o.Codec
-		ss.shortStrings = o.Codec == codec.Msgpack
+		ss.scalars = wire.FormatOf(o.Codec)
 	}
 	var err error
 	if ss.indexes, err = newIndexes(backend, o.Indexes, o.Sealer); err != nil {

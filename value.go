@@ -97,21 +97,14 @@ func encode[T any](s *Session, buf *buffer, key string, c codec.Codec, value T) 
 	if c == nil {
 		c = s.sessions.codec
 	}
-	start := len(buf.b)
-	var data []byte
-	var ok bool
-	if !isComposite(reflect.TypeFor[T]()) || reflect.TypeFor[T]() == timeType {
-		data, ok = codec.AppendScalar(c, buf.b, &value)
+	t := reflect.TypeFor[T]()
+	if k := t.Kind(); (k == reflect.Pointer || k == reflect.Interface) && isNilValue(value) {
+		return nil, ErrNilValue
 	}
-	if !ok {
-		t := reflect.TypeFor[T]()
-		if k := t.Kind(); (k == reflect.Pointer || k == reflect.Interface) && isNilValue(value) {
-			return nil, ErrNilValue
-		}
-		var err error
-		if data, err = codec.Append(c, buf.b, &value); err != nil {
-			return nil, fmt.Errorf("%w: type %v: %w", ErrEncode, t, err)
-		}
+	start := len(buf.b)
+	data, err := codec.Append(c, buf.b, &value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: type %v: %w", ErrEncode, t, err)
 	}
 	buf.b = data
 	data = data[start:len(data):len(data)]

@@ -135,33 +135,6 @@ func Example_raw() {
 	// codec: raw stores []byte and string only, not int; use msgpack or json for it
 }
 
-func ExampleAppendScalar() {
-	id, claims := "u-42", TokenClaims{}
-	b, ok := codec.AppendScalar(codec.Msgpack, nil, &id)
-	fmt.Printf("%q %v\n", b, ok)
-
-	_, ok = codec.AppendScalar(codec.Msgpack, nil, &claims)
-	fmt.Println(ok)
-	// Output:
-	// "\xa4u-42" true
-	// false
-}
-
-func ExampleDecodeScalar() {
-	var n int64
-	ok := codec.DecodeScalar(codec.JSON, []byte("42"), &n)
-	fmt.Println(n, ok)
-	// Output: 42 true
-}
-
-func ExampleShortString() {
-	fmt.Println(codec.ShortString([]byte("\xa4u-42")))
-	fmt.Println(codec.ShortString([]byte("\x2a"))) // a number
-	// Output:
-	// u-42 true
-	//  false
-}
-
 func ExampleVersioned() {
 	type claims1 struct{ User string }
 	type claims2 struct {

@@ -3,6 +3,8 @@ package codec
 import (
 	"reflect"
 	"unsafe"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // Append appends to dst the encoding of *v by c and returns the extended slice. It retains
@@ -24,18 +26,8 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 		}
 		return appendEscaping(c, dst, *v)
 	}
-	switch c.(type) {
-	case msgpackCodec:
-		if s, ok := any(v).(*string); ok && len(*s) <= maxFixStr {
-			return append(append(dst, fixStrLow|byte(len(*s))), *s...), nil
-		}
-		if out, ok := appendMsgpackScalar(dst, v); ok {
-			return out, nil
-		}
-	case jsonCodec:
-		if out, ok := appendJSONScalar(dst, v); ok {
-			return out, nil
-		}
+	if out, ok := appendScalar(c, dst, v); ok {
+		return out, nil
 	}
 	if isBasic(t) {
 		if out, ok := appendDefined(c, dst, t, unsafe.Pointer(v)); ok {
@@ -51,7 +43,13 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 func Decode[T any](c Codec, data []byte) (T, error) {
 	var v T
 	t := reflect.TypeFor[T]()
-	if m, ok := c.(msgpackCodec); ok && isComposite(t) {
+	if !isComposite(t) {
+		if decodeScalar(c, data, &v) || isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
+			return v, nil
+		}
+		return decodeEscaping[T](c, data)
+	}
+	if m, ok := c.(msgpackCodec); ok {
 		if p := planOf(t); p.generated == nowhere {
 			if prog := p.program(m.jsonTags()); prog.direct {
 				if err := m.decode(data, prog, hide(unsafe.Pointer(&v))); err != nil {
@@ -63,32 +61,13 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 		}
 		return decodeEscaping[T](c, data)
 	}
-	if j, ok := c.(jsonCodec); ok && isComposite(t) {
+	if j, ok := c.(jsonCodec); ok {
 		if prog := planOf(t).jsonProgram(); prog.fast && prog.direct {
 			if err := j.decode(data, prog, hide(unsafe.Pointer(&v))); err == nil {
 				return v, nil
 			}
 		}
 		return decodeEscaping[T](c, data) // which also says what was wrong
-	}
-	switch c.(type) {
-	case msgpackCodec:
-		if p, ok := any(&v).(*string); ok {
-			if s, ok := ShortString(data); ok {
-				*p = s
-				return v, nil
-			}
-		}
-		if decodeMsgpackScalar(data, &v) {
-			return v, nil
-		}
-	case jsonCodec:
-		if decodeJSONScalar(data, &v) {
-			return v, nil
-		}
-	}
-	if isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
-		return v, nil
 	}
 	return decodeEscaping[T](c, data)
 }
@@ -118,36 +97,58 @@ func decodeEscaping[T any](c Codec, data []byte) (T, error) {
 	return *v, nil
 }
 
+// appendScalar appends *v as c does if v is a pointer to a scalar that c encodes without its library. v does not escape.
+func appendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
+	switch c.(type) {
+	case msgpackCodec:
+		return wire.AppendMsgpack(dst, v)
+	case jsonCodec:
+		return wire.AppendJSON(dst, v)
+	}
+	return dst, false
+}
+
+// decodeScalar decodes data into *v as c does if v is a pointer to a scalar that c decodes without its library. v does not escape.
+func decodeScalar(c Codec, data []byte, v any) bool {
+	switch c.(type) {
+	case msgpackCodec:
+		return wire.Decode(wire.Msgpack, data, v)
+	case jsonCodec:
+		return wire.Decode(wire.JSON, data, v)
+	}
+	return false
+}
+
 // appendDefined appends the t at p as its kind if c treats it as such.
 //
 //go:noinline
 func appendDefined(c Codec, dst []byte, t reflect.Type, p unsafe.Pointer) ([]byte, bool) {
-	switch c.(type) {
-	case msgpackCodec:
-		if planOf(t).msgpackBasic {
-			return appendMsgpackScalar(dst, basic(t.Kind(), p))
-		}
-	case jsonCodec:
-		if planOf(t).jsonBasic {
-			return appendJSONScalar(dst, basic(t.Kind(), p))
-		}
-	case rawCodec:
+	if _, ok := c.(rawCodec); ok {
 		return appendRaw(dst, basic(t.Kind(), p))
 	}
-	return dst, false
+	if !treatsAsBasic(c, t) {
+		return dst, false
+	}
+	return appendScalar(c, dst, basic(t.Kind(), p))
 }
 
 // decodeDefined decodes data into the t at p as its kind if c treats it as such.
 //
 //go:noinline
 func decodeDefined(c Codec, data []byte, t reflect.Type, p unsafe.Pointer) bool {
+	if _, ok := c.(rawCodec); ok {
+		return decodeRaw(data, basic(t.Kind(), p))
+	}
+	return treatsAsBasic(c, t) && decodeScalar(c, data, basic(t.Kind(), p))
+}
+
+// treatsAsBasic reports whether c encodes a t as its kind.
+func treatsAsBasic(c Codec, t reflect.Type) bool {
 	switch c.(type) {
 	case msgpackCodec:
-		return planOf(t).msgpackBasic && decodeMsgpackScalar(data, basic(t.Kind(), p))
+		return planOf(t).msgpackBasic
 	case jsonCodec:
-		return planOf(t).jsonBasic && decodeJSONScalar(data, basic(t.Kind(), p))
-	case rawCodec:
-		return decodeRaw(data, basic(t.Kind(), p))
+		return planOf(t).jsonBasic
 	}
 	return false
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"unsafe"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // jsonCodec is 0 or strict.
@@ -14,11 +16,14 @@ type jsonCodec uint8
 
 func (jsonCodec) Name() string { return "json" }
 
+// Scalars lets the store decode scalars directly.
+func (jsonCodec) Scalars() wire.Format { return wire.JSON }
+
 func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	if _, err := target(c, v); err != nil {
 		return dst, err
 	}
-	if out, ok := appendJSONScalar(dst, v); ok {
+	if out, ok := wire.AppendJSON(dst, v); ok {
 		return out, nil
 	}
 	p := reflect.ValueOf(v).Elem()
@@ -54,7 +59,7 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	if decodeJSONScalar(data, v) {
+	if wire.DecodeJSON(data, v) {
 		return nil
 	}
 	p = p.Elem()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // explain returns err, with which encoding/json could not decode data, with the path of the value that is the cause, if there is
@@ -69,7 +71,7 @@ func (d *jsonTaker) explainLeaf(n *jsonNode) error {
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
-		if text := string(bytes.Trim(d.data[start:d.pos], `"`)); d.data[start] == '"' && t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && isJSONNumber([]byte(text)) {
+		if text := string(bytes.Trim(d.data[start:d.pos], `"`)); d.data[start] == '"' && t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && wire.IsJSONNumber([]byte(text)) {
 			return explainNumber(text, t)
 		}
 		return &fault{why: fmt.Sprintf("found %s, which is no %s in a string", describeJSON(d.data[start:]), shortType(n.typ))}
@@ -86,10 +88,10 @@ func (d *jsonTaker) explainLeaf(n *jsonNode) error {
 // explainNumber says that the text of a number, which may be the key of a map, does not fit a t.
 func explainNumber(text string, t reflect.Type) error {
 	whole := strings.TrimPrefix(text, "-")
-	switch n := digits([]byte(whole)); {
+	switch n := wire.Digits([]byte(whole)); {
 	case n == len(whole) && n > 0 && n <= 20:
 		return &fault{why: fmt.Sprintf("found %s, does not fit %s", text, shortType(t)), err: errOverflow}
-	case isJSONNumber([]byte(text)):
+	case wire.IsJSONNumber([]byte(text)):
 		return &fault{why: "found a number that does not fit " + shortType(t), err: errOverflow}
 	}
 	return &fault{why: "found a string, which is no " + shortType(t)}

@@ -11,6 +11,8 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // space goes on to what is not a space. It returns 0 at the end.
@@ -111,7 +113,7 @@ func (d *jsonTaker) number() ([]byte, error) {
 		}
 		break
 	}
-	if b := d.data[start:d.pos]; isJSONNumber(b) {
+	if b := d.data[start:d.pos]; wire.IsJSONNumber(b) {
 		return b, nil
 	}
 	return nil, errUnusual
@@ -126,24 +128,10 @@ func (d *jsonTaker) float(n *jsonNode, size int) (float64, error) {
 	if err != nil {
 		return 0, errUnusual
 	}
-	if cutsInteger(b, f, size) {
-		return 0, &fault{why: fmt.Sprintf("found an integer of %d digits, does not fit %v", digits(bytes.TrimPrefix(b, []byte("-"))), shortType(n.typ)), err: errOverflow}
+	if wire.CutsInteger(b, f, size) {
+		return 0, &fault{why: fmt.Sprintf("found an integer of %d digits, does not fit %v", wire.Digits(bytes.TrimPrefix(b, []byte("-"))), shortType(n.typ)), err: errOverflow}
 	}
 	return f, nil
-}
-
-// cutsInteger reports whether text is an integer that f is not: neither exactly, nor in the shortest form that is read back as f, in
-// which encoders write large floats. Fractions and exponents are always those of a float.
-func cutsInteger(text []byte, f float64, size int) bool {
-	exact := 15 // digits that every float of the size can hold
-	if size == 32 {
-		exact = 7
-	}
-	if whole := bytes.TrimPrefix(text, []byte("-")); len(whole) <= exact || digits(whole) < len(whole) {
-		return false
-	}
-	var b [400]byte
-	return !bytes.Equal(strconv.AppendFloat(b[:0], f, 'f', -1, size), text) && !bytes.Equal(strconv.AppendFloat(b[:0], f, 'f', 0, size), text)
 }
 
 // plain returns what is between the quotes of a string of printable ASCII without escapes.
@@ -172,7 +160,7 @@ func unplain(b []byte, i int) int {
 		}
 		i += 8
 	}
-	for i < len(b) && plain[b[i]]&plainDecoded != 0 {
+	for i < len(b) && wire.PlainJSON(b[i]) {
 		i++
 	}
 	return i

@@ -9,6 +9,8 @@ import (
 	"math"
 	"reflect"
 	"unicode/utf8"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // A jsonWalk looks at a value for what encoding/json would store although it does not come back, or would go on
@@ -97,7 +99,7 @@ func (w *jsonWalk) value(v reflect.Value) error {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if w.failed && t == jsonNumberType && v.String() != "" && !isJSONNumber([]byte(v.String())) {
+		if w.failed && t == jsonNumberType && v.String() != "" && !wire.IsJSONNumber([]byte(v.String())) {
 			return &fault{why: "a json.Number that is no number"}
 		}
 		return w.text(v.String())

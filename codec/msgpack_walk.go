@@ -3,6 +3,8 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 const (
@@ -49,12 +51,12 @@ func walk(data []byte, start, end, extDepth int, opaque []span) ([]span, error) 
 		var skip, children int // bytes and values that belong to this one
 		container := false
 		switch {
-		case c <= posFixHigh || c >= negFixLow:
-		case c <= fixMapHigh:
+		case c <= wire.PosFixHigh || c >= wire.NegFixLow:
+		case c <= wire.FixMapHigh:
 			children, container = 2*int(c&0x0f), true
-		case c <= fixArrayHigh:
+		case c <= wire.FixArrayHigh:
 			children, container = int(c&0x0f), true
-		case c <= fixStrHigh:
+		case c <= wire.FixStrHigh:
 			skip = int(c & 0x1f)
 		default:
 			s := shapes[c-0xc0]
@@ -81,7 +83,7 @@ func walk(data []byte, start, end, extDepth int, opaque []span) ([]span, error) 
 				children, container = 2*n, true
 			case extension, fixedExtension:
 				if s.what == fixedExtension {
-					n = 1 << (c - codeFixExt1)
+					n = 1 << (c - wire.FixExt1)
 				}
 				if end-i < 1+n {
 					return opaque, &walkError{at, "extension cut short"}
@@ -128,9 +130,9 @@ func walkExtension(data []byte, start, end, extDepth int, opaque []span) []span 
 	start++
 	s := span{start: start, end: end}
 	switch {
-	case id == extIntern && end-start == 1:
+	case id == wire.ExtIntern && end-start == 1:
 		s.index = true
-	case id == extIntern, id == extTime, id == extNodeJSTime, extDepth == maxExtDepth:
+	case id == wire.ExtIntern, id == wire.ExtTime, id == wire.ExtNodeJSTime, extDepth == maxExtDepth:
 	default:
 		inner, err := walk(data, start, end, extDepth+1, opaque)
 		if err == nil {
@@ -171,38 +173,38 @@ type shape struct{ what, size uint8 }
 
 // shapes describes the codes 0xc0 to 0xdf.
 var shapes = [32]shape{
-	codeNil - 0xc0:      {fixed, 0},
-	codeUnused - 0xc0:   {invalid, 0},
-	codeFalse - 0xc0:    {fixed, 0},
-	codeTrue - 0xc0:     {fixed, 0},
-	codeBin8 - 0xc0:     {body, 1},
-	codeBin16 - 0xc0:    {body, 2},
-	codeBin32 - 0xc0:    {body, 4},
-	codeExt8 - 0xc0:     {extension, 1},
-	codeExt16 - 0xc0:    {extension, 2},
-	codeExt32 - 0xc0:    {extension, 4},
-	codeFloat32 - 0xc0:  {fixed, 4},
-	codeFloat64 - 0xc0:  {fixed, 8},
-	codeUint8 - 0xc0:    {fixed, 1},
-	codeUint16 - 0xc0:   {fixed, 2},
-	codeUint32 - 0xc0:   {fixed, 4},
-	codeUint64 - 0xc0:   {fixed, 8},
-	codeInt8 - 0xc0:     {fixed, 1},
-	codeInt16 - 0xc0:    {fixed, 2},
-	codeInt32 - 0xc0:    {fixed, 4},
-	codeInt64 - 0xc0:    {fixed, 8},
-	codeFixExt1 - 0xc0:  {fixedExtension, 0},
-	codeFixExt2 - 0xc0:  {fixedExtension, 0},
-	codeFixExt4 - 0xc0:  {fixedExtension, 0},
-	codeFixExt8 - 0xc0:  {fixedExtension, 0},
-	codeFixExt16 - 0xc0: {fixedExtension, 0},
-	codeStr8 - 0xc0:     {body, 1},
-	codeStr16 - 0xc0:    {body, 2},
-	codeStr32 - 0xc0:    {body, 4},
-	codeArray16 - 0xc0:  {array, 2},
-	codeArray32 - 0xc0:  {array, 4},
-	codeMap16 - 0xc0:    {mapping, 2},
-	codeMap32 - 0xc0:    {mapping, 4},
+	wire.Nil - 0xc0:      {fixed, 0},
+	wire.Unused - 0xc0:   {invalid, 0},
+	wire.False - 0xc0:    {fixed, 0},
+	wire.True - 0xc0:     {fixed, 0},
+	wire.Bin8 - 0xc0:     {body, 1},
+	wire.Bin16 - 0xc0:    {body, 2},
+	wire.Bin32 - 0xc0:    {body, 4},
+	wire.Ext8 - 0xc0:     {extension, 1},
+	wire.Ext16 - 0xc0:    {extension, 2},
+	wire.Ext32 - 0xc0:    {extension, 4},
+	wire.Float32 - 0xc0:  {fixed, 4},
+	wire.Float64 - 0xc0:  {fixed, 8},
+	wire.Uint8 - 0xc0:    {fixed, 1},
+	wire.Uint16 - 0xc0:   {fixed, 2},
+	wire.Uint32 - 0xc0:   {fixed, 4},
+	wire.Uint64 - 0xc0:   {fixed, 8},
+	wire.Int8 - 0xc0:     {fixed, 1},
+	wire.Int16 - 0xc0:    {fixed, 2},
+	wire.Int32 - 0xc0:    {fixed, 4},
+	wire.Int64 - 0xc0:    {fixed, 8},
+	wire.FixExt1 - 0xc0:  {fixedExtension, 0},
+	wire.FixExt2 - 0xc0:  {fixedExtension, 0},
+	wire.FixExt4 - 0xc0:  {fixedExtension, 0},
+	wire.FixExt8 - 0xc0:  {fixedExtension, 0},
+	wire.FixExt16 - 0xc0: {fixedExtension, 0},
+	wire.Str8 - 0xc0:     {body, 1},
+	wire.Str16 - 0xc0:    {body, 2},
+	wire.Str32 - 0xc0:    {body, 4},
+	wire.Array16 - 0xc0:  {array, 2},
+	wire.Array32 - 0xc0:  {array, 4},
+	wire.Map16 - 0xc0:    {mapping, 2},
+	wire.Map32 - 0xc0:    {mapping, 4},
 }
 
 // describeMsgpack says what kind of value data begins with.
@@ -211,23 +213,23 @@ func describeMsgpack(data []byte) string {
 		return "nothing"
 	}
 	switch c := data[0]; {
-	case c <= posFixHigh, c >= negFixLow, c >= codeUint8 && c <= codeInt64:
+	case c <= wire.PosFixHigh, c >= wire.NegFixLow, c >= wire.Uint8 && c <= wire.Int64:
 		return "an integer"
-	case c >= fixMapLow && c <= fixMapHigh, c == codeMap16, c == codeMap32:
+	case c >= wire.FixMapLow && c <= wire.FixMapHigh, c == wire.Map16, c == wire.Map32:
 		return "a map"
-	case c >= fixArrayLow && c <= fixArrayHigh, c == codeArray16, c == codeArray32:
+	case c >= wire.FixArrayLow && c <= wire.FixArrayHigh, c == wire.Array16, c == wire.Array32:
 		return "an array"
-	case c >= fixStrLow && c <= fixStrHigh, c >= codeStr8 && c <= codeStr32:
+	case c >= wire.FixStrLow && c <= wire.FixStrHigh, c >= wire.Str8 && c <= wire.Str32:
 		return "a string"
-	case c >= codeBin8 && c <= codeBin32:
+	case c >= wire.Bin8 && c <= wire.Bin32:
 		return "binary data"
-	case c >= codeExt8 && c <= codeExt32, c >= codeFixExt1 && c <= codeFixExt16:
+	case c >= wire.Ext8 && c <= wire.Ext32, c >= wire.FixExt1 && c <= wire.FixExt16:
 		return "an extension"
-	case c == codeNil:
+	case c == wire.Nil:
 		return "nil"
-	case c == codeTrue, c == codeFalse:
+	case c == wire.True, c == wire.False:
 		return "a bool"
-	case c == codeFloat32, c == codeFloat64:
+	case c == wire.Float32, c == wire.Float64:
 		return "a float"
 	}
 	return "bytes that are not msgpack"

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/sessionkv/store/internal/wire"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -20,14 +21,14 @@ func (d *taker) any(n *node) (any, error) {
 	}
 	c, rest := d.data[d.pos], d.data[d.pos+1:]
 	switch {
-	case c <= posFixHigh || c >= negFixLow:
+	case c <= wire.PosFixHigh || c >= wire.NegFixLow:
 		d.pos++
 		return int8(c), nil
-	case c <= fixMapHigh:
+	case c <= wire.FixMapHigh:
 		return d.untypedMap(n)
-	case c <= fixArrayHigh:
+	case c <= wire.FixArrayHigh:
 		return d.untypedArray(n)
-	case c <= fixStrHigh:
+	case c <= wire.FixStrHigh:
 		return d.string(n)
 	}
 	size := 0
@@ -38,44 +39,44 @@ func (d *taker) any(n *node) (any, error) {
 	}
 	var x any
 	switch c {
-	case codeNil:
-	case codeFalse:
+	case wire.Nil:
+	case wire.False:
 		x = false
-	case codeTrue:
+	case wire.True:
 		x = true
-	case codeFloat32:
+	case wire.Float32:
 		x = math.Float32frombits(binary.BigEndian.Uint32(rest))
-	case codeFloat64:
+	case wire.Float64:
 		x = math.Float64frombits(binary.BigEndian.Uint64(rest))
-	case codeUint8:
+	case wire.Uint8:
 		x = rest[0]
-	case codeUint16:
+	case wire.Uint16:
 		x = binary.BigEndian.Uint16(rest)
-	case codeUint32:
+	case wire.Uint32:
 		x = binary.BigEndian.Uint32(rest)
-	case codeUint64:
+	case wire.Uint64:
 		x = binary.BigEndian.Uint64(rest)
-	case codeInt8:
+	case wire.Int8:
 		x = int8(rest[0])
-	case codeInt16:
+	case wire.Int16:
 		x = int16(binary.BigEndian.Uint16(rest))
-	case codeInt32:
+	case wire.Int32:
 		x = int32(binary.BigEndian.Uint32(rest))
-	case codeInt64:
+	case wire.Int64:
 		x = int64(binary.BigEndian.Uint64(rest))
-	case codeStr8, codeStr16, codeStr32:
+	case wire.Str8, wire.Str16, wire.Str32:
 		return d.string(n)
-	case codeBin8, codeBin16, codeBin32:
+	case wire.Bin8, wire.Bin16, wire.Bin32:
 		b, _, err := d.body(n)
 		if err != nil {
 			return nil, err
 		}
 		return append(make([]byte, 0, len(b)), b...), nil
-	case codeArray16, codeArray32:
+	case wire.Array16, wire.Array32:
 		return d.untypedArray(n)
-	case codeMap16, codeMap32:
+	case wire.Map16, wire.Map32:
 		return d.untypedMap(n)
-	case codeUnused:
+	case wire.Unused:
 		return nil, d.wrong(n)
 	default:
 		return d.untypedExtension(n)
@@ -107,11 +108,11 @@ func (d *taker) untypedMap(n *node) (any, error) {
 	}
 	m := make(map[string]any, count)
 	for i := range count {
-		c := byte(codeNil)
+		c := byte(wire.Nil)
 		if d.pos < len(d.data) {
 			c = d.data[d.pos]
 		}
-		if !(c >= fixStrLow && c <= fixStrHigh) && !(c >= codeStr8 && c <= codeStr32) {
+		if !(c >= wire.FixStrLow && c <= wire.FixStrHigh) && !(c >= wire.Str8 && c <= wire.Str32) {
 			return d.mapOfAnyKeys(n, m, count-i)
 		}
 		d.owed -= 2
@@ -156,7 +157,7 @@ func (d *taker) untypedExtension(n *node) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id == extTime || id == extGeneratedTime {
+	if id == wire.ExtTime || id == wire.ExtGeneratedTime {
 		return d.foreignTime(n)
 	}
 	var x any
@@ -174,7 +175,7 @@ func (d *taker) extension() (id int8, body []byte, end int, err error) {
 	if at >= len(d.data) {
 		return 0, nil, 0, d.short()
 	}
-	n := 1 << (d.data[d.pos] - codeFixExt1)
+	n := 1 << (d.data[d.pos] - wire.FixExt1)
 	if s.what == extension {
 		n = announced(d.data[d.pos+1 : at])
 	}
@@ -196,16 +197,16 @@ func (d *taker) foreignTime(n *node) (time.Time, error) {
 		}
 		var sec, nanos int64
 		switch {
-		case id != extTime && id != extNodeJSTime && id != extGeneratedTime:
+		case id != wire.ExtTime && id != wire.ExtNodeJSTime && id != wire.ExtGeneratedTime:
 			return time.Time{}, &fault{why: fmt.Sprintf("found an extension of type %d, which is no time", id)}
-		case id == extGeneratedTime && len(body) == 12:
+		case id == wire.ExtGeneratedTime && len(body) == 12:
 			sec, nanos = int64(binary.BigEndian.Uint64(body)), int64(int32(binary.BigEndian.Uint32(body[8:])))
-		case id != extGeneratedTime && len(body) == 4:
+		case id != wire.ExtGeneratedTime && len(body) == 4:
 			sec = int64(binary.BigEndian.Uint32(body))
-		case id != extGeneratedTime && len(body) == 8:
+		case id != wire.ExtGeneratedTime && len(body) == 8:
 			both := binary.BigEndian.Uint64(body)
 			sec, nanos = int64(both&(1<<34-1)), int64(both>>34)
-		case id != extGeneratedTime && len(body) == 12:
+		case id != wire.ExtGeneratedTime && len(body) == 12:
 			sec, nanos = int64(binary.BigEndian.Uint64(body[4:])), int64(binary.BigEndian.Uint32(body))
 		default:
 			return time.Time{}, &fault{why: fmt.Sprintf("found a time of %d bytes", len(body))}
@@ -216,7 +217,7 @@ func (d *taker) foreignTime(n *node) (time.Time, error) {
 			t = t.UTC()
 		}
 		return t, nil
-	case c == fixArrayLow|2:
+	case c == wire.FixArrayLow|2:
 		d.pos++
 		sec, high, err := d.integer(n)
 		if err != nil || high {
@@ -227,7 +228,7 @@ func (d *taker) foreignTime(n *node) (time.Time, error) {
 			return time.Time{}, d.wrong(n)
 		}
 		return time.Unix(sec, nanos), nil
-	case c >= fixStrLow && c <= fixStrHigh, c >= codeStr8 && c <= codeStr32:
+	case c >= wire.FixStrLow && c <= wire.FixStrHigh, c >= wire.Str8 && c <= wire.Str32:
 		b, _, err := d.body(n)
 		if err != nil {
 			return time.Time{}, err
@@ -302,18 +303,18 @@ func (d *taker) skip() error {
 		}
 		c := d.data[d.pos]
 		switch {
-		case c <= posFixHigh || c >= negFixLow:
+		case c <= wire.PosFixHigh || c >= wire.NegFixLow:
 			d.pos++
 			continue
-		case c <= fixMapHigh:
+		case c <= wire.FixMapHigh:
 			missing += 2 * int(c&0x0f)
 			d.pos++
 			continue
-		case c <= fixArrayHigh:
+		case c <= wire.FixArrayHigh:
 			missing += int(c & 0x0f)
 			d.pos++
 			continue
-		case c <= fixStrHigh:
+		case c <= wire.FixStrHigh:
 			if n := 1 + int(c&0x1f); n <= len(d.data)-d.pos {
 				d.pos += n
 				continue
@@ -333,7 +334,7 @@ func (d *taker) skip() error {
 		case body, array, mapping, extension:
 			n = announced(d.data[d.pos+1 : d.pos+1+int(s.size)])
 		case fixedExtension:
-			n = 1 << (c - codeFixExt1)
+			n = 1 << (c - wire.FixExt1)
 		}
 		if n < 0 || n > left {
 			return d.malformed("more announced than there is")

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"time"
 	"unsafe"
+
+	"github.com/sessionkv/store/internal/wire"
 )
 
 // A taker is the state of decoding one value.
@@ -39,7 +41,7 @@ func (d *taker) wrong(n *node) error {
 	if d.pos >= len(d.data) {
 		return &fault{why: "found nothing", err: io.ErrUnexpectedEOF}
 	}
-	if d.data[d.pos] == codeUnused {
+	if d.data[d.pos] == wire.Unused {
 		return d.malformed("invalid code 0xc1")
 	}
 	return &fault{why: fmt.Sprintf("found %s, which is no %v", describeMsgpack(d.data[d.pos:]), shortType(n.typ))}
@@ -52,38 +54,38 @@ func (d *taker) integer(n *node) (v int64, high bool, err error) {
 	}
 	c, rest := d.data[d.pos], d.data[d.pos+1:]
 	switch {
-	case c <= posFixHigh || c >= negFixLow:
+	case c <= wire.PosFixHigh || c >= wire.NegFixLow:
 		d.pos++
 		return int64(int8(c)), false, nil
-	case c == codeInt64 && len(rest) >= 8:
+	case c == wire.Int64 && len(rest) >= 8:
 		d.pos += 9
 		return int64(binary.BigEndian.Uint64(rest)), false, nil
-	case c == codeUint64 && len(rest) >= 8:
+	case c == wire.Uint64 && len(rest) >= 8:
 		d.pos += 9
 		v = int64(binary.BigEndian.Uint64(rest))
 		return v, v < 0, nil
-	case c == codeUint8 && len(rest) >= 1:
+	case c == wire.Uint8 && len(rest) >= 1:
 		d.pos += 2
 		return int64(rest[0]), false, nil
-	case c == codeInt8 && len(rest) >= 1:
+	case c == wire.Int8 && len(rest) >= 1:
 		d.pos += 2
 		return int64(int8(rest[0])), false, nil
-	case c == codeUint16 && len(rest) >= 2:
+	case c == wire.Uint16 && len(rest) >= 2:
 		d.pos += 3
 		return int64(binary.BigEndian.Uint16(rest)), false, nil
-	case c == codeInt16 && len(rest) >= 2:
+	case c == wire.Int16 && len(rest) >= 2:
 		d.pos += 3
 		return int64(int16(binary.BigEndian.Uint16(rest))), false, nil
-	case c == codeUint32 && len(rest) >= 4:
+	case c == wire.Uint32 && len(rest) >= 4:
 		d.pos += 5
 		return int64(binary.BigEndian.Uint32(rest)), false, nil
-	case c == codeInt32 && len(rest) >= 4:
+	case c == wire.Int32 && len(rest) >= 4:
 		d.pos += 5
 		return int64(int32(binary.BigEndian.Uint32(rest))), false, nil
-	case c == codeNil:
+	case c == wire.Nil:
 		d.pos++
 		return 0, false, nil
-	case c >= codeUint8 && c <= codeInt64:
+	case c >= wire.Uint8 && c <= wire.Int64:
 		return 0, false, d.short()
 	}
 	return 0, false, d.wrong(n)
@@ -124,13 +126,13 @@ func (d *taker) float64(n *node) (float64, error) {
 	if d.pos < len(d.data) {
 		rest := d.data[d.pos+1:]
 		switch d.data[d.pos] {
-		case codeFloat64:
+		case wire.Float64:
 			if len(rest) < 8 {
 				return 0, d.short()
 			}
 			d.pos += 9
 			return math.Float64frombits(binary.BigEndian.Uint64(rest)), nil
-		case codeFloat32:
+		case wire.Float32:
 			if len(rest) < 4 {
 				return 0, d.short()
 			}
@@ -146,31 +148,23 @@ func (d *taker) float64(n *node) (float64, error) {
 	if high {
 		f = float64(uint64(v))
 	}
-	if !exactFloat(f, v, high) {
+	if !wire.ExactFloat(f, v, high) {
 		return 0, doesNotFit(v, high, n)
 	}
 	return f, nil
-}
-
-// exactFloat reports whether f is the integer v. high means that v holds the bits of one beyond an int64.
-func exactFloat(f float64, v int64, high bool) bool {
-	if high {
-		return f < 1<<64 && uint64(f) == uint64(v)
-	}
-	return f < 1<<63 && int64(f) == v
 }
 
 func (d *taker) float32(n *node) (float32, error) {
 	if d.pos < len(d.data) {
 		rest := d.data[d.pos+1:]
 		switch d.data[d.pos] {
-		case codeFloat32:
+		case wire.Float32:
 			if len(rest) < 4 {
 				return 0, d.short()
 			}
 			d.pos += 5
 			return math.Float32frombits(binary.BigEndian.Uint32(rest)), nil
-		case codeFloat64:
+		case wire.Float64:
 			if len(rest) < 8 {
 				return 0, d.short()
 			}
@@ -190,7 +184,7 @@ func (d *taker) float32(n *node) (float32, error) {
 	if high {
 		f = float32(uint64(v))
 	}
-	if !exactFloat(float64(f), v, high) {
+	if !wire.ExactFloat(float64(f), v, high) {
 		return 0, doesNotFit(v, high, n)
 	}
 	return f, nil
@@ -204,26 +198,26 @@ func (d *taker) body(n *node) (b []byte, null bool, err error) {
 	c, rest := d.data[d.pos], d.data[d.pos+1:]
 	size, head := 0, 0
 	switch c {
-	case codeStr8, codeBin8:
+	case wire.Str8, wire.Bin8:
 		if len(rest) < 1 {
 			return nil, false, d.short()
 		}
 		size, head = int(rest[0]), 1
-	case codeStr16, codeBin16:
+	case wire.Str16, wire.Bin16:
 		if len(rest) < 2 {
 			return nil, false, d.short()
 		}
 		size, head = int(binary.BigEndian.Uint16(rest)), 2
-	case codeStr32, codeBin32:
+	case wire.Str32, wire.Bin32:
 		if len(rest) < 4 {
 			return nil, false, d.short()
 		}
 		size, head = int(binary.BigEndian.Uint32(rest)), 4
-	case codeNil:
+	case wire.Nil:
 		d.pos++
 		return nil, true, nil
 	default:
-		if c < fixStrLow || c > fixStrHigh {
+		if c < wire.FixStrLow || c > wire.FixStrHigh {
 			return nil, false, d.wrong(n)
 		}
 		size = int(c & 0x1f)
@@ -246,7 +240,7 @@ func (d *taker) string(n *node) (string, error) {
 
 // shortAt returns the string at pos and where it ends, if it is one of at most 31 bytes; otherwise 0. It is inlined.
 func shortAt(data []byte, pos int) (s string, end int) {
-	if pos < len(data) && data[pos]>>5 == fixStrLow>>5 {
+	if pos < len(data) && data[pos]>>5 == wire.FixStrLow>>5 {
 		if n := int(data[pos] & 0x1f); pos+n < len(data) {
 			return unsafe.String(unsafe.SliceData(data[pos+1:]), n), pos + 1 + n
 		}
@@ -274,7 +268,7 @@ func (d *taker) length(n *node, fixed byte, code16 byte) (count int, null bool, 
 	switch {
 	case c&0xf0 == fixed:
 		count = int(c & 0x0f)
-	case c == codeNil:
+	case c == wire.Nil:
 		d.pos++
 		return 0, true, nil
 	case c == code16:
@@ -291,7 +285,7 @@ func (d *taker) length(n *node, fixed byte, code16 byte) (count int, null bool, 
 		return 0, false, d.wrong(n)
 	}
 	values := count
-	if fixed == fixMapLow {
+	if fixed == wire.FixMapLow {
 		values *= 2
 	}
 	if left := len(d.data) - d.pos - head - d.owed; count < 0 || values < count || values > left {
@@ -305,8 +299,11 @@ func (d *taker) length(n *node, fixed byte, code16 byte) (count int, null bool, 
 	return count, false, nil
 }
 
-func (d *taker) arrayLength(n *node) (int, bool, error) { return d.length(n, fixArrayLow, codeArray16) }
-func (d *taker) mapLength(n *node) (int, bool, error)   { return d.length(n, fixMapLow, codeMap16) }
+func (d *taker) arrayLength(n *node) (int, bool, error) {
+	return d.length(n, wire.FixArrayLow, wire.Array16)
+}
+
+func (d *taker) mapLength(n *node) (int, bool, error) { return d.length(n, wire.FixMapLow, wire.Map16) }
 
 // value decodes into the memory at p, whose type is n's.
 func (d *taker) value(n *node, p unsafe.Pointer) error {
@@ -316,9 +313,9 @@ func (d *taker) value(n *node, p unsafe.Pointer) error {
 			return d.wrong(n)
 		}
 		switch d.data[d.pos] {
-		case codeTrue:
+		case wire.True:
 			*(*bool)(p) = true
-		case codeFalse, codeNil:
+		case wire.False, wire.Nil:
 			*(*bool)(p) = false
 		default:
 			return d.wrong(n)
@@ -551,7 +548,7 @@ func (d *taker) array(n *node, p unsafe.Pointer) error {
 }
 
 func (d *taker) pointer(n *node, p unsafe.Pointer) error {
-	if d.pos < len(d.data) && d.data[d.pos] == codeNil {
+	if d.pos < len(d.data) && d.data[d.pos] == wire.Nil {
 		d.pos++
 		*(*unsafe.Pointer)(p) = nil
 		return nil
@@ -671,7 +668,7 @@ func (d *taker) mapping(n *node, p unsafe.Pointer) error {
 
 func (d *taker) structure(n *node, p unsafe.Pointer) error {
 	if d.pos < len(d.data) {
-		if c := d.data[d.pos]; c >= fixArrayLow && c <= fixArrayHigh || c == codeArray16 || c == codeArray32 {
+		if c := d.data[d.pos]; c >= wire.FixArrayLow && c <= wire.FixArrayHigh || c == wire.Array16 || c == wire.Array32 {
 			return d.structureFromArray(n, p)
 		}
 	}
@@ -732,7 +729,7 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 			}
 			*(*string)(q) = s
 		case opInt64:
-			if d.pos+9 <= len(d.data) && d.data[d.pos] == codeInt64 {
+			if d.pos+9 <= len(d.data) && d.data[d.pos] == wire.Int64 {
 				*(*int64)(q) = int64(binary.BigEndian.Uint64(d.data[d.pos+1:]))
 				d.pos += 9
 				continue
@@ -741,7 +738,7 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 				return within(err, "."+f.name)
 			}
 		case opInt:
-			if d.pos < len(d.data) && d.data[d.pos] <= posFixHigh {
+			if d.pos < len(d.data) && d.data[d.pos] <= wire.PosFixHigh {
 				*(*int)(q) = int(d.data[d.pos])
 				d.pos++
 				continue
@@ -750,7 +747,7 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 				return within(err, "."+f.name)
 			}
 		case opBool:
-			if d.pos < len(d.data) && d.data[d.pos]|1 == codeTrue {
+			if d.pos < len(d.data) && d.data[d.pos]|1 == wire.True {
 				*(*byte)(q) = d.data[d.pos] & 1
 				d.pos++
 				continue
@@ -796,7 +793,7 @@ func (d *taker) followOrMake(f *field, p unsafe.Pointer) unsafe.Pointer {
 	for i := range f.via {
 		q := *(*unsafe.Pointer)(p)
 		if q == nil {
-			if d.pos < len(d.data) && d.data[d.pos] == codeNil {
+			if d.pos < len(d.data) && d.data[d.pos] == wire.Nil {
 				return nil
 			}
 			q = reflect.New(f.via[i].typ).UnsafePointer()
@@ -840,7 +837,7 @@ func (d *taker) time(n *node) (time.Time, error) {
 	data := d.data[d.pos:]
 	var t time.Time
 	for _, size := range [...]int{6, 10, 15} {
-		if len(data) >= size && setTime(&t, data[:size]) {
+		if len(data) >= size && wire.SetTime(&t, data[:size]) {
 			d.pos += size
 			return t, nil
 		}

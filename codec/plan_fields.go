@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/sessionkv/store/internal/wire"
 	"github.com/vmihailenco/tagparser/v2"
 )
 
@@ -137,7 +138,7 @@ func (fs *fields) collect(c *compiler, t reflect.Type) {
 	}
 	at := map[*field]int{}
 	for i, f := range list {
-		f.head = string(append(appendStringHead(nil, len(f.name)), f.name...))
+		f.head = string(append(wire.AppendStringHead(nil, len(f.name)), f.name...))
 		at[f] = i
 		fs.list = append(fs.list, *f)
 	}

@@ -1,4 +1,4 @@
-package codec
+package wire
 
 import (
 	"encoding/binary"
@@ -7,59 +7,59 @@ import (
 	"unsafe"
 )
 
-// appendMsgpackScalar appends *v if v is a pointer to a predeclared scalar, []byte, time.Time or
+// AppendMsgpack appends *v if v is a pointer to a predeclared scalar, []byte, time.Time or
 // time.Duration. The bytes are those of the library with its defaults: int
 // and uint as short as they fit, the sized integers at full width.
-func appendMsgpackScalar(dst []byte, v any) ([]byte, bool) {
+func AppendMsgpack(dst []byte, v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case *string:
-		return append(appendStringHead(dst, len(*v)), *v...), true
+		return append(AppendStringHead(dst, len(*v)), *v...), true
 	case *int64:
-		return append64(dst, codeInt64, uint64(*v)), true
+		return Append64(dst, Int64, uint64(*v)), true
 	case *int:
-		return appendInt(dst, int64(*v)), true
+		return AppendInt(dst, int64(*v)), true
 	case *bool:
 		if *v {
-			return append(dst, codeTrue), true
+			return append(dst, True), true
 		}
-		return append(dst, codeFalse), true
+		return append(dst, False), true
 	case *[]byte:
 		if *v == nil {
-			return append(dst, codeNil), true
+			return append(dst, Nil), true
 		}
-		return append(appendBytesHead(dst, len(*v)), *v...), true
+		return append(AppendBytesHead(dst, len(*v)), *v...), true
 	case *time.Time:
-		return appendTime(dst, *v), true
+		return AppendTime(dst, *v), true
 	case *time.Duration:
-		return append64(dst, codeInt64, uint64(*v)), true
+		return Append64(dst, Int64, uint64(*v)), true
 	case *float64:
-		return append64(dst, codeFloat64, math.Float64bits(*v)), true
+		return Append64(dst, Float64, math.Float64bits(*v)), true
 	case *float32:
-		return append32(dst, codeFloat32, math.Float32bits(*v)), true
+		return Append32(dst, Float32, math.Float32bits(*v)), true
 	case *int8:
-		return append(dst, codeInt8, byte(*v)), true
+		return append(dst, Int8, byte(*v)), true
 	case *int16:
-		return append16(dst, codeInt16, uint16(*v)), true
+		return Append16(dst, Int16, uint16(*v)), true
 	case *int32:
-		return append32(dst, codeInt32, uint32(*v)), true
+		return Append32(dst, Int32, uint32(*v)), true
 	case *uint:
-		return appendUint(dst, uint64(*v)), true
+		return AppendUint(dst, uint64(*v)), true
 	case *uint8:
-		return append(dst, codeUint8, *v), true
+		return append(dst, Uint8, *v), true
 	case *uint16:
-		return append16(dst, codeUint16, *v), true
+		return Append16(dst, Uint16, *v), true
 	case *uint32:
-		return append32(dst, codeUint32, *v), true
+		return Append32(dst, Uint32, *v), true
 	case *uint64:
-		return append64(dst, codeUint64, *v), true
+		return Append64(dst, Uint64, *v), true
 	}
 	return dst, false
 }
 
-// decodeMsgpackScalar stores the value of data in *v if v is a pointer as for appendMsgpackScalar and
+// DecodeMsgpack stores the value of data in *v if v is a pointer as for AppendMsgpack and
 // data is exactly one value of an obvious form. Otherwise it leaves *v alone, and
 // the library decides what data means.
-func decodeMsgpackScalar(data []byte, v any) bool {
+func DecodeMsgpack(data []byte, v any) bool {
 	if len(data) == 0 {
 		return false
 	}
@@ -75,10 +75,10 @@ func decodeMsgpackScalar(data []byte, v any) bool {
 	case *int:
 		return setInt(v, data)
 	case *bool:
-		if len(data) != 1 || data[0] != codeTrue && data[0] != codeFalse {
+		if len(data) != 1 || data[0] != True && data[0] != False {
 			return false
 		}
-		*v = data[0] == codeTrue
+		*v = data[0] == True
 		return true
 	case *[]byte:
 		b, ok := stringBody(data)
@@ -87,21 +87,21 @@ func decodeMsgpackScalar(data []byte, v any) bool {
 		}
 		return ok
 	case *time.Time:
-		return setTime(v, data)
+		return SetTime(v, data)
 	case *time.Duration:
 		return setInt(v, data)
 	case *float64:
 		switch {
-		case data[0] == codeFloat64 && len(data) == 9:
+		case data[0] == Float64 && len(data) == 9:
 			*v = math.Float64frombits(binary.BigEndian.Uint64(data[1:]))
 			return true
-		case data[0] == codeFloat32 && len(data) == 5:
+		case data[0] == Float32 && len(data) == 5:
 			*v = float64(math.Float32frombits(binary.BigEndian.Uint32(data[1:])))
 			return true
 		}
 		return setInt(v, data)
 	case *float32:
-		if data[0] == codeFloat32 && len(data) == 5 {
+		if data[0] == Float32 && len(data) == 5 {
 			*v = math.Float32frombits(binary.BigEndian.Uint32(data[1:]))
 			return true
 		}
@@ -126,95 +126,102 @@ func decodeMsgpackScalar(data []byte, v any) bool {
 	return false
 }
 
-func append16(dst []byte, code byte, n uint16) []byte {
+// Append16 appends code and the two bytes of n.
+func Append16(dst []byte, code byte, n uint16) []byte {
 	return append(dst, code, byte(n>>8), byte(n))
 }
 
-func append32(dst []byte, code byte, n uint32) []byte {
+// Append32 appends code and the four bytes of n.
+func Append32(dst []byte, code byte, n uint32) []byte {
 	return append(dst, code, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 }
 
-func append64(dst []byte, code byte, n uint64) []byte {
+// Append64 appends code and the eight bytes of n.
+func Append64(dst []byte, code byte, n uint64) []byte {
 	return append(dst, code, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
 }
 
-func appendUint(dst []byte, n uint64) []byte {
+// AppendUint appends n as short as it fits.
+func AppendUint(dst []byte, n uint64) []byte {
 	switch {
 	case n <= math.MaxInt8:
 		return append(dst, byte(n))
 	case n <= math.MaxUint8:
-		return append(dst, codeUint8, byte(n))
+		return append(dst, Uint8, byte(n))
 	case n <= math.MaxUint16:
-		return append16(dst, codeUint16, uint16(n))
+		return Append16(dst, Uint16, uint16(n))
 	case n <= math.MaxUint32:
-		return append32(dst, codeUint32, uint32(n))
+		return Append32(dst, Uint32, uint32(n))
 	}
-	return append64(dst, codeUint64, n)
+	return Append64(dst, Uint64, n)
 }
 
-func appendInt(dst []byte, n int64) []byte {
+// AppendInt appends n as short as it fits.
+func AppendInt(dst []byte, n int64) []byte {
 	switch {
 	case n >= 0:
-		return appendUint(dst, uint64(n))
+		return AppendUint(dst, uint64(n))
 	case n >= -32:
 		return append(dst, byte(n))
 	case n >= math.MinInt8:
-		return append(dst, codeInt8, byte(n))
+		return append(dst, Int8, byte(n))
 	case n >= math.MinInt16:
-		return append16(dst, codeInt16, uint16(n))
+		return Append16(dst, Int16, uint16(n))
 	case n >= math.MinInt32:
-		return append32(dst, codeInt32, uint32(n))
+		return Append32(dst, Int32, uint32(n))
 	}
-	return append64(dst, codeInt64, uint64(n))
+	return Append64(dst, Int64, uint64(n))
 }
 
-func appendStringHead(dst []byte, n int) []byte {
+// AppendStringHead appends what precedes a string of n bytes.
+func AppendStringHead(dst []byte, n int) []byte {
 	switch {
 	case n < 32:
-		return append(dst, fixStrLow|byte(n))
+		return append(dst, FixStrLow|byte(n))
 	case n <= math.MaxUint8:
-		return append(dst, codeStr8, byte(n))
+		return append(dst, Str8, byte(n))
 	case n <= math.MaxUint16:
-		return append16(dst, codeStr16, uint16(n))
+		return Append16(dst, Str16, uint16(n))
 	}
-	return append32(dst, codeStr32, uint32(n))
+	return Append32(dst, Str32, uint32(n))
 }
 
-func appendBytesHead(dst []byte, n int) []byte {
+// AppendBytesHead appends what precedes a binary of n bytes.
+func AppendBytesHead(dst []byte, n int) []byte {
 	switch {
 	case n <= math.MaxUint8:
-		return append(dst, codeBin8, byte(n))
+		return append(dst, Bin8, byte(n))
 	case n <= math.MaxUint16:
-		return append16(dst, codeBin16, uint16(n))
+		return Append16(dst, Bin16, uint16(n))
 	}
-	return append32(dst, codeBin32, uint32(n))
+	return Append32(dst, Bin32, uint32(n))
 }
 
-// appendTime appends t in the shortest of the specification's three timestamp formats.
-func appendTime(dst []byte, t time.Time) []byte {
+// AppendTime appends t in the shortest of the specification's three timestamp formats.
+func AppendTime(dst []byte, t time.Time) []byte {
 	secs, nanos := uint64(t.Unix()), uint64(t.Nanosecond())
 	switch {
 	case secs>>32 == 0 && nanos == 0:
-		dst = append(dst, codeFixExt4, extTimeByte)
+		dst = append(dst, FixExt4, ExtTimeByte)
 		return binary.BigEndian.AppendUint32(dst, uint32(secs))
 	case secs>>34 == 0:
-		dst = append(dst, codeFixExt8, extTimeByte)
+		dst = append(dst, FixExt8, ExtTimeByte)
 		return binary.BigEndian.AppendUint64(dst, nanos<<34|secs)
 	}
-	dst = append(dst, codeExt8, 12, extTimeByte)
+	dst = append(dst, Ext8, 12, ExtTimeByte)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(nanos))
 	return binary.BigEndian.AppendUint64(dst, secs)
 }
 
-// setTime reads the three timestamp formats.
-func setTime(t *time.Time, data []byte) bool {
+// SetTime stores in *t the timestamp that data holds in one of the three formats, and reports whether it does.
+func SetTime(t *time.Time, data []byte) bool {
 	switch {
-	case len(data) == 6 && data[0] == codeFixExt4 && data[1] == extTimeByte:
+	case len(data) == 6 && data[0] == FixExt4 && data[1] == ExtTimeByte:
 		*t = time.Unix(int64(binary.BigEndian.Uint32(data[2:])), 0)
-	case len(data) == 10 && data[0] == codeFixExt8 && data[1] == extTimeByte:
+	case len(data) == 10 && data[0] == FixExt8 && data[1] == ExtTimeByte:
 		n := binary.BigEndian.Uint64(data[2:])
 		*t = time.Unix(int64(n&(1<<34-1)), int64(n>>34))
-	case len(data) == 15 && data[0] == codeExt8 && data[1] == 12 && data[2] == extTimeByte:
+	case len(data) == 15 && data[0] == Ext8 && data[1] == 12 && data[2] == ExtTimeByte:
 		nanos := int64(binary.BigEndian.Uint32(data[3:]))
 		*t = time.Unix(int64(binary.BigEndian.Uint64(data[7:])), nanos)
 	default:
@@ -245,10 +252,10 @@ func setInt[N number](v *N, data []byte) bool {
 // than an error.
 func fits[N number](n int64, code byte) bool {
 	var zero N
-	beyondInt64 := code == codeUint64 && n < 0
+	beyondInt64 := code == Uint64 && n < 0
 	switch {
 	case N(1)/2 != 0: // a float
-		return !beyondInt64 && exactFloat(float64(N(n)), n, false)
+		return !beyondInt64 && ExactFloat(float64(N(n)), n, false)
 	case zero-1 < 0:
 		return !beyondInt64 && int64(N(n)) == n
 	case beyondInt64:
@@ -261,34 +268,34 @@ func integer(data []byte) (int64, bool) {
 	c := data[0]
 	switch len(data) {
 	case 1:
-		if c <= posFixHigh || c >= negFixLow {
+		if c <= PosFixHigh || c >= NegFixLow {
 			return int64(int8(c)), true
 		}
 	case 2:
 		switch c {
-		case codeUint8:
+		case Uint8:
 			return int64(data[1]), true
-		case codeInt8:
+		case Int8:
 			return int64(int8(data[1])), true
 		}
 	case 3:
 		n := binary.BigEndian.Uint16(data[1:])
 		switch c {
-		case codeUint16:
+		case Uint16:
 			return int64(n), true
-		case codeInt16:
+		case Int16:
 			return int64(int16(n)), true
 		}
 	case 5:
 		n := binary.BigEndian.Uint32(data[1:])
 		switch c {
-		case codeUint32:
+		case Uint32:
 			return int64(n), true
-		case codeInt32:
+		case Int32:
 			return int64(int32(n)), true
 		}
 	case 9:
-		if c == codeInt64 || c == codeUint64 {
+		if c == Int64 || c == Uint64 {
 			return int64(binary.BigEndian.Uint64(data[1:])), true
 		}
 	}
@@ -299,13 +306,13 @@ func integer(data []byte) (int64, bool) {
 func stringBody(data []byte) ([]byte, bool) {
 	head, n := 0, 0
 	switch c := data[0]; {
-	case c >= fixStrLow && c <= fixStrHigh:
+	case c >= FixStrLow && c <= FixStrHigh:
 		head, n = 1, int(c&0x1f)
-	case (c == codeStr8 || c == codeBin8) && len(data) >= 2:
+	case (c == Str8 || c == Bin8) && len(data) >= 2:
 		head, n = 2, int(data[1])
-	case (c == codeStr16 || c == codeBin16) && len(data) >= 3:
+	case (c == Str16 || c == Bin16) && len(data) >= 3:
 		head, n = 3, int(binary.BigEndian.Uint16(data[1:]))
-	case (c == codeStr32 || c == codeBin32) && len(data) >= 5:
+	case (c == Str32 || c == Bin32) && len(data) >= 5:
 		head, n = 5, int(binary.BigEndian.Uint32(data[1:]))
 	default:
 		return nil, false
@@ -314,4 +321,12 @@ func stringBody(data []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return data[head:], true
+}
+
+// ExactFloat reports whether f is the integer v. high means that v holds the bits of one beyond an int64.
+func ExactFloat(f float64, v int64, high bool) bool {
+	if high {
+		return f < 1<<64 && uint64(f) == uint64(v)
+	}
+	return f < 1<<63 && int64(f) == v
 }

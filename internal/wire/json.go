@@ -1,6 +1,7 @@
-package codec
+package wire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"math"
 	"strconv"
@@ -8,9 +9,9 @@ import (
 	"unsafe"
 )
 
-// appendJSONScalar appends *v if v is a pointer to a predeclared scalar, []byte, time.Time or
+// AppendJSON appends *v if v is a pointer to a predeclared scalar, []byte, time.Time or
 // time.Duration whose encoding is obvious. Otherwise encoding/json decides.
-func appendJSONScalar(dst []byte, v any) ([]byte, bool) {
+func AppendJSON(dst []byte, v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case *string:
 		if !plainForEncoding(*v) {
@@ -60,10 +61,10 @@ func appendJSONScalar(dst []byte, v any) ([]byte, bool) {
 	return dst, false
 }
 
-// decodeJSONScalar stores the value of data in *v if v is a pointer as for appendJSONScalar and data is
+// DecodeJSON stores the value of data in *v if v is a pointer as for AppendJSON and data is
 // exactly one value of an obvious form. Otherwise it leaves *v alone, and
 // encoding/json decides what data means.
-func decodeJSONScalar(data []byte, v any) bool {
+func DecodeJSON(data []byte, v any) bool {
 	if len(data) == 0 {
 		return false
 	}
@@ -135,7 +136,7 @@ func decodeJSONScalar(data []byte, v any) bool {
 	return false
 }
 
-// Bytes that stand for themselves within the quotes of a JSON string.
+// Bytes that represent themselves within the quotes of a JSON string.
 const (
 	plainDecoded = 1 << iota // when reading
 	plainEncoded             // when writing, where encoding/json escapes <, > and & as well
@@ -154,6 +155,9 @@ var plain = func() (t [256]uint8) {
 	return t
 }()
 
+// PlainJSON reports whether c represents itself within the quotes of a JSON string that is read.
+func PlainJSON(c byte) bool { return plain[c]&plainDecoded != 0 }
+
 func plainForEncoding(s string) bool {
 	for i := range len(s) {
 		if plain[s[i]]&plainEncoded == 0 {
@@ -171,7 +175,7 @@ func plainString(data []byte) ([]byte, bool) {
 	}
 	data = data[1 : n-1]
 	for _, c := range data {
-		if plain[c]&plainDecoded == 0 {
+		if !PlainJSON(c) {
 			return nil, false
 		}
 	}
@@ -250,25 +254,25 @@ func setJSONInt[N number](v *N, data []byte) bool {
 }
 
 func jsonFloat(data []byte, bits int) (float64, bool) {
-	if !isJSONNumber(data) {
+	if !IsJSONNumber(data) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(data), len(data)), bits)
-	return f, err == nil && !cutsInteger(data, f, bits)
+	return f, err == nil && !CutsInteger(data, f, bits)
 }
 
-// isJSONNumber reports whether data is one number by the grammar of JSON, which is narrower than that of strconv.
-func isJSONNumber(data []byte) bool {
+// IsJSONNumber reports whether data is one number by the grammar of JSON, which is narrower than that of strconv.
+func IsJSONNumber(data []byte) bool {
 	if len(data) > 0 && data[0] == '-' {
 		data = data[1:]
 	}
-	whole := digits(data)
+	whole := Digits(data)
 	if whole == 0 || data[0] == '0' && whole > 1 {
 		return false
 	}
 	data = data[whole:]
 	if len(data) > 0 && data[0] == '.' {
-		n := digits(data[1:])
+		n := Digits(data[1:])
 		if n == 0 {
 			return false
 		}
@@ -279,7 +283,7 @@ func isJSONNumber(data []byte) bool {
 		if len(data) > 0 && (data[0] == '+' || data[0] == '-') {
 			data = data[1:]
 		}
-		n := digits(data)
+		n := Digits(data)
 		if n == 0 {
 			return false
 		}
@@ -288,12 +292,26 @@ func isJSONNumber(data []byte) bool {
 	return len(data) == 0
 }
 
-// digits returns how many digits data begins with.
-func digits(data []byte) int {
+// Digits returns how many digits data begins with.
+func Digits(data []byte) int {
 	for i, c := range data {
 		if c < '0' || c > '9' {
 			return i
 		}
 	}
 	return len(data)
+}
+
+// CutsInteger reports whether text is an integer that f is not: neither exactly, nor in the shortest form that is read back as f, in
+// which encoders write large floats. Fractions and exponents are always those of a float.
+func CutsInteger(text []byte, f float64, size int) bool {
+	exact := 15 // digits that every float of the size can hold
+	if size == 32 {
+		exact = 7
+	}
+	if whole := bytes.TrimPrefix(text, []byte("-")); len(whole) <= exact || Digits(whole) < len(whole) {
+		return false
+	}
+	var b [400]byte
+	return !bytes.Equal(strconv.AppendFloat(b[:0], f, 'f', -1, size), text) && !bytes.Equal(strconv.AppendFloat(b[:0], f, 'f', 0, size), text)
 }
