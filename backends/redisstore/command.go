@@ -24,9 +24,14 @@ type command struct {
 	lists       int     // the length of a list as the reply
 	state       atomic.Int32
 	fuse        fuse
-	class       class  // of its reply, when batching is on
-	repeated    bool   // the server may have executed an attempt before this one
-	few         [9]any // room for the arguments of most commands
+	class       class // of its reply, when batching is on
+	repeated    bool  // the server may have executed an attempt before this one
+}
+
+// A roomyCommand is a command with room for the arguments of most.
+type roomyCommand struct {
+	command
+	few [9]any
 }
 
 // States of a command.
@@ -38,8 +43,9 @@ const (
 
 // newHash returns an HMGET of fields.
 func newHash(ctx context.Context, name any, fields []any) *command {
-	c := &command{lists: len(fields)}
-	args := append(c.few[:0], "hmget", name)
+	roomy := &roomyCommand{command: command{lists: len(fields)}}
+	c := &roomy.command
+	args := append(roomy.few[:0], "hmget", name)
 	c.Cmder = redis.NewCmd(ctx, append(args, fields...)...)
 	c.SetFirstKeyPos(1)
 	return c
@@ -48,13 +54,14 @@ func newHash(ctx context.Context, name any, fields []any) *command {
 // newEval returns a command that runs s. With teach it carries the source. lists
 // is the length of a list among the answers of s, if there is one.
 func newEval(ctx context.Context, s *script, teach bool, lists int, name any, argv []any) *command {
-	c := &command{script: s, lists: lists}
+	roomy := &roomyCommand{command: command{script: s, lists: lists}}
+	c := &roomy.command
 	c.fuse = fuse{c, teach}
 	verb := any("evalsha")
 	if teach {
 		verb = "eval"
 	}
-	args := append(c.few[:0], verb, &c.fuse, 1, name)
+	args := append(roomy.few[:0], verb, &c.fuse, 1, name)
 	c.Cmder = redis.NewCmd(ctx, append(args, argv...)...)
 	c.SetFirstKeyPos(3)
 	return c

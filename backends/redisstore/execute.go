@@ -44,6 +44,11 @@ type request struct {
 	lists  int     // the entries of a list in the reply
 	name   any
 	args   []any
+
+	// Those of nativeSet.
+	token any
+	key   string
+	value []byte
 }
 
 func (r *request) command(ctx context.Context) *command {
@@ -51,7 +56,7 @@ func (r *request) command(ctx context.Context) *command {
 	case nil:
 		return newHash(ctx, r.name, r.args)
 	case nativeSet:
-		return newNative(ctx, r.name, r.args[0], r.args[1], r.args[2])
+		return newNative(ctx, r.name, r.token, r.key, r.value)
 	}
 	return newEval(ctx, r.script, r.teach, r.lists, r.name, r.args)
 }

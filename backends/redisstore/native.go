@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/sessionkv/store"
@@ -33,21 +34,50 @@ var nativeSet = &script{numbers: []answer{notWritten, answerDone}}
 
 const notWritten = 0
 
-// A nativeCommand is a command that is not a script.
+// A nativeCommand is a command that is not a script. What it needs lies in one piece of memory.
 type nativeCommand struct {
 	command
 	fence nameFuse
+	key   keyArgument
+	value valueArgument
 	room  [11]any
 }
 
-func newNative(ctx context.Context, name, token, key, value any) *command {
+func newNative(ctx context.Context, name, token any, key string, value []byte) *command {
 	n := new(nativeCommand)
 	n.script = nativeSet
 	n.fence.c, n.fence.token = &n.command, token
-	n.Cmder = redis.NewCmd(ctx, append(n.room[:0], "hsetex", name, "fxx", "fields", 3, fenceField, "", &n.fence, "", key, value)...)
+	n.key.string, n.value.bytes = key, value
+	n.Cmder = redis.NewCmd(ctx, append(n.room[:0], "hsetex", name, "fxx", "fields", 3, fenceField, "", &n.fence, "", &n.key, &n.value)...)
 	n.SetFirstKeyPos(1)
 	return &n.command
 }
+
+// A keyArgument is a key as an argument. Its address takes no memory of its own.
+type keyArgument struct{ string }
+
+// MarshalBinary returns the key. Nobody changes it.
+func (a *keyArgument) MarshalBinary() ([]byte, error) {
+	return unsafe.Slice(unsafe.StringData(a.string), len(a.string)), nil
+}
+
+// String returns the key, for hooks that show commands.
+func (a *keyArgument) String() string { return a.string }
+
+// Len returns the bytes of the key.
+func (a *keyArgument) Len() int { return len(a.string) }
+
+// A valueArgument is a value as an argument.
+type valueArgument struct{ bytes []byte }
+
+// MarshalBinary returns the value.
+func (a *valueArgument) MarshalBinary() ([]byte, error) { return a.bytes, nil }
+
+// String returns the value, for hooks that show commands.
+func (a *valueArgument) String() string { return string(a.bytes) }
+
+// Len returns the bytes of the value.
+func (a *valueArgument) Len() int { return len(a.bytes) }
 
 // A nameFuse is the fuse of a native command: it takes the place of the field that has the
 // token of its life in its name.
@@ -73,7 +103,7 @@ func (f *nameFuse) String() string { return "token" }
 // setNative writes value under key if both the life and the key exist, and reports
 // whether it did. Where the server does not take the command, it does nothing.
 func (s *Store) setNative(ctx context.Context, key string, value []byte) (written bool, err error) {
-	r := request{script: nativeSet, name: s.name, args: []any{s.token, key, value}}
+	r := request{script: nativeSet, name: s.name, token: s.token, key: key, value: value}
 	cmd, err := s.b.run(ctx, once, &r)
 	switch {
 	case err == nil:
@@ -82,7 +112,7 @@ func (s *Store) setNative(ctx context.Context, key string, value []byte) (writte
 		s.b.native.refused()
 		return false, nil
 	default:
-		return false, s.b.explain(err, secretsOf(s.name, r.args)...)
+		return false, s.b.explain(err, secretsOf(s.name, []any{s.token, key, value})...)
 	}
 }
 

@@ -92,6 +92,8 @@ func size(cmd redis.Cmder) int {
 			n += len(a)
 		case []byte:
 			n += len(a)
+		case interface{ Len() int }:
+			n += a.Len()
 		}
 		n += 8
 	}

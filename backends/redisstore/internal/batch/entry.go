@@ -67,8 +67,9 @@ func Run(ctx context.Context, client *redis.Client, cmds ...redis.Cmder) {
 	for i := range entries {
 		answered = answered || entries[i].answered
 	}
+	lost := execError(err, answered)
 	for i := range entries {
-		entries[i].settle(execError(err, answered))
+		entries[i].settle(lost)
 	}
 }
 
@@ -81,8 +82,9 @@ func flush(pipe redis.Pipeliner, calls []redis.Cmder) {
 	for _, c := range calls {
 		answered = answered || c.(*call).answered
 	}
+	lost := execError(err, answered)
 	for _, c := range calls {
-		c.(*call).settle(execError(err, answered))
+		c.(*call).settle(lost)
 	}
 }
 
@@ -90,7 +92,7 @@ func flush(pipe redis.Pipeliner, calls []redis.Cmder) {
 // replies were read, Exec returns the first of the commands' own errors, which
 // says nothing about another command.
 func execError(err error, answered bool) error {
-	if answered && fromServer(err) {
+	if err != nil && answered && fromServer(err) {
 		return errNoReply
 	}
 	return err
