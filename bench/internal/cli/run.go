@@ -25,7 +25,7 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 			return err
 		}
 	}
-	special := o.goals || o.growth || o.compareCodecs
+	special := o.goals || o.growth
 	if special {
 		if err := runSpecial(ctx, o, r, p); err != nil {
 			return err
@@ -44,11 +44,6 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 	}
 	if len(o.workers) == 0 {
 		o.workers = []int{16}
-	}
-	if o.htmlFile != "" && !o.compareCodecs {
-		if err := compareCodecs(ctx, r, p); err != nil {
-			return err
-		}
 	}
 	switch o.value {
 	case "claims":

@@ -3,11 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/bench/internal/address"
-	"github.com/sessionkv/store/bench/internal/codecs"
 	"github.com/sessionkv/store/bench/internal/goals"
 	"github.com/sessionkv/store/bench/internal/growth"
 	"github.com/sessionkv/store/bench/internal/report"
@@ -16,11 +14,6 @@ import (
 // runSpecial measures what has a flag of its own.
 func runSpecial(ctx context.Context, o *options, r *report.Report, p *progress) error {
 	defer p.end()
-	if o.compareCodecs {
-		if err := compareCodecs(ctx, r, p); err != nil {
-			return err
-		}
-	}
 	if o.growth {
 		if err := measureGrowth(ctx, o, r, p); err != nil {
 			return err
@@ -43,16 +36,6 @@ func runSpecial(ctx context.Context, o *options, r *report.Report, p *progress) 
 		}
 	}
 	return goals.All(ctx, g, func(goal report.Goal) { r.Goals = append(r.Goals, goal) })
-}
-
-// codecSlice is the time of one turn of one codec.
-const codecSlice = 10 * time.Millisecond
-
-func compareCodecs(ctx context.Context, r *report.Report, p *progress) error {
-	p.say("comparing codecs")
-	var err error
-	r.Codecs, err = codecs.Compare(ctx, codecSlice)
-	return err
 }
 
 // measureGrowth measures on the Redis servers that are given, and on memory where none is or memory is named, too.

@@ -17,7 +17,7 @@ import (
 // plots draws what the report has data for.
 func (r *Report) plots() ([]section, error) {
 	var all []section
-	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory, r.growthTimes, r.serverGrowth, r.codecSizes} {
+	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory, r.growthTimes, r.serverGrowth} {
 		s, err := make()
 		if err != nil {
 			return nil, err
@@ -253,52 +253,4 @@ func (r *Report) serverGrowth() (section, error) {
 	return s, s.draw("renewals", "sessions", "percent of a core, client and server", true, lines(
 		func(g ServerGrowth) (string, float64) { return g.Server, g.RenewClient + g.RenewServer },
 	))
-}
-
-// codecSizes draws bars: for each codec the size of each value.
-func (r *Report) codecSizes() (section, error) {
-	s := section{Title: "Codec sizes", Text: "Encoded bytes of each value."}
-	if len(r.Codecs) == 0 {
-		return s, nil
-	}
-	var names, values []string
-	for _, c := range r.Codecs {
-		if !slices.Contains(names, c.Codec) {
-			names = append(names, c.Codec)
-		}
-		if !slices.Contains(values, c.Value) {
-			values = append(values, c.Value)
-		}
-	}
-	p := plot.New()
-	p.Y.Label.Text, p.Legend.Top = "bytes", true
-	width := vg.Points(10)
-	for i, value := range values {
-		sizes := make(plotter.Values, len(names))
-		for _, c := range r.Codecs {
-			if c.Value == value {
-				sizes[slices.Index(names, c.Codec)] = float64(c.Size)
-			}
-		}
-		bars, err := plotter.NewBarChart(sizes, width)
-		if err != nil {
-			return s, err
-		}
-		bars.Color, bars.LineStyle.Width = plotutil.Color(i), 0
-		bars.Offset = vg.Length(float64(i)-float64(len(values)-1)/2) * width
-		p.Add(bars)
-		p.Legend.Add(value, bars)
-	}
-	short := make([]string, len(names))
-	for i, n := range names {
-		short[i] = n[strings.LastIndex(n, "/")+1:]
-		if strings.HasPrefix(n, "encoding/") || strings.HasPrefix(n, "segmentio/") {
-			short[i] = n
-		}
-	}
-	p.NominalX(short...)
-	p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign = 0.4, -1
-	figure, err := svg(p)
-	s.Figures = append(s.Figures, figure)
-	return s, err
 }

@@ -67,7 +67,6 @@ func full() *Report {
 	return &Report{
 		Command: "go run ./bench", Machine: ThisMachine(), Interrupted: true,
 		Cases:        []*Case{c, {System: "unmeasured", Workload: "c", Workers: 4}},
-		Codecs:       []Codec{{Codec: "store msgpack", Value: "JWT claims", Size: 81}, {Codec: "encoding/json", Value: "JWT claims", Size: 106}},
 		Growth:       []Growth{{1, 3, 10, 20, 500, 700, 900}, {1000, 3, 30, 40, 400, 600, 800}},
 		ServerGrowth: []ServerGrowth{{Server: "redis://h:1", Sessions: 10_000, Bytes: 300, PlainBytes: 200, ClientBytes: 500, CreatePerSecond: 40_000, PlainPerSecond: 90_000, ClosePerSecond: 50_000, RenewClient: 1, RenewServer: 2}},
 		Goals: []Goal{
@@ -83,7 +82,7 @@ func TestTextShowsEverything(t *testing.T) {
 	if err := full().Text(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3 timeout", "400+70", "not measured", "JWT claims", "fast", "yes", "NO", "(no server)", "interrupted"} {
+	for _, want := range []string{"3 timeout", "400+70", "not measured", "fast", "yes", "NO", "(no server)", "interrupted"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the text has no %q:\n%s", want, b.String())
 		}
@@ -95,8 +94,8 @@ func TestHTMLDrawsAndEscapes(t *testing.T) {
 	if err := full().HTML(&b); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(b.String(), "<svg"); n != 9 {
-		t.Errorf("the page has %d plots, want 9", n)
+	if n := strings.Count(b.String(), "<svg"); n != 8 {
+		t.Errorf("the page has %d plots, want 8", n)
 	}
 	if strings.Contains(b.String(), "<memory:>") {
 		t.Error("a name is in the page without escapes")

@@ -120,18 +120,6 @@ func Median(x []float64) float64 {
 	return (x[m-1] + x[m]) / 2
 }
 
-// A Codec is one codec on one value.
-type Codec struct {
-	Codec        string  `json:"codec"`
-	Value        string  `json:"value"`
-	Size         int     `json:"size"`
-	EncodeNs     float64 `json:"encode_ns"`
-	DecodeNs     float64 `json:"decode_ns"`
-	EncodeAllocs float64 `json:"encode_allocs"`
-	DecodeAllocs float64 `json:"decode_allocs"`
-	Identical    string  `json:"same_bytes_as,omitempty"` // the codec of this library with the same bytes
-}
-
 // A Growth is one size of the library on memory.
 type Growth struct {
 	Sessions        int     `json:"sessions"`
@@ -191,7 +179,6 @@ type Report struct {
 	Machine     Machine   `json:"machine"`
 	Interrupted bool      `json:"interrupted,omitempty"`
 	Cases       []*Case   `json:"cases,omitempty"`
-	Codecs      []Codec   `json:"codecs,omitempty"`
 	Growth      []Growth  `json:"growth,omitempty"`
 
 	ServerGrowth []ServerGrowth `json:"server_growth,omitempty"`

@@ -15,7 +15,6 @@ func (r *Report) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	r.casesText(t)
 	r.kindsText(t)
-	r.codecsText(t)
 	r.growthText(t)
 	r.serverGrowthText(t)
 	if err := t.Flush(); err != nil {
@@ -90,16 +89,6 @@ func (r *Report) kindsText(w io.Writer) {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", c.System, c.Workload, c.Workers, kind,
 				Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max))
 		}
-	}
-}
-
-func (r *Report) codecsText(w io.Writer) {
-	if len(r.Codecs) == 0 {
-		return
-	}
-	fmt.Fprintln(w, "\nvalue\tcodec\tbytes\tencode\tallocs\tdecode\tallocs\tsame bytes as\t")
-	for _, c := range r.Codecs {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f ns\t%.0f\t%.0f ns\t%.0f\t%s\t\n", c.Value, c.Codec, c.Size, c.EncodeNs, c.EncodeAllocs, c.DecodeNs, c.DecodeAllocs, c.Identical)
 	}
 }
 

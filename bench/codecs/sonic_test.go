@@ -5,4 +5,4 @@ package codecs
 import "github.com/bytedance/sonic"
 
 // only64 are the libraries that compile on 64-bit machines only.
-var only64 = []library{{"bytedance/sonic", sonic.ConfigStd.Marshal, sonic.ConfigStd.Unmarshal}}
+var only64 = []marshals{{"bytedance-sonic", sonic.ConfigStd.Marshal, sonic.ConfigStd.Unmarshal}}

@@ -2,4 +2,4 @@
 
 package codecs
 
-var only64 []library
+var only64 []marshals
