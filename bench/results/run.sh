@@ -61,16 +61,8 @@ run() {
 # shellcheck disable=SC2086 # the words of $redis and $hazelcast are arguments
 {
 	run goals -goals $redis $hazelcast -duration 500ms -repeat 5 -json "$out/goals.json"
-	run memory -store memory: -against all -growth -workload a,b,c,d,f,life -workers 1,4 -sessions 10000 -value claims -duration 250ms -repeat 3 \
+	run memory -store memory: -against all -workload a,b,c,d,f,life -workers 1,4 -sessions 10000 -value claims -duration 250ms -repeat 3 \
 		-json "$out/memory.json" -html "$out/memory.html"
-	# The plots of growth also as files of their own, for pages that show no HTML.
-	for plot in 'Memory against sessions' 'Time against sessions'; do
-		awk -v heading="<h2>$plot</h2>" '
-			$0 == heading { here = 1 }
-			here && sub(/^<figure>/, "") { inside = 1 }
-			inside
-			inside && /<\/svg>/ { exit }' "$out/memory.html" >"$out/growth-$(echo "${plot%% *}" | tr MT mt).svg"
-	done
 	if [ -n "$redis" ]; then
 		run redis $redis -against goredis,rueidis,rueidis-cache,gokv-redis,scs-redis -workload b,life -workers 1,16,256 -duration 500ms -repeat 3 \
 			-json "$out/redis.json" -html "$out/redis.html"

@@ -35,7 +35,7 @@ type options struct {
 	jsonFile  string
 	htmlFile  string
 
-	goals, growth bool
+	goals bool
 
 	onlyGoals []string
 }
@@ -93,7 +93,6 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.htmlFile, "html", "", "write a page with plots to `file`")
 	f.BoolVar(&o.goals, "goals", false, "measure the library's performance goals")
 	f.Var(list{&o.onlyGoals, true}, "only", "`groups` of goals: "+strings.Join(goals.Groups(), ", ")+" (default all)")
-	f.BoolVar(&o.growth, "growth", false, "measure memory as sessions and keys grow; with -store redis://…, sessions on that server")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(stderr, usage)

@@ -12,7 +12,7 @@ import (
 
 func TestParseReadsAllFlags(t *testing.T) {
 	o, err := parse(strings.Fields("-store memory: -store redis://app:secret@h:1 -codec json -against goredis,otter -workload a,life -mix get=90,set=10 "+
-		"-sessions 5 -keys 7 -value 16,1024 -workers 1,256 -duration 2s -rate 100 -repeat 4 -delay 1ms -growth -goals -only memory,burst"), &bytes.Buffer{})
+		"-sessions 5 -keys 7 -value 16,1024 -workers 1,256 -duration 2s -rate 100 -repeat 4 -delay 1ms -goals -only memory,burst"), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,15 +25,8 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 			return err
 		}
 	}
-	special := o.goals || o.growth
-	if special {
-		if err := runSpecial(ctx, o, r, p); err != nil {
-			return err
-		}
-		servers := o.growth && len(r.ServerGrowth) > 0 && len(o.workloads) == 0
-		if o.goals || servers || len(o.stores) == 0 {
-			return nil
-		}
+	if o.goals {
+		return runGoals(ctx, o, r, p)
 	}
 	if len(o.stores) == 0 {
 		o.stores = []string{"memory:"}

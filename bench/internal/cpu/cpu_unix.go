@@ -1,6 +1,5 @@
 //go:build unix
 
-// Package cpu says what CPU time a process has taken.
 package cpu
 
 import (

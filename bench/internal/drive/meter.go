@@ -61,6 +61,11 @@ func info(ctx context.Context, c redis.UniversalClient, section, field string) f
 	return n
 }
 
+// CPU returns the seconds of CPU time that the server has taken.
+func (m ServerMeter) CPU(ctx context.Context) float64 {
+	return m.Info(ctx, "cpu", "used_cpu_sys") + m.Info(ctx, "cpu", "used_cpu_user")
+}
+
 // Text returns a field of INFO of one server, "" when there is none.
 func (m ServerMeter) Text(ctx context.Context, section, field string) string {
 	if m.c == nil {

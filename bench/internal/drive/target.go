@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/bench/internal/system"
@@ -22,6 +23,8 @@ type Target[T any] struct {
 	// ServerBytesPerSession what the server said that it grew by; zero where
 	// that cannot be known.
 	BytesPerSession, ServerBytesPerSession float64
+
+	Created time.Duration // how long it took to create the sessions
 
 	sys      system.System[T]
 	keys     []string
@@ -56,10 +59,12 @@ func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool
 	t.sessions = make([]atomic.Pointer[system.Session[T]], sessions+roomForInserts)
 	// The list and the interfaces that it points to are the tool's own.
 	memory += uint64(8*len(t.sessions) + 16*sessions)
+	begin := time.Now()
 	if err := t.each(ctx, sessions, func(int) error { return t.insert(context.WithoutCancel(ctx)) }); err != nil {
 		t.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("%s: cannot create %d sessions: %w", spec, sessions, err)
 	}
+	t.Created = time.Since(begin)
 	if after := heap.Live(); after > memory {
 		t.BytesPerSession = float64(after-memory) / float64(sessions)
 	}

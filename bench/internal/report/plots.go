@@ -17,7 +17,7 @@ import (
 // plots draws what the report has data for.
 func (r *Report) plots() ([]section, error) {
 	var all []section
-	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory, r.growthTimes, r.serverGrowth} {
+	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory} {
 		s, err := make()
 		if err != nil {
 			return nil, err
@@ -173,14 +173,9 @@ func (r *Report) throughput() (section, error) {
 	return s, nil
 }
 
-// memory draws the bytes per session, of the growth runs and of the systems.
+// memory draws the bytes per session of the systems.
 func (r *Report) memory() (section, error) {
 	s := section{Title: "Memory against sessions", Text: "Bytes per session. Very few sessions share what is there once."}
-	if err := s.draw("this library on memory", "sessions", "bytes per session", true, r.growthSeries(func(g Growth) (string, float64) {
-		return fmt.Sprintf("%d keys", g.Keys), g.BytesPerSession
-	})); err != nil {
-		return s, err
-	}
 	seen := map[string]bool{}
 	var all []series
 	for _, c := range r.Cases {
@@ -191,66 +186,4 @@ func (r *Report) memory() (section, error) {
 		}
 	}
 	return s, s.draw("systems, process and server together", "sessions", "bytes per session", false, all)
-}
-
-// growthSeries makes a line for each name that pick returns.
-func (r *Report) growthSeries(pick func(Growth) (name string, y float64)) []series {
-	var all []series
-	for _, g := range r.Growth {
-		name, y := pick(g)
-		if y <= 0 || math.IsNaN(y) {
-			continue
-		}
-		i := slices.IndexFunc(all, func(s series) bool { return s.name == name })
-		if i < 0 {
-			i = len(all)
-			all = append(all, series{name: name})
-		}
-		all[i].points = append(all[i].points, plotter.XY{X: float64(g.Sessions), Y: y})
-	}
-	return all
-}
-
-func (r *Report) growthTimes() (section, error) {
-	s := section{Title: "Time against sessions", Text: "Typed operations on memory, one caller, sessions and keys chosen at random."}
-	all := r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Get, %d keys", g.Keys), g.GetNs })
-	all = append(all, r.growthSeries(func(g Growth) (string, float64) { return fmt.Sprintf("Set, %d keys", g.Keys), g.SetNs })...)
-	return s, s.draw("this library on memory", "sessions", "nanoseconds", false, all)
-}
-
-// serverGrowth draws what sessions on servers take.
-func (r *Report) serverGrowth() (section, error) {
-	s := section{Title: "Sessions on a server", Text: "Three small keys each, beside plain hashes with the same fields and an expiry."}
-	lines := func(of ...func(ServerGrowth) (string, float64)) (all []series) {
-		for _, pick := range of {
-			for _, g := range r.ServerGrowth {
-				name, y := pick(g)
-				i := slices.IndexFunc(all, func(s series) bool { return s.name == name })
-				if i < 0 {
-					i = len(all)
-					all = append(all, series{name: name})
-				}
-				all[i].points = append(all[i].points, plotter.XY{X: float64(g.Sessions), Y: y})
-			}
-		}
-		return all
-	}
-	err := s.draw("memory of the server and of the client", "sessions", "bytes per session", false, lines(
-		func(g ServerGrowth) (string, float64) { return g.Server, g.Bytes },
-		func(g ServerGrowth) (string, float64) { return g.Server + ", plain hash", g.PlainBytes },
-		func(g ServerGrowth) (string, float64) { return g.Server + ", client", g.ClientBytes },
-	))
-	if err != nil {
-		return s, err
-	}
-	err = s.draw("beginning and ending", "sessions", "thousand sessions/s", false, lines(
-		func(g ServerGrowth) (string, float64) { return g.Server + ", create", g.CreatePerSecond / 1000 },
-		func(g ServerGrowth) (string, float64) { return g.Server + ", close", g.ClosePerSecond / 1000 },
-	))
-	if err != nil {
-		return s, err
-	}
-	return s, s.draw("renewals", "sessions", "percent of a core, client and server", true, lines(
-		func(g ServerGrowth) (string, float64) { return g.Server, g.RenewClient + g.RenewServer },
-	))
 }

@@ -120,34 +120,6 @@ func Median(x []float64) float64 {
 	return (x[m-1] + x[m]) / 2
 }
 
-// A Growth is one size of the library on memory.
-type Growth struct {
-	Sessions        int     `json:"sessions"`
-	Keys            int     `json:"keys"`
-	GetNs           float64 `json:"get_ns"`
-	SetNs           float64 `json:"set_ns"`
-	BytesPerSession float64 `json:"bytes_per_session"`
-
-	// With a struct in each session besides: when it was read once, and again.
-	StructRead      float64 `json:"struct_read_bytes,omitempty"`
-	StructReadAgain float64 `json:"struct_read_again_bytes,omitempty"`
-}
-
-// A ServerGrowth is one number of sessions on a Redis server, beside plain hashes with an expiry.
-type ServerGrowth struct {
-	Server          string  `json:"server"`
-	Sessions        int     `json:"sessions"`
-	Keys            int     `json:"keys"`
-	Bytes           float64 `json:"server_bytes_per_session"`
-	PlainBytes      float64 `json:"plain_hash_bytes"`
-	ClientBytes     float64 `json:"client_bytes_per_session"`
-	CreatePerSecond float64 `json:"create_per_second"`
-	PlainPerSecond  float64 `json:"plain_hash_per_second"` // in pipelines of a thousand
-	ClosePerSecond  float64 `json:"close_per_second"`
-	RenewClient     float64 `json:"renew_client_percent"` // of a core
-	RenewServer     float64 `json:"renew_server_percent"`
-}
-
 // A Goal is a goal of the library beside what was measured.
 type Goal struct {
 	Goal     string  `json:"goal"`
@@ -179,8 +151,6 @@ type Report struct {
 	Machine     Machine   `json:"machine"`
 	Interrupted bool      `json:"interrupted,omitempty"`
 	Cases       []*Case   `json:"cases,omitempty"`
-	Growth      []Growth  `json:"growth,omitempty"`
 
-	ServerGrowth []ServerGrowth `json:"server_growth,omitempty"`
-	Goals        []Goal         `json:"goals,omitempty"`
+	Goals []Goal `json:"goals,omitempty"`
 }

@@ -15,8 +15,6 @@ func (r *Report) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	r.casesText(t)
 	r.kindsText(t)
-	r.growthText(t)
-	r.serverGrowthText(t)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -89,28 +87,6 @@ func (r *Report) kindsText(w io.Writer) {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", c.System, c.Workload, c.Workers, kind,
 				Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max))
 		}
-	}
-}
-
-func (r *Report) growthText(w io.Writer) {
-	if len(r.Growth) == 0 {
-		return
-	}
-	fmt.Fprintln(w, "\nsessions\tkeys\tget\tset\tB/session\tB/key\twith struct, read\tread again\t")
-	for _, g := range r.Growth {
-		fmt.Fprintf(w, "%d\t%d\t%.0f ns\t%.0f ns\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
-			g.Sessions, g.Keys, g.GetNs, g.SetNs, g.BytesPerSession, g.BytesPerSession/float64(g.Keys), g.StructRead, g.StructReadAgain)
-	}
-}
-
-func (r *Report) serverGrowthText(w io.Writer) {
-	if len(r.ServerGrowth) == 0 {
-		return
-	}
-	fmt.Fprintln(w, "\nserver\tsessions\tserver B/session\tplain hash\tclient B/session\tcreate\tplain hash, pipelined\tclose\trenewals, client\tserver\t")
-	for _, g := range r.ServerGrowth {
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.1fk/s\t%.1fk/s\t%.1fk/s\t%.2f %%\t%.2f %%\t\n",
-			g.Server, g.Sessions, g.Bytes, g.PlainBytes, g.ClientBytes, g.CreatePerSecond/1000, g.PlainPerSecond/1000, g.ClosePerSecond/1000, g.RenewClient, g.RenewServer)
 	}
 }
 

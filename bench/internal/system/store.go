@@ -3,7 +3,6 @@ package system
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends"
@@ -27,8 +26,8 @@ func openStore[T any](ctx context.Context, url, codecName string) (System[T], er
 	if err != nil {
 		return nil, err
 	}
-	// Sessions of a tool that was killed end after this lease.
-	ss, err := store.New(b, &store.Options{Codec: c, Lease: 30 * time.Second})
+	// Sessions of a tool that was killed end after the default lease.
+	ss, err := store.New(b, &store.Options{Codec: c})
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
