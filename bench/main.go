@@ -1,4 +1,4 @@
-// Bench compares backends, codecs and other libraries for session state. Run it
+// Bench compares backends and other libraries for session state. Run it
 // with -h for its flags, and see the README beside it.
 package main
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sessionkv/store/bench/internal/address"
-	"github.com/sessionkv/store/bench/internal/goals"
 	"github.com/sessionkv/store/bench/internal/system"
 	"github.com/sessionkv/store/bench/internal/workload"
 )
@@ -34,10 +33,6 @@ type options struct {
 	delay     time.Duration
 	jsonFile  string
 	htmlFile  string
-
-	goals bool
-
-	onlyGoals []string
 }
 
 // list is a flag that may be repeated and may hold several parts.
@@ -59,14 +54,13 @@ func (l list) Set(text string) error {
 	return nil
 }
 
-const usage = `Compare backends, codecs and other libraries for session state.
+const usage = `Compare backends and other libraries for session state.
 
 Without flags it measures memory with both codecs. For instance:
 
   go run ./bench -store redis://127.0.0.1:6379 -against goredis,rueidis -workers 1,16,256
   go run ./bench -workload life -store memory: -store hazelcast://127.0.0.1:5701/dev
   go run ./bench -mix get=90,set=10 -rate 20000 -store redis://127.0.0.1:6379
-  go run ./bench -goals -store redis://127.0.0.1:6379
 
 `
 
@@ -91,8 +85,6 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.delay, "delay", 0, "network delay of a round trip to put between clients and a Redis server")
 	f.StringVar(&o.jsonFile, "json", "", "write all results to `file`")
 	f.StringVar(&o.htmlFile, "html", "", "write a page with plots to `file`")
-	f.BoolVar(&o.goals, "goals", false, "measure the library's performance goals")
-	f.Var(list{&o.onlyGoals, true}, "only", "`groups` of goals: "+strings.Join(goals.Groups(), ", ")+" (default all)")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(stderr, usage)
@@ -123,14 +115,6 @@ func (o *options) check(workloads, mixes, workers []string) error {
 	for _, url := range o.stores {
 		if address.Kind(url) == "" {
 			return fmt.Errorf("the store URL %s has an unknown scheme; use memory:, redis://… or hazelcast://…", address.Redact(url))
-		}
-	}
-	for _, name := range o.onlyGoals {
-		if !slices.Contains(goals.Groups(), name) {
-			return fmt.Errorf("there are no goals %q; known are %s", name, strings.Join(goals.Groups(), ", "))
-		}
-		if !o.goals {
-			return errors.New("-only says which goals; add -goals")
 		}
 	}
 	for _, c := range o.codecs {

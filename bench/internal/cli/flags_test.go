@@ -12,12 +12,9 @@ import (
 
 func TestParseReadsAllFlags(t *testing.T) {
 	o, err := parse(strings.Fields("-store memory: -store redis://app:secret@h:1 -codec json -against goredis,otter -workload a,life -mix get=90,set=10 "+
-		"-sessions 5 -keys 7 -value 16,1024 -workers 1,256 -duration 2s -rate 100 -repeat 4 -delay 1ms -goals -only memory,burst"), &bytes.Buffer{})
+		"-sessions 5 -keys 7 -value 16,1024 -workers 1,256 -duration 2s -rate 100 -repeat 4 -delay 1ms"), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if d := cmp.Diff([]string{"memory", "burst"}, o.onlyGoals); d != "" {
-		t.Errorf("groups of goals: -want +got\n%s", d)
 	}
 	var workloads []string
 	for _, w := range o.workloads {
@@ -83,8 +80,6 @@ func TestWrongFlagsAreOneLineAndExitTwo(t *testing.T) {
 		{"-repeat 0", "-repeat"},
 		{"-delay -1s", "-delay"},
 		{"-delay 1ms -store redis+cluster://h:1", "-delay"},
-		{"-goals -only memory,none", `"none"`},
-		{"-only memory", "add -goals"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := Main(t.Context(), strings.Fields(c.args), &stdout, &stderr)

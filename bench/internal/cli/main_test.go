@@ -125,7 +125,6 @@ func TestUnreachableServerIsOneLine(t *testing.T) {
 	for _, args := range [][]string{
 		{"-store", "redis://app:hunter2@127.0.0.1:1"},
 		{"-store", "redis://app:hunter2@127.0.0.1:1?dial_timeout=1s", "-against", "goredis"},
-		{"-store", "redis://app:hunter2@127.0.0.1:1", "-goals", "-duration", "1ms", "-repeat", "1"},
 	} {
 		code, _, stderr := bench(t, args...)
 		var complaints []string

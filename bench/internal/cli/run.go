@@ -25,9 +25,6 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 			return err
 		}
 	}
-	if o.goals {
-		return runGoals(ctx, o, r, p)
-	}
 	if len(o.stores) == 0 {
 		o.stores = []string{"memory:"}
 	}

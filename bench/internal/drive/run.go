@@ -106,6 +106,17 @@ type worker[T any] struct {
 	stop  *atomic.Bool
 }
 
+// Caller returns a function that does the next operation of a plan.
+func (t *Target[T]) Caller(w workload.Workload, seed uint64) func() error {
+	plan := w.Plan(seed, t.initial, len(t.keys))
+	caller, next := worker[T]{t: t}, 0
+	return func() error {
+		op := &plan[next&(len(plan)-1)]
+		next++
+		return caller.do(context.Background(), op)
+	}
+}
+
 // closed starts the next operation when the last is done, and returns their
 // number: at least one, so that a short run on a busy machine measures something.
 func (w *worker[T]) closed() int64 {

@@ -6,9 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/bench/internal/system"
@@ -37,9 +38,13 @@ type Target[T any] struct {
 // roomForInserts is how many sessions a target can get by inserts.
 const roomForInserts = 1 << 16
 
-// setupWorkers create and remove sessions, many at once, so that clients can
-// merge what they do.
-const setupWorkers = 128
+// workers is how many create and remove sessions at once, so that clients can merge what they do.
+func (t *Target[T]) workers() int {
+	if t.Spec.Server() {
+		return 128
+	}
+	return 1
+}
 
 // Open opens the system and creates its sessions. When ctx ends or something
 // fails, it removes what it made.
@@ -60,7 +65,7 @@ func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool
 	// The list and the interfaces that it points to are the tool's own.
 	memory += uint64(8*len(t.sessions) + 16*sessions)
 	begin := time.Now()
-	if err := t.each(ctx, sessions, func(int) error { return t.insert(context.WithoutCancel(ctx)) }); err != nil {
+	if err := Each(ctx, sessions, t.workers(), func(int) error { return t.insert(context.WithoutCancel(ctx)) }); err != nil {
 		t.Close(context.WithoutCancel(ctx))
 		return nil, fmt.Errorf("%s: cannot create %d sessions: %w", spec, sessions, err)
 	}
@@ -101,39 +106,24 @@ func (t *Target[T]) create(ctx context.Context, n int) (system.Session[T], error
 	return t.sys.Create(ctx, store.NewID(), t.keys, values)
 }
 
-// each calls do for 0 to n-1 from several goroutines until one fails or ctx ends.
-func (t *Target[T]) each(ctx context.Context, n int, do func(int) error) error {
-	var (
-		wg    sync.WaitGroup
-		next  atomic.Int64
-		first atomic.Pointer[error]
-	)
-	workers := setupWorkers
-	if !t.Spec.Server() {
-		workers = 1
-	}
+// Each calls do for 0 to n-1 from several goroutines until one fails or ctx ends.
+func Each(ctx context.Context, n, workers int, do func(int) error) error {
+	var next atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
 	for range min(workers, n) {
-		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n || first.Load() != nil {
-					return
+		g.Go(func() error {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := ctx.Err(); err != nil {
+					return err
 				}
-				err := ctx.Err()
-				if err == nil {
-					err = do(i)
-				}
-				if err != nil {
-					first.CompareAndSwap(nil, &err)
+				if err := do(i); err != nil {
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	wg.Wait()
-	if err := first.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return g.Wait()
 }
 
 // Close removes every session that was made and closes the system.
@@ -141,7 +131,7 @@ func (t *Target[T]) Close(ctx context.Context) error {
 	n := int(min(t.count.Load(), int64(len(t.sessions))))
 	var err error
 	if t.Spec.Server() && t.Spec.Name != "store" { // closing the store destroys its sessions
-		err = t.each(ctx, n, func(i int) error {
+		err = Each(ctx, n, t.workers(), func(i int) error {
 			if s := t.sessions[i].Load(); s != nil {
 				return (*s).Destroy(ctx)
 			}

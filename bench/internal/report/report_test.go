@@ -67,11 +67,6 @@ func full() *Report {
 	return &Report{
 		Command: "go run ./bench", Machine: ThisMachine(), Interrupted: true,
 		Cases: []*Case{c, {System: "unmeasured", Workload: "c", Workers: 4}},
-		Goals: []Goal{
-			{Goal: "fast", Measured: "1 ns", Bound: 1, Met: true},
-			{Goal: "small", Measured: "9 bytes", Bound: 1},
-			{Goal: "far", Skipped: "no server"},
-		},
 	}
 }
 
@@ -80,7 +75,7 @@ func TestTextShowsEverything(t *testing.T) {
 	if err := full().Text(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3 timeout", "400+70", "not measured", "fast", "yes", "NO", "(no server)", "interrupted"} {
+	for _, want := range []string{"3 timeout", "400+70", "not measured", "interrupted"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the text has no %q:\n%s", want, b.String())
 		}

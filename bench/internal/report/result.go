@@ -120,16 +120,6 @@ func Median(x []float64) float64 {
 	return (x[m-1] + x[m]) / 2
 }
 
-// A Goal is a goal of the library beside what was measured.
-type Goal struct {
-	Goal     string  `json:"goal"`
-	Measured string  `json:"measured"`
-	Ratio    float64 `json:"ratio,omitempty"` // what the goal bounds
-	Bound    float64 `json:"bound,omitempty"` // zero: a figure without a goal
-	Met      bool    `json:"met"`
-	Skipped  string  `json:"skipped,omitempty"`
-}
-
 // A Machine says where it was measured.
 type Machine struct {
 	Go   string `json:"go"`
@@ -151,6 +141,4 @@ type Report struct {
 	Machine     Machine   `json:"machine"`
 	Interrupted bool      `json:"interrupted,omitempty"`
 	Cases       []*Case   `json:"cases,omitempty"`
-
-	Goals []Goal `json:"goals,omitempty"`
 }

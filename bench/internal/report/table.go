@@ -18,13 +18,11 @@ func (r *Report) Text(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	// Long texts are aligned to the left.
-	left := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	r.goalsText(left)
 	if r.Interrupted {
-		fmt.Fprintln(left, "\ninterrupted: this is what was measured so far")
+		_, err := fmt.Fprintln(w, "\ninterrupted: this is what was measured so far")
+		return err
 	}
-	return left.Flush()
+	return nil
 }
 
 func (r *Report) casesText(w io.Writer) {
@@ -88,28 +86,6 @@ func (r *Report) kindsText(w io.Writer) {
 				Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max))
 		}
 	}
-}
-
-func (r *Report) goalsText(w io.Writer) {
-	if len(r.Goals) == 0 {
-		return
-	}
-	fmt.Fprintln(w, "\ngoal\tmeasured\tmet")
-	for _, g := range r.Goals {
-		met := "NO"
-		switch {
-		case g.Bound == 0:
-			met = "-"
-		case g.Met:
-			met = "yes"
-		}
-		if g.Skipped != "" {
-			fmt.Fprintf(w, "%s\t(%s)\t-\n", g.Goal, g.Skipped)
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", g.Goal, g.Measured, met)
-	}
-	fmt.Fprintf(w, "\nmeasured by: %s\n", r.Command)
 }
 
 // Duration writes nanoseconds with three digits.
