@@ -38,6 +38,9 @@ func brokenSetups() []brokenSetup {
 		{"valkey9", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
 			return brokenRedis(t, chance, testserver.FlavourValkey9, "batching=on")
 		}},
+		{"dragonfly", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
+			return brokenRedis(t, chance, testserver.FlavourDragonfly, "batching=on")
+		}},
 		{"redis with changing credentials", changingCredentials},
 		{"cluster", brokenCluster},
 		{"hazelcast", func(t *testing.T, chance *rand.Rand) ([]*store.Sessions, func()) {
@@ -49,9 +52,14 @@ func brokenSetups() []brokenSetup {
 	}
 }
 
-// brokenRedis cuts connections, loses replies and freezes the server.
+// brokenRedis cuts connections, loses replies and freezes the server, unless somebody else has started that.
 func brokenRedis(t *testing.T, chance *rand.Rand, flavour testserver.Flavour, param string) ([]*store.Sessions, func()) {
-	server := testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--save", ""))
+	var server *testserver.Server
+	if flavour == testserver.FlavourDragonfly { // one that is running already
+		server = testserver.SharedRedis(t, flavour)
+	} else {
+		server = testserver.Redis(t, testserver.WithFlavour(flavour), testserver.WithArgs("--save", ""))
+	}
 	watchRedis(t, server)
 	shared := newNamespace()
 	var nodes []*store.Sessions
@@ -68,10 +76,10 @@ func brokenRedis(t *testing.T, chance *rand.Rand, flavour testserver.Flavour, pa
 	}
 	disturb := func() {
 		p := proxies[chance.IntN(2)]
-		switch chance.IntN(4) {
-		case 0, 1:
+		switch fault := chance.IntN(4); {
+		case fault < 2:
 			p.cut()
-		case 2:
+		case fault == 2 || server.External:
 			p.lose(0.02)
 			time.Sleep(20 * time.Millisecond)
 			p.lose(0)
