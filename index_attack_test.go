@@ -222,7 +222,7 @@ func (s *slowIndexedStore) Commit(ctx context.Context, expect, write []store.Ent
 
 func (s *slowIndexedStore) CommitTimed(ctx context.Context, expect, write []store.Entry) (current [][]byte, left time.Duration, err error) {
 	s.b.steps("Commit")
-	slowly(s.b, func() error {
+	err = slowly(s.b, func() (err error) {
 		current, left, err = store.CommitTimed(ctx, s.Store, expect, write)
 		return err
 	})
@@ -240,8 +240,8 @@ func (s *slowIndexedStore) Destroy(ctx context.Context) error {
 	return slowly(s.b, func() error { return s.Store.Destroy(ctx) })
 }
 
-// TestIndexSchedules lets three processes do things to a few sessions at once, with pauses of chance between the steps of each, and some of them die. Whenever
-// nothing is in progress, each session is found under what it has and nowhere else. INDEX_SEEDS=n tries more seeds.
+// TestIndexSchedules lets three processes, of different leases every other time, do things to a few sessions at once, with pauses of chance between the steps of
+// each, and some of them die. Whenever nothing is in progress, each session is found under what it has and nowhere else. INDEX_SEEDS=n tries more seeds.
 func TestIndexSchedules(t *testing.T) {
 	for seed := range indexSeeds(t, 60) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -263,6 +263,10 @@ func indexSeeds(t *testing.T, usual int) int {
 
 func indexSchedule(t *testing.T, seed uint64) {
 	const lease = 16 * time.Second
+	leases, most, least := []time.Duration{lease}, lease, lease
+	if seed%4 >= 2 {
+		leases, most, least = []time.Duration{lease, 4 * lease, lease / 4}, 4*lease, lease/4
+	}
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 15))
 	chance := func(n int) int {
@@ -272,7 +276,7 @@ func indexSchedule(t *testing.T, seed uint64) {
 	}
 	pause := func() {
 		if chance(3) == 0 {
-			time.Sleep(time.Duration(chance(1+int(lease/16))) / time.Duration(1+chance(20)))
+			time.Sleep(time.Duration(chance(1+int(least/16))) / time.Duration(1+chance(20)))
 		}
 	}
 	ctx := context.WithoutCancel(t.Context())
@@ -280,7 +284,7 @@ func indexSchedule(t *testing.T, seed uint64) {
 	node := func() *store.Sessions {
 		slow := newSlowIndexed(backend, pause)
 		slow.untimed = seed%2 == 1
-		return indexedSessions(t, slow, withIndex(store.Options{Lease: lease}))
+		return indexedSessions(t, slow, withIndex(store.Options{Lease: leases[chance(len(leases))]}))
 	}
 	nodes := []*store.Sessions{node(), node(), node()}
 	judge := indexedSessions(t, backend, withIndex(store.Options{Lease: lease}))
@@ -389,8 +393,8 @@ func indexSchedule(t *testing.T, seed uint64) {
 		}
 	}
 	// A Resume may have shortened a session; its entries are there for the grace that it had, and a lease.
-	const longest = 9*lease/2 + lease
-	time.Sleep(max(last, longest) + lease + lease/8)
+	longest := 9*lease/2 + lease + 2*most // an Extend by a process with the longest lease
+	time.Sleep(max(last, longest) + most + most/8)
 	if n := backend.left(t); n != 0 {
 		t.Errorf("seed %d: %d entries are left a lease after the last session, want 0", seed, n)
 	}

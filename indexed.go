@@ -156,7 +156,7 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			return nil, err
 		}
 		encoded := right.encode()
-		_, err = Commit(ctx, s.raw, seen, []Entry{{markKey, encoded}})
+		after, err := s.writeMark(ctx, seen, encoded)
 		if err == nil {
 			seen[0].Value = encoded
 			next := newIndexed(seen)
@@ -164,8 +164,11 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			if len(replaced) == len(mark.all) { // all entries are new
 				next.until.Store(put + ttl.Milliseconds())
 			}
-			s.indexed.CompareAndSwap(nil, next)
 			s.sessions.renewals.unlist(replaced)
+			if err := s.lengthen(ctx, fresh, after, put+ttl.Milliseconds(), lease); err != nil {
+				return nil, err
+			}
+			s.indexed.CompareAndSwap(nil, next)
 			return next, nil
 		}
 		if !errors.Is(err, ErrUnknownOutcome) {
@@ -178,6 +181,43 @@ func (s *Session) learn(ctx context.Context) (*indexed, error) {
 			return nil, err
 		}
 	}
+}
+
+// writeMark writes the mark where the mark and the indexed values are those that were seen, and returns what CommitTimed does. The mark is no key
+// of the program's: a session that has as many keys as it may, or more, gets it too.
+func (s *Session) writeMark(ctx context.Context, seen []Entry, mark []byte) (left time.Duration, err error) {
+	write := []Entry{{markKey, mark}}
+	if _, left, err = CommitTimed(ctx, s.raw, seen, write); !errors.Is(err, ErrTooManyKeys) {
+		return left, err
+	}
+	terms := s.sessions.terms(s.sessions.lease)
+	terms.MaxKeys = 0
+	raw, attached := s.sessions.backend.Attach(ctx, s.id, terms)
+	// It is of the same life if that goes on now.
+	if _, err := Commit(ctx, s.raw, nil, nil); err != nil {
+		return 0, err
+	}
+	if attached != nil {
+		return 0, attached
+	}
+	_, left, err = CommitTimed(ctx, raw, seen, write)
+	return left, err
+}
+
+// lengthen lets entries that stay until then do so for long enough after the session, which lived for left when the mark was written, or
+// for a time that is not known: somebody who did not see them may have renewed or extended it.
+func (s *Session) lengthen(ctx context.Context, entries []IndexEntry, left time.Duration, until int64, lease time.Duration) error {
+	ss := s.sessions
+	switch {
+	case len(entries) == 0:
+		return nil
+	case left <= 0:
+		ss.renewals.recheck(s, entries, until, lease)
+		return nil
+	case ss.renewals.livesFor(left)+enoughAfter(lease).Milliseconds() <= until:
+		return nil
+	}
+	return ss.putEntries(ctx, entries, left+withMargin(lease))
 }
 
 func sameMark(a, b mark) bool { return a.lease == b.lease && slices.Equal(a.all, b.all) }
@@ -312,9 +352,7 @@ func (s *Session) begins(ctx context.Context, initial []Entry, life time.Duratio
 		return nil, err
 	}
 	all := slices.Clone(initial)
-	if encoded := mark.encode(); encoded != nil {
-		all = append(all, Entry{markKey, encoded})
-	}
+	all = append(all, Entry{markKey, mark.encode()})
 	known := newIndexed(see(ss.indexes.seenOf(nil), all))
 	known.until.Store(now + ttl.Milliseconds())
 	known.lives.Store(now + life.Milliseconds())
@@ -357,7 +395,7 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 	}
 	w := &indexedWrite{s: s, fresh: fresh, lease: ss.lease}
 	known := s.indexed.Load()
-	if known == nil {
+	if w.unsure = known == nil; w.unsure {
 		if known, err = w.prepare(ctx); err != nil {
 			return nil, err
 		}
@@ -370,9 +408,8 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 		if err := w.put(ctx, known, next); err != nil {
 			return nil, err
 		}
-		encoded := next.encode()
 		expected[len(expect)].Value = known.rawMark()
-		written[len(write)].Value = encoded
+		written[len(write)].Value = next.encode()
 		all := written
 		if kept {
 			all = written[:len(write)]
@@ -407,6 +444,12 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 		case errors.Is(err, ErrUnknownOutcome):
 			s.forgetIndexed(known) // both entries stay, one of them for nothing
 			return nil, err
+		case errors.Is(err, ErrTooManyKeys) && known.rawMark() == nil && !kept:
+			// Only the mark may be too much. With one that names nothing yet the keys count for what they are.
+			if known, err = w.begin(ctx, known); err != nil {
+				w.takeBack()
+				return nil, err
+			}
 		default:
 			w.takeBack()
 			return nil, err
@@ -420,14 +463,15 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 
 // indexedWrite is a write of indexed keys on its way.
 type indexedWrite struct {
-	s     *Session
-	fresh map[string]*marked
-	got   []IndexEntry  // entries that were put
-	lease time.Duration // for so long they are to stay after the session
-	until int64         // until when they stay
-	asked int64         // when the session was asked how long it lives
-	lives int64         // it lives until then; 0 not asked yet
-	retry backoff
+	s      *Session
+	fresh  map[string]*marked
+	unsure bool          // the mark that was read may not fit the other values
+	got    []IndexEntry  // entries that were put
+	lease  time.Duration // for so long they are to stay after the session
+	until  int64         // until when they stay
+	asked  int64         // when the session was asked how long it lives
+	lives  int64         // it lives until then; 0 not asked yet
+	retry  backoff
 }
 
 // next returns the mark after the write, and whether it is the one before.
@@ -583,6 +627,20 @@ func (w *indexedWrite) prepare(ctx context.Context) (*indexed, error) {
 	return known, nil
 }
 
+// begin gives a session without a mark one that names nothing, and returns what is known then.
+func (w *indexedWrite) begin(ctx context.Context, known *indexed) (*indexed, error) {
+	s := w.s
+	s.forgetIndexed(known)
+	none := Entry{markKey, mark{}.encode()}
+	_, err := s.writeMark(ctx, []Entry{{Key: markKey}}, none.Value)
+	if err != nil && !errors.Is(err, ErrConflict) {
+		return nil, err
+	}
+	begun := newIndexed(see(known.seen(s.sessions.indexes), []Entry{none}))
+	begun.lives.Store(known.lives.Load())
+	return begun, nil // of a conflict the write finds out
+}
+
 // takeBack removes what was put for nothing.
 func (w *indexedWrite) takeBack() { w.s.sessions.renewals.unlist(w.got) }
 
@@ -614,6 +672,9 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 			complete = false
 		}
 	}
+	if w.unsure { // a process without the index may have written the others
+		complete = complete && sameMark(s.rightMark(seen, next), next)
+	}
 	if old := s.indexed.Load(); complete && (old == known || old == nil) {
 		s.indexed.CompareAndSwap(old, now)
 	} else {
@@ -621,14 +682,11 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 	}
 	ss.renewals.unlist(gone(known.mark(), next, s.id))
 	var err error
-	switch {
-	case len(stays) == 0:
-	case left > 0:
-		err = w.lengthen(ctx, stays, left)
-	case w.mayBeRenewed():
-		err = w.atLast(ctx, stays)
-	default: // somebody who did not see the entries may have extended the session
-		ss.renewals.recheck(s, stays, w.until, w.lease)
+	if left <= 0 && len(stays) > 0 && w.mayBeRenewed() {
+		left, err = w.atLast(ctx)
+	}
+	if err == nil {
+		err = s.lengthen(ctx, stays, left, w.until, w.lease)
 	}
 	if err != nil {
 		return &lateError{err}
@@ -647,26 +705,13 @@ func (w *indexedWrite) mayBeRenewed() bool {
 	return !w.s.owned && w.lives-w.asked <= due.Milliseconds()
 }
 
-// atLast asks after the write how long the session lives, and lets the entries stay for long enough after it.
-func (w *indexedWrite) atLast(ctx context.Context, entries []IndexEntry) error {
-	left, err := w.s.sessions.indexes.backend.TimeLeft(ctx, w.s.raw)
+// atLast asks after the write how long the session lives.
+func (w *indexedWrite) atLast(ctx context.Context) (left time.Duration, err error) {
+	left, err = w.s.sessions.indexes.backend.TimeLeft(ctx, w.s.raw)
 	if errors.Is(err, ErrDestroyed) {
-		return nil
+		return 0, nil
 	}
-	if err != nil {
-		return err
-	}
-	return w.lengthen(ctx, entries, left)
-}
-
-// lengthen lets the entries stay for long enough after the session, which lives for left: somebody who did not see them may have renewed
-// or extended it.
-func (w *indexedWrite) lengthen(ctx context.Context, entries []IndexEntry, left time.Duration) error {
-	ss := w.s.sessions
-	if ss.renewals.livesFor(left)+enoughAfter(w.lease).Milliseconds() <= w.until {
-		return nil
-	}
-	return ss.putEntries(ctx, entries, left+withMargin(w.lease))
+	return left, err
 }
 
 // unsure reports whether the value of an index may be another one than nil although nothing was seen.

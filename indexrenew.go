@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,10 @@ const (
 
 	// errandBatch is how many errands of a kind are done at a time.
 	errandBatch = 2048
+
+	// firstLookAgain is after how long a session that was resumed is looked after again where that has failed. Each further time it
+	// takes twice as long.
+	firstLookAgain = 50 * time.Millisecond
 )
 
 // renewOwned renews the leases of handles. It returns an error or nil for each.
@@ -357,7 +362,8 @@ type errands struct {
 	removed []IndexEntry    // guarded by mu; to be removed
 	resumed []*Session      // guarded by mu; to be looked at and renewed
 	checks  []func()        // guarded by mu
-	running bool            // guarded by mu
+	running bool            // guarded by mu; what removes and checks
+	looking bool            // guarded by mu; what looks at resumed: nothing else keeps it waiting
 	idle    []chan struct{} // guarded by mu; closed when nothing is left
 }
 
@@ -416,26 +422,36 @@ func (r *renewals) errand(add func(*errands)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	add(e)
-	if !e.running {
+	if !e.running && len(e.removed)+len(e.checks) > 0 {
 		e.running = true
 		r.loop.Go(r.runErrands)
 	}
+	if !e.looking && len(e.resumed) > 0 {
+		e.looking = true
+		r.loop.Go(r.lookAfterAll)
+	}
 }
 
-// runErrands does what there is to do until nothing is left.
+// through notes that one of two kinds of errands is done. Its caller holds mu.
+func (e *errands) through(busy *bool) {
+	if *busy = false; e.running || e.looking {
+		return
+	}
+	for _, idle := range e.idle {
+		close(idle)
+	}
+	e.idle = nil
+}
+
+// runErrands removes and checks until nothing is left.
 func (r *renewals) runErrands() {
 	e := &r.errands
 	for {
 		e.mu.Lock()
 		removed := cut(&e.removed, errandBatch)
-		resumed := cut(&e.resumed, errandBatch)
 		checks := cut(&e.checks, indexWorkers)
-		if len(removed)+len(resumed)+len(checks) == 0 {
-			e.running = false
-			for _, idle := range e.idle {
-				close(idle)
-			}
-			e.idle = nil
+		if len(removed)+len(checks) == 0 {
+			e.through(&e.running)
 			e.mu.Unlock()
 			return
 		}
@@ -451,24 +467,45 @@ func (r *renewals) runErrands() {
 				_ = r.sessions.indexes.backend.RemoveEntries(ctx, removed) // otherwise they end with their deadline
 			})
 		}
-		if len(resumed) > 0 {
-			r.lookAfter(resumed)
-		}
 		calls.Wait()
 	}
 }
 
-// lookAfter renews handles before it is their turn.
-func (r *renewals) lookAfter(handles []*Session) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.lease/renewalsPerLease)
-	defer cancel()
-	live := handles[:0]
-	for _, s := range handles {
-		if s.kept() {
-			live = append(live, s)
+// lookAfterAll looks after what was resumed until nothing is left.
+func (r *renewals) lookAfterAll() {
+	e := &r.errands
+	for {
+		e.mu.Lock()
+		resumed := cut(&e.resumed, errandBatch)
+		if len(resumed) == 0 {
+			e.through(&e.looking)
+			e.mu.Unlock()
+			return
+		}
+		e.mu.Unlock()
+		ctx, cancel := context.WithTimeout(r.ctx, r.lease/renewalsPerLease)
+		if failed := r.lookAfter(ctx, resumed); len(failed) == 0 {
+			cancel()
+		} else {
+			r.loop.Go(func() { defer cancel(); r.lookAgainAfter(ctx, failed) })
 		}
 	}
-	_, _ = r.judge(live, r.renewOwned(ctx, live)) // a round comes later, too
+}
+
+// lookAfter renews handles before it is their turn, and returns those that the backend could not be asked about.
+func (r *renewals) lookAfter(ctx context.Context, handles []*Session) (failed []*Session) {
+	live := slices.DeleteFunc(handles, func(s *Session) bool { return !s.kept() })
+	failed, _ = r.judge(live, r.renewOwned(ctx, live))
+	return failed
+}
+
+// lookAgainAfter looks after handles until that succeeds, or their turn comes. Their entries may be from a process with a much shorter
+// lease, so it begins soon.
+func (r *renewals) lookAgainAfter(ctx context.Context, handles []*Session) {
+	for wait := firstLookAgain; len(handles) > 0 && ctx.Err() == nil; wait *= 2 {
+		pause(ctx, min(wait, r.lease/renewalsPerLease/renewAttempts))
+		handles = r.lookAfter(ctx, handles)
+	}
 }
 
 // cut takes up to n elements from the front of list.
@@ -485,7 +522,7 @@ func cut[T any](list *[]T, n int) []T {
 func (r *renewals) finishErrands(ctx context.Context) {
 	e := &r.errands
 	e.mu.Lock()
-	if !e.running {
+	if !e.running && !e.looking {
 		e.mu.Unlock()
 		return
 	}

@@ -49,11 +49,7 @@ func newNonce() (n indexNonce) {
 
 const markFormat = 2
 
-// encode returns nil for a mark of nothing.
 func (m mark) encode() []byte {
-	if len(m.all) == 0 && m.lease == 0 {
-		return nil
-	}
 	b := binary.AppendUvarint([]byte{markFormat}, uint64(m.lease.Milliseconds()))
 	for _, e := range m.all {
 		b = binary.AppendUvarint(b, uint64(len(e.key)))
