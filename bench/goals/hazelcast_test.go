@@ -70,7 +70,7 @@ func TestHazelcast(t *testing.T) {
 		},
 	} {
 		ns := turns(t, 4**duration, 1, again(c.typed), again(c.raw))
-		atMost(c.most, "×").check(t, c.goal, report.Median(ns[0])/report.Median(ns[1]), "%s beside %s for %d bytes", took(ns[0]), took(ns[1]), len(one))
+		atMost(c.most, "×").check(t, c.goal, ratio(ns[0], ns[1]), "%s beside %s for %d bytes", took(ns[0]), took(ns[1]), len(one))
 	}
 }
 
@@ -94,7 +94,7 @@ func TestHazelcastSizes(t *testing.T) {
 	ns := turns(t, 4**duration, 1, calls...)
 	for i, size := range sizes[1:] {
 		atMost(3, "×").check(t, fmt.Sprintf("Hazelcast: Set in a session of %d bytes beside one of 1024", size),
-			report.Median(ns[i+1])/report.Median(ns[0]), "%s beside %s", took(ns[i+1]), took(ns[0]))
+			ratio(ns[i+1], ns[0]), "%s beside %s", took(ns[i+1]), took(ns[0]))
 	}
 }
 
@@ -118,9 +118,9 @@ func TestHazelcastLoad(t *testing.T) {
 	}
 	ns := turns(t, 4**duration, 1, loads...)
 	atMost(2, "×").check(t, fmt.Sprintf("Hazelcast: Load of %d keys beside Redis", few),
-		report.Median(ns[1])/report.Median(ns[0]), "%s beside %s", took(ns[1]), took(ns[0]))
+		ratio(ns[1], ns[0]), "%s beside %s", took(ns[1]), took(ns[0]))
 	atMost(1.5, "×").check(t, fmt.Sprintf("Hazelcast: Load of %d keys beside four of %d", many, few),
-		report.Median(ns[2])/4/report.Median(ns[1]), "%s beside 4 × %s", took(ns[2]), took(ns[1]))
+		ratio(ns[2], ns[1])/4, "%s beside 4 × %s", took(ns[2]), took(ns[1]))
 }
 
 // TestHazelcastRivals writes to one session through several clients at once, as fast as they can. Each write rests on the one

@@ -174,7 +174,12 @@ func hazelcast(t *testing.T) string {
 	if *hazelcastURL != "" {
 		return *hazelcastURL
 	}
-	c := testserver.SharedHazelcast(t)
+	var c *testserver.HazelcastCluster
+	if *measure { // needs more memory than the tests' member has
+		c = testserver.Hazelcast(t, 1, testserver.WithMap(testserver.MapsWithTTL, time.Hour, 0), testserver.WithJVMFlags("-Xmx1500m"))
+	} else {
+		c = testserver.SharedHazelcast(t)
+	}
 	return "hazelcast://" + c.Addrs[0] + "/" + c.ClusterName + "?namespace=ttl-goals"
 }
 

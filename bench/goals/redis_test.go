@@ -87,7 +87,7 @@ func TestDelayed(t *testing.T) {
 	everyRedis(t, func(t *testing.T, name, url string) {
 		single(t, url)
 		proxies := delay.NewPool(time.Millisecond)
-		later(t, func(context.Context) error { return proxies.Close() })
+		t.Cleanup(proxies.Close)
 		url, err := proxies.URL(url)
 		check(t, err)
 		throughput(t, name+" with 1ms of network delay", url, map[string]limits{

@@ -10,7 +10,6 @@ import (
 	"github.com/sessionkv/store/bench/internal/address"
 	"github.com/sessionkv/store/bench/internal/cpu"
 	"github.com/sessionkv/store/bench/internal/drive"
-	"github.com/sessionkv/store/bench/internal/report"
 )
 
 // renewals creates 10⁵ sessions on a Redis server, ten for each user, and watches their renewals for d: what the client and the
@@ -100,6 +99,6 @@ func indexCalls(t *testing.T, name, url string) {
 		// 16 calls at a time, so that the clock does not count.
 		ns := turns(t, *duration, 16, again(func() error { return call.do(handles[0]) }), again(func() error { return call.do(handles[1]) }))
 		call.bound.check(t, fmt.Sprintf("%s: %s, one caller, with an index beside without", name, call.name),
-			report.Median(ns[0])/report.Median(ns[1]), "%s beside %s", took(ns[0]), took(ns[1]))
+			ratio(ns[0], ns[1]), "%s beside %s", took(ns[0]), took(ns[1]))
 	}
 }
