@@ -172,7 +172,7 @@ func TestBurst(t *testing.T) {
 	everyRedis(t, func(t *testing.T, name, url string) {
 		single(t, url)
 		client := func() *goredis.Client {
-			o, err := address.Redis(url)
+			o, err := address.RedisServer(url)
 			check(t, err)
 			o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 5*time.Second, 5*time.Second, 5*time.Second
 			c := goredis.NewClient(o)

@@ -1,17 +1,17 @@
-// Package address handles the URLs of servers: what of them may be shown, and how
-// the rivals' clients are made from them.
+// Package address handles the URLs of servers: what of them may be shown, and how the rivals' clients are made from them.
 package address
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Namespace is what the tool's own sessions are kept under on a server, unless the
-// URL names another one.
+// Namespace is what the tool's own sessions are kept under on a server, unless the URL names another one.
 const Namespace = "storebench"
 
 // Redact returns the URL without user, password and parameters.
@@ -38,18 +38,14 @@ func Kind(raw string) string {
 	return ""
 }
 
-// Single reports whether raw names one server that the rivals' clients and the
-// delaying proxy can be pointed at.
+// Single reports whether raw names one Redis server without TLS, which every rival and the delaying proxy can be pointed at.
 func Single(raw string) bool {
 	scheme, _, _ := strings.Cut(raw, ":")
 	return Kind(raw) == "redis" && !strings.Contains(scheme, "+") && scheme != "rediss" && scheme != "valkeys"
 }
 
 // Cluster reports whether raw names a Redis cluster without TLS.
-func Cluster(raw string) bool {
-	scheme, _, _ := strings.Cut(raw, ":")
-	return scheme == "redis+cluster"
-}
+func Cluster(raw string) bool { return strings.HasPrefix(raw, "redis+cluster:") }
 
 // Own returns the URL for the tool's own sessions, with a namespace.
 func Own(raw string) string {
@@ -75,69 +71,50 @@ func WithHost(raw, host string) string {
 	return u.String()
 }
 
-// Host returns host:port of a Redis URL.
-func Host(raw string) string {
+// Redis returns the options of plain clients for the URL of a server or a cluster. Its parameters are the library's own, and not
+// those of other clients.
+func Redis(raw string) (*redis.UniversalOptions, error) {
 	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
+	if err != nil || !Single(raw) && !Cluster(raw) {
+		return nil, fmt.Errorf("the rivals need a redis://host:port or redis+cluster://host:port URL, not %s", Redact(raw))
 	}
-	port := u.Port()
-	if port == "" {
-		port = "6379"
-	}
-	return u.Hostname() + ":" + port
-}
-
-// Redis returns the options of a plain Redis client for the URL. Its parameters
-// are the library's own, and not those of other clients.
-func Redis(raw string) (*redis.Options, error) {
-	u, err := url.Parse(raw)
-	if err != nil || !Single(raw) {
-		return nil, fmt.Errorf("the rivals need a redis://host:port URL, not %s", Redact(raw))
-	}
-	u.Scheme = "redis"
-	db := u.Query().Get("db")
-	u.RawQuery = ""
-	if db != "" && strings.Trim(u.Path, "/") == "" {
-		u.Path = "/" + db
-	}
-	o, err := redis.ParseURL(u.String())
-	if err != nil {
+	o := &redis.UniversalOptions{Addrs: hosts(u, "6379"), Username: u.User.Username(), IsClusterMode: Cluster(raw)}
+	o.Password, _ = u.User.Password()
+	if o.DB, err = strconv.Atoi(cmp.Or(strings.Trim(u.Path, "/"), u.Query().Get("db"), "0")); err != nil {
 		return nil, fmt.Errorf("cannot use the URL %s for a rival", Redact(raw))
 	}
 	return o, nil
 }
 
-// RedisCluster returns the options of a plain client for the URL of a cluster.
-func RedisCluster(raw string) (*redis.ClusterOptions, error) {
-	u, err := url.Parse(raw)
-	if err != nil || !Cluster(raw) {
-		return nil, fmt.Errorf("it takes a redis+cluster://host:port URL, not %s", Redact(raw))
+// RedisServer returns the options of clients that know no cluster.
+func RedisServer(raw string) (*redis.Options, error) {
+	o, err := Redis(raw)
+	if err != nil {
+		return nil, err
 	}
-	o := &redis.ClusterOptions{Username: u.User.Username()}
-	o.Password, _ = u.User.Password()
-	for h := range strings.SplitSeq(u.Host, ",") {
-		if !strings.Contains(h, ":") {
-			h += ":6379"
-		}
-		o.Addrs = append(o.Addrs, h)
+	if o.IsClusterMode {
+		return nil, fmt.Errorf("this rival needs a redis://host:port URL, not %s", Redact(raw))
 	}
-	return o, nil
+	return o.Simple(), nil
 }
 
-// Hazelcast returns the members, the cluster's name and the credentials of a
-// Hazelcast URL.
-func Hazelcast(raw string) (hosts []string, cluster, user, password string, err error) {
+// Hazelcast returns the members, the cluster's name and the credentials of a Hazelcast URL.
+func Hazelcast(raw string) (members []string, cluster, user, password string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, "", "", "", fmt.Errorf("cannot read the URL %s", Redact(raw))
 	}
+	password, _ = u.User.Password()
+	return hosts(u, "5701"), strings.Trim(u.Path, "/"), u.User.Username(), password, nil
+}
+
+// hosts returns the hosts of a URL, with ports.
+func hosts(u *url.URL, port string) (all []string) {
 	for h := range strings.SplitSeq(u.Host, ",") {
 		if !strings.Contains(h, ":") {
-			h += ":5701"
+			h += ":" + port
 		}
-		hosts = append(hosts, h)
+		all = append(all, h)
 	}
-	password, _ = u.User.Password()
-	return hosts, strings.Trim(u.Path, "/"), u.User.Username(), password, nil
+	return all
 }

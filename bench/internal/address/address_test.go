@@ -1,6 +1,7 @@
 package address
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -19,18 +20,23 @@ func TestRedactHidesWhatIsSecret(t *testing.T) {
 	}
 }
 
-func TestRedisTakesUserPasswordAndDatabase(t *testing.T) {
-	for _, url := range []string{"redis://app:secret@h:7/3?namespace=x&batching=off", "valkey://app:secret@h:7?db=3"} {
+func TestRedisTakesHostsUserPasswordAndDatabase(t *testing.T) {
+	for url, want := range map[string]string{
+		"redis://app:secret@h:7/3?namespace=x&batching=off": "[h:7] app secret 3 false",
+		"valkey://app:secret@h?db=3":                        "[h:6379] app secret 3 false",
+		"redis+cluster://app:secret@h:7,g:8?namespace=x":    "[h:7 g:8] app secret 0 true",
+	} {
 		o, err := Redis(url)
 		if err != nil {
-			t.Fatalf("Redis(%q): %v", url, err)
-		}
-		if o.Addr != "h:7" || o.Username != "app" || o.Password != "secret" || o.DB != 3 {
-			t.Errorf("Redis(%q) = %s %s %s %d", url, o.Addr, o.Username, o.Password, o.DB)
+			t.Errorf("Redis(%q): %v", url, err)
+		} else if got := fmt.Sprintf("%v %s %s %d %t", o.Addrs, o.Username, o.Password, o.DB, o.IsClusterMode); got != want {
+			t.Errorf("Redis(%q) = %s, want %s", url, got, want)
 		}
 	}
-	if _, err := Redis("redis+cluster://app:secret@h:7"); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("Redis(cluster) = %v, want an error without the password", err)
+	for _, url := range []string{"redis://app:secret@h/x", "rediss://app:secret@h", "redis+cluster://app:secret@h:7"} {
+		if _, err := RedisServer(url); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("RedisServer(%q) = %v, want an error without the password", url, err)
+		}
 	}
 }
 
@@ -43,18 +49,5 @@ func TestOwnAddsANamespace(t *testing.T) {
 		if got := Own(url); got != want {
 			t.Errorf("Own(%q) = %q, want %q", url, got, want)
 		}
-	}
-}
-
-func TestRedisClusterTakesHostsUserAndPassword(t *testing.T) {
-	o, err := RedisCluster("redis+cluster://app:secret@h:7,g:8?namespace=x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Join(o.Addrs, " ") != "h:7 g:8" || o.Username != "app" || o.Password != "secret" {
-		t.Errorf("RedisCluster() = %v %s %s", o.Addrs, o.Username, o.Password)
-	}
-	if _, err := RedisCluster("redis://app:secret@h:7"); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("RedisCluster() of a single server = %v, want an error without the password", err)
 	}
 }

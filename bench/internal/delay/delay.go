@@ -121,7 +121,11 @@ func (p *Pool) URL(url string) (string, error) {
 	if p.delay == 0 || !address.Single(url) {
 		return url, nil
 	}
-	host := address.Host(url)
+	o, err := address.Redis(url)
+	if err != nil {
+		return "", err
+	}
+	host := o.Addrs[0]
 	if p.proxies[host] == nil {
 		proxy, err := start(host, p.delay)
 		if err != nil {

@@ -51,7 +51,11 @@ func TestPool(t *testing.T) {
 	if got, err := p.URL("memory:"); err != nil || got != "memory:" {
 		t.Errorf("URL(memory:) = %q, %v", got, err)
 	}
-	c, err := net.Dial("tcp", address.Host(one))
+	o, err := address.Redis(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", o.Addrs[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,9 +58,9 @@ func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool
 		return nil, err
 	}
 	t.sys = sys
-	meter := newServerMeter(spec)
-	defer meter.close()
-	memory, server := heap.Live(), meter.bytes(ctx)
+	meter := NewServerMeter(spec.URL)
+	defer meter.Close()
+	memory, server := heap.Live(), meter.Bytes(ctx)
 	t.sessions = make([]atomic.Pointer[system.Session[T]], sessions+roomForInserts)
 	// The list and the interfaces that it points to are the tool's own.
 	memory += uint64(8*len(t.sessions) + 16*sessions)
@@ -73,8 +73,8 @@ func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool
 	if after := heap.Live(); after > memory {
 		t.BytesPerSession = float64(after-memory) / float64(sessions)
 	}
-	if after := meter.bytes(ctx); after > server && server > 0 {
-		t.ServerBytesPerSession = float64(after-server) / float64(sessions)
+	if after := meter.Bytes(ctx); after > server && server > 0 {
+		t.ServerBytesPerSession = (after - server) / float64(sessions)
 	}
 	return t, nil
 }

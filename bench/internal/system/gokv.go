@@ -19,7 +19,7 @@ func openGokvSyncmap[T any]() (System[T], error) {
 }
 
 func openGokvRedis[T any](url string) (System[T], error) {
-	o, err := address.Redis(url)
+	o, err := address.RedisServer(url)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -54,15 +55,11 @@ func HazelcastClient(ctx context.Context, url string) (*hazelcast.Client, error)
 
 func (r rawMap[T]) get(ctx context.Context, key string) (T, error) {
 	v, err := r.m.Get(ctx, key)
-	text, ok := v.(string)
-	if err == nil && !ok {
-		err = ErrAbsent
+	if text, ok := v.(string); ok && err == nil {
+		return fromText[T](text)
 	}
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	return fromText[T](text)
+	var zero T
+	return zero, cmp.Or(err, ErrAbsent)
 }
 
 func (r rawMap[T]) set(ctx context.Context, key string, value T) error {

@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,14 +19,7 @@ var rivals = map[string]string{
 }
 
 // Rivals returns the names of the rivals.
-func Rivals() []string {
-	var names []string
-	for n := range rivals {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return names
-}
+func Rivals() []string { return slices.Sorted(maps.Keys(rivals)) }
 
 // Needs returns the kind of server that the rival needs, "memory" for none, and
 // an error for an unknown name.
@@ -65,11 +59,11 @@ func open[T any](ctx context.Context, spec Spec) (System[T], error) {
 	case "scs-memstore":
 		return openSCSMemory[T]()
 	case "goredis":
-		return openGoRedis[T](ctx, spec.URL)
+		return hashed[T](openGoRedis(ctx, spec.URL))
 	case "rueidis":
-		return openRueidis[T](spec.URL, false)
+		return hashed[T](openRueidis(spec.URL, false))
 	case "rueidis-cache":
-		return openRueidis[T](spec.URL, true)
+		return hashed[T](openRueidis(spec.URL, true))
 	case "gokv-redis":
 		return openGokvRedis[T](spec.URL)
 	case "scs-redis":

@@ -25,18 +25,11 @@ func openOtter[T any](copy bool) (System[T], error) {
 }
 
 func (o otterCache[T]) get(_ context.Context, key string) (T, error) {
-	v, ok := o.c.GetIfPresent(key)
-	if !ok {
-		var zero T
-		return zero, ErrAbsent
+	t, err := typed[T](o.c.GetIfPresent(key))
+	if claims, ok := any(&t).(*workload.Claims); ok && o.copy {
+		claims.Scopes = slices.Clone(claims.Scopes)
 	}
-	t := v.(T)
-	if o.copy {
-		if claims, ok := any(&t).(*workload.Claims); ok {
-			claims.Scopes = slices.Clone(claims.Scopes)
-		}
-	}
-	return t, nil
+	return t, err
 }
 
 func (o otterCache[T]) set(_ context.Context, key string, value T) error {

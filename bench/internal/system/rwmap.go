@@ -28,11 +28,7 @@ func (s *rwMapSession[T]) Get(_ context.Context, key string) (T, error) {
 	s.mu.RLock()
 	v, ok := s.m[key]
 	s.mu.RUnlock()
-	if !ok {
-		var zero T
-		return zero, ErrAbsent
-	}
-	return v.(T), nil
+	return typed[T](v, ok)
 }
 
 func (s *rwMapSession[T]) Set(_ context.Context, key string, value T) error {

@@ -28,7 +28,7 @@ func openSCSMemory[T any]() (System[T], error) {
 }
 
 func openSCSRedis[T any](url string) (System[T], error) {
-	o, err := address.Redis(url)
+	o, err := address.RedisServer(url)
 	if err != nil {
 		return nil, err
 	}
@@ -67,43 +67,39 @@ type scsSession[T any] struct {
 	token string
 }
 
-func (s *scsSession[T]) Get(ctx context.Context, key string) (T, error) {
-	var zero T
-	ctx, err := s.m.Load(ctx, s.token)
-	if err != nil {
-		return zero, err
-	}
-	v, ok := s.m.Get(ctx, key).(T)
-	if !ok {
-		return zero, ErrAbsent
-	}
-	return v, nil
-}
-
-func (s *scsSession[T]) Set(ctx context.Context, key string, value T) error {
-	return s.change(ctx, func(ctx context.Context) { s.m.Put(ctx, key, value) })
-}
-
-func (s *scsSession[T]) Has(ctx context.Context, key string) (bool, error) {
-	ctx, err := s.m.Load(ctx, s.token)
-	if err != nil {
-		return false, err
-	}
-	return s.m.Exists(ctx, key), nil
-}
-
-func (s *scsSession[T]) Delete(ctx context.Context, key string) error {
-	return s.change(ctx, func(ctx context.Context) { s.m.Remove(ctx, key) })
-}
-
-func (s *scsSession[T]) change(ctx context.Context, change func(context.Context)) error {
+// request loads the session, does what a request does with it, and commits it where that changes it.
+func (s *scsSession[T]) request(ctx context.Context, changes bool, do func(ctx context.Context)) error {
 	ctx, err := s.m.Load(ctx, s.token)
 	if err != nil {
 		return err
 	}
-	change(ctx)
-	_, _, err = s.m.Commit(ctx)
+	do(ctx)
+	if changes {
+		_, _, err = s.m.Commit(ctx)
+	}
 	return err
+}
+
+func (s *scsSession[T]) Get(ctx context.Context, key string) (v T, err error) {
+	there := false
+	err = s.request(ctx, false, func(ctx context.Context) { v, there = s.m.Get(ctx, key).(T) })
+	if err == nil && !there {
+		err = ErrAbsent
+	}
+	return v, err
+}
+
+func (s *scsSession[T]) Set(ctx context.Context, key string, value T) error {
+	return s.request(ctx, true, func(ctx context.Context) { s.m.Put(ctx, key, value) })
+}
+
+func (s *scsSession[T]) Has(ctx context.Context, key string) (has bool, err error) {
+	err = s.request(ctx, false, func(ctx context.Context) { has = s.m.Exists(ctx, key) })
+	return has, err
+}
+
+func (s *scsSession[T]) Delete(ctx context.Context, key string) error {
+	return s.request(ctx, true, func(ctx context.Context) { s.m.Remove(ctx, key) })
 }
 
 func (s *scsSession[T]) Destroy(ctx context.Context) error {

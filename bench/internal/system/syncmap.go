@@ -22,12 +22,7 @@ func (syncMaps[T]) Close(context.Context) error { return nil }
 type syncMapSession[T any] struct{ m sync.Map }
 
 func (s *syncMapSession[T]) Get(_ context.Context, key string) (T, error) {
-	v, ok := s.m.Load(key)
-	if !ok {
-		var zero T
-		return zero, ErrAbsent
-	}
-	return v.(T), nil
+	return typed[T](s.m.Load(key))
 }
 
 func (s *syncMapSession[T]) Set(_ context.Context, key string, value T) error {

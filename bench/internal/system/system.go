@@ -35,6 +35,14 @@ type Updater[T any] interface {
 // ErrAbsent says that a key has no value.
 var ErrAbsent = errors.New("absent")
 
+// typed returns v as a T.
+func typed[T any](v any, ok bool) (t T, err error) {
+	if !ok {
+		return t, ErrAbsent
+	}
+	return v.(T), nil
+}
+
 // A Spec names a system and what it works on.
 type Spec struct {
 	Name  string // "store" or the name of a rival
