@@ -75,9 +75,7 @@ func TestWriterAndOwnerDie(t *testing.T) {
 						}
 					}
 					writer := indexedSessions(t, slow, opts)
-					s := create(t, owner, indexedUser.To("before"))
-					attached, err := writer.Attach(ctx, s.ID())
-					must(t, err)
+					s, attached := shared(t, owner, writer)
 					must(t, indexedUser.Set(ctx, attached, "early"))
 					time.Sleep(3*lease + after)
 					pause.Store(int64(c.slow / 2))
@@ -151,9 +149,7 @@ func TestOwnerWritesAfterAnExtend(t *testing.T) {
 				backend := newTrackedLists(t)
 				opts := withIndex(store.Options{Lease: lease})
 				owner, other := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
-				s := create(t, owner, indexedUser.To("before"))
-				attached, err := other.Attach(ctx, s.ID())
-				must(t, err)
+				s, attached := shared(t, owner, other)
 				must(t, attached.Extend(ctx, 6*lease))
 				time.Sleep(later)
 				must(t, write(ctx, s, "after"))
@@ -173,9 +169,7 @@ func TestOwnerLooksAfterAnExtend(t *testing.T) {
 		opts := withIndex(store.Options{Lease: lease})
 		owner, judge := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
 		without := newSessions(t, backend, &store.Options{Lease: lease})
-		s := create(t, owner, indexedUser.To("before"))
-		attached, err := without.Attach(ctx, s.ID())
-		must(t, err)
+		s, attached := shared(t, owner, without)
 		must(t, attached.Extend(ctx, 8*lease))
 		must(t, indexedUser.Set(ctx, attached, "after"))
 		time.Sleep(2 * lease)
@@ -420,9 +414,7 @@ func TestOwnerDiesAfterLateRenewals(t *testing.T) {
 						}
 					}
 					writer := indexedSessions(t, slow, opts)
-					s := create(t, owner, indexedUser.To("before"))
-					attached, err := writer.Attach(ctx, s.ID())
-					must(t, err)
+					s, attached := shared(t, owner, writer)
 					time.Sleep(3*lease + after)
 					must(t, indexedUser.Set(ctx, attached, "after"))
 					wrote.Store(true)

@@ -52,6 +52,15 @@ func indexedSessions(t testing.TB, backend store.Backend, opts *store.Options) *
 	return sessions
 }
 
+// shared returns a new session of owner under the value "before", and a handle to it from writer.
+func shared(t testing.TB, owner, writer *store.Sessions) (owned, attached *store.Session) {
+	t.Helper()
+	owned = create(t, owner, indexedUser.To("before"))
+	attached, err := writer.Attach(context.WithoutCancel(t.Context()), owned.ID())
+	must(t, err)
+	return owned, attached
+}
+
 // left returns how many members all lists have.
 func (b *trackedLists) left(t testing.TB) (n int) {
 	t.Helper()

@@ -61,9 +61,7 @@ func TestWriterDiesAtOnce(t *testing.T) {
 						slowly := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
 						slowly.untimed = untimed
 						writer := indexedSessions(t, slowly, opts)
-						s := create(t, owner, indexedUser.To("before"))
-						attached, err := writer.Attach(ctx, s.ID())
-						must(t, err)
+						s, attached := shared(t, owner, writer)
 						if held {
 							must(t, indexedUser.Set(ctx, attached, "early"))
 						}
@@ -92,9 +90,7 @@ func TestOwnerDiesAfterTheWriteOfAnother(t *testing.T) {
 				backend := newTrackedLists(t)
 				opts := withIndex(store.Options{Lease: lease})
 				owner, writer := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
-				s := create(t, owner, indexedUser.To("before"))
-				attached, err := writer.Attach(ctx, s.ID())
-				must(t, err)
+				s, attached := shared(t, owner, writer)
 				time.Sleep(3*lease + after)
 				must(t, indexedUser.Set(ctx, attached, "after"))
 				time.Sleep(dies)

@@ -667,19 +667,27 @@ func TestOpen(t *testing.T) {
 	// The session changes its user, or its life, when allow has just agreed. After b's Resume allow is asked again, and
 	// these are refused.
 	for name, meanwhile := range map[string]func(*store.Session){
-		"another user": func(s *store.Session) { _ = userID.Set(ctx, s, "bob") },
+		"another user": func(s *store.Session) { must(t, userID.Set(ctx, s, "bob")) },
 		"another life": func(s *store.Session) {
-			_ = s.Destroy(ctx)
-			_, _ = a.Create(ctx, s.ID(), userID.To("bob"))
+			must(t, s.Destroy(ctx))
+			_, err := a.Create(ctx, s.ID(), userID.To("bob"))
+			must(t, err)
 		},
 	} {
 		s := create(t, a, userID.To("ann"))
+		asked := 0
 		_, _, err := b.Open(ctx, s.ID(), func(ctx context.Context, seen *store.Session) error {
 			err := only("ann")(ctx, seen)
-			meanwhile(s)
+			if asked++; asked == 1 {
+				wantErr(t, "the first allow()", err, nil)
+				meanwhile(s)
+			}
 			return err
 		})
 		wantErr(t, "Open() while "+name+" comes in", err, denied)
+		if asked != 2 {
+			t.Errorf("Open() while %s comes in asked allow %d times, want 2", name, asked)
+		}
 		if n := alive(t, backend, []string{s.ID()}); n != 1 {
 			t.Errorf("%s: the session is gone", name)
 		}

@@ -68,9 +68,8 @@ func TestPointersWithoutEndAreRefused(t *testing.T) {
 // TestJSONNumbersInStrings: fields with the option string lose nothing either.
 func TestJSONNumbersInStrings(t *testing.T) {
 	type floats struct {
-		F float64  `json:",string"`
-		G *float32 `json:",string"`
-		//lint:ignore SA5008 the tag is what is tested
+		F float64   `json:",string"`
+		G *float32  `json:",string"`
 		H **float64 `json:"h,string"`
 	}
 	type within struct {

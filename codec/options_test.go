@@ -54,7 +54,6 @@ func TestMsgpackByJSONTags(t *testing.T) {
 func TestJSONTagThatNamesAFieldDash(t *testing.T) {
 	type dash struct {
 		Kept string `json:"kept"`
-		//lint:ignore SA5008 the tag is what is tested
 		Lost string `json:"-,"`
 	}
 	type around struct{ dash }
