@@ -112,7 +112,7 @@ func (b *Backend) Attach(ctx context.Context, id string, t store.Terms) (store.S
 }
 
 // tokenOf asks the server for the token of the present life of s.
-func (b *Backend) tokenOf(ctx context.Context, s *Store) (token any, err error) {
+func (b *Backend) tokenOf(ctx context.Context, s *handle) (token any, err error) {
 	values, err := b.hmget(ctx, s.name, tokenField)
 	switch {
 	case err != nil:
@@ -261,15 +261,16 @@ func (b *Backend) open(ctx context.Context) error {
 }
 
 // ours returns session if this Backend handed it out, and nil otherwise.
-func (b *Backend) ours(session store.Store) *Store {
-	if s, ok := session.(*Store); ok && s != nil && s.b == b {
+func (b *Backend) ours(session store.Store) *handle {
+	if s, ok := session.(*handle); ok && s.b == b {
 		return s
 	}
 	return nil
 }
 
-func (b *Backend) handle(id string, token string, t store.Terms) *Store {
-	return &Store{b: b, name: b.namespace.Session(id), token: token, maxKeys: max(t.MaxKeys, 0)}
+// handle returns a handle to the life of the session that token names.
+func (b *Backend) handle(id string, token string, t store.Terms) *handle {
+	return &handle{b: b, name: b.namespace.Session(id), token: token, maxKeys: max(t.MaxKeys, 0)}
 }
 
 // newToken names a new life: 128 random bits that nobody can guess or repeat.

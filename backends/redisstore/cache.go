@@ -95,7 +95,7 @@ func (c *cache) shardOf(name string) *shard {
 func now() int64 { return int64(time.Since(began)) }
 
 // hit returns what is kept of the field called key of s, which may be absent.
-func (c *cache) hit(s *Store, key string) (value any, ok bool) {
+func (c *cache) hit(s *handle, key string) (value any, ok bool) {
 	slot := s.slot.Load()
 	if slot == nil {
 		return nil, false
@@ -114,7 +114,7 @@ func (c *cache) hit(s *Store, key string) (value any, ok bool) {
 
 // fields returns fields of s, the first of which is the token's. They are from one
 // reading of the server.
-func (c *cache) fields(ctx context.Context, s *Store, fields []any) ([]any, error) {
+func (c *cache) fields(ctx context.Context, s *handle, fields []any) ([]any, error) {
 	epoch := c.epoch.Load()
 	if epoch == 0 {
 		c.tracking.start()
@@ -205,7 +205,7 @@ func (c *cache) keep(slot *slot, f *fetch) {
 }
 
 // lock returns the slot of s, with its shard locked.
-func (c *cache) lock(s *Store, at int64) *slot {
+func (c *cache) lock(s *handle, at int64) *slot {
 	if slot := s.slot.Load(); slot != nil {
 		slot.shard.mu.Lock()
 		if !slot.dead {
@@ -239,7 +239,7 @@ func (c *cache) lock(s *Store, at int64) *slot {
 
 // forget drops what was read of s, and keeps reads that are in progress from being
 // kept or joined.
-func (c *cache) forget(s *Store) {
+func (c *cache) forget(s *handle) {
 	if slot := s.slot.Load(); slot != nil {
 		slot.shard.mu.Lock()
 		dead := slot.dead

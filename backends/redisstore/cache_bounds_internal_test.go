@@ -49,12 +49,12 @@ func TestCacheKeepsForLong(t *testing.T) {
 // Slots of what was asked for and did not come count as others.
 func TestCacheMemoryOfFailures(t *testing.T) {
 	const most = 1 << 20
-	for name, answer := range map[string]func(c *cache, s *Store) ([]any, error){
-		"errors":    func(*cache, *Store) ([]any, error) { return nil, errors.New("down") },
-		"overtaken": func(c *cache, s *Store) ([]any, error) { c.forget(s); return []any{someToken, "v"}, nil },
+	for name, answer := range map[string]func(c *cache, s *handle) ([]any, error){
+		"errors":    func(*cache, *handle) ([]any, error) { return nil, errors.New("down") },
+		"overtaken": func(c *cache, s *handle) ([]any, error) { c.forget(s); return []any{someToken, "v"}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s *Store
+			var s *handle
 			var c *cache
 			c = aloneCache(CacheOptions{MaxBytes: most, MaxStaleness: time.Hour}, func(any, []any) ([]any, error) { return answer(c, s) })
 			for i := range 20_000 {

@@ -18,7 +18,9 @@ func TestCacheForgetsWhatIsFoundEnded(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	finds := map[string]func(ctx context.Context, b *redisstore.Backend, s store.Store) error{
 		"GetCurrent": func(ctx context.Context, _ *redisstore.Backend, s store.Store) error {
-			_, err := s.(*redisstore.Store).GetCurrent(ctx, "k")
+			_, err := s.(interface {
+				GetCurrent(ctx context.Context, key string) ([]byte, error)
+			}).GetCurrent(ctx, "k")
 			return err
 		},
 		"Has": func(ctx context.Context, _ *redisstore.Backend, s store.Store) error {

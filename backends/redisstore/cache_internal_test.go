@@ -34,11 +34,11 @@ func valued(value func() string) func(any, []any) ([]any, error) {
 	}
 }
 
-func handleOf(c *cache, i int) *Store {
-	return &Store{b: &Backend{cache: c}, name: fmt.Sprint("chat:session-", i), token: someToken}
+func handleOf(c *cache, i int) *handle {
+	return &handle{b: &Backend{cache: c}, name: fmt.Sprint("chat:session-", i), token: someToken}
 }
 
-func readOne(t *testing.T, c *cache, s *Store, key string) {
+func readOne(t *testing.T, c *cache, s *handle, key string) {
 	t.Helper()
 	if _, err := c.fields(t.Context(), s, []any{tokenField, key}); err != nil {
 		t.Fatal(err)

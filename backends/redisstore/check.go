@@ -247,7 +247,7 @@ func (b *Backend) checkLife(ctx context.Context) error {
 		if session == nil {
 			session, _ = b.Attach(ctx, id, terms)
 		}
-		if s, ok := session.(*Store); ok {
+		if s, ok := session.(*handle); ok {
 			// Not with Destroy: nobody needs the word of the replicas, and they may be missing.
 			_, _ = b.eval(ctx, read, destroyScript, s.name, s.token) // it expires otherwise
 		}

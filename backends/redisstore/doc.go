@@ -254,8 +254,8 @@ each that has expired, in the order in which it happened. What holds:
   - When that connection breaks, or the server does not answer on it, or refuses a write with READONLY,
     all is dropped, and reads ask the server until there is another.
   - Writes, Has, Keys, Commit and Attach always ask the server, and so does what typed
-    Take, Update and transactions read, unless a wrapper hides [Store.GetCurrent] from
-    them. So these neither miss a value that is there nor decide by an old one.
+    Take, Update and transactions read, unless a wrapper hides the method
+    GetCurrent from them. So these neither miss a value that is there nor decide by an old one.
   - GetMany returns what one reading of the server brought, never values of several.
   - The notices of reads that are in progress count: a reply that left the server before
     a write is not kept when the notice of that write came first.

@@ -17,7 +17,7 @@ var (
 	errReply   = errors.New("this package cannot read the server's reply; is there a proxy that changes replies?")
 	errNoReply = errors.New("the client returned without a reply; is there a hook that keeps commands back?")
 	errSince   = errors.New("the connection failed, and when the server answered again the life of the session had ended")
-	errNotMade = errors.New("redisstore: this Backend is nil or was not made by New, or this Store not handed out by one")
+	errNotMade = errors.New("redisstore: this Backend is nil or was not made by New")
 	errNoConn  = errors.New("redisstore: the connection is nil; RefuseReplica is the OnConnect of a client")
 
 	errCacheProtocol = errors.New("redis: Options.Cache needs a client with Protocol 3, by which the server tells what has changed")

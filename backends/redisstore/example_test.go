@@ -23,7 +23,7 @@ func TestExamples(t *testing.T) {
 	ExampleNew()
 	ExampleCacheOptions()
 	ExampleBackend()
-	ExampleStore_Commit()
+	ExampleBackend_Create()
 }
 
 func ExampleNew() {
@@ -94,7 +94,7 @@ func ExampleBackend() {
 	fmt.Println(first.Set(ctx, "k", nil)) // the session has ended
 }
 
-func ExampleStore_Commit() {
+func ExampleBackend_Create() {
 	ctx := context.Background()
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	defer client.Close()

@@ -42,7 +42,7 @@ func WithoutNotices(b *Backend) { b.notices.hub = nil }
 
 // Waiting returns how many callers wait for reads of s that the cache has begun.
 func Waiting(s store.Store) (n int) {
-	if slot := s.(*Store).slot.Load(); slot != nil {
+	if slot := s.(*handle).slot.Load(); slot != nil {
 		slot.shard.mu.Lock()
 		defer slot.shard.mu.Unlock()
 		for _, f := range slot.fetches {

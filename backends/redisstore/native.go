@@ -102,7 +102,7 @@ func (f *nameFuse) String() string { return "token" }
 
 // setNative writes value under key if both the life and the key exist, and reports
 // whether it did. Where the server does not take the command, it does nothing.
-func (s *Store) setNative(ctx context.Context, key string, value []byte) (written bool, err error) {
+func (s *handle) setNative(ctx context.Context, key string, value []byte) (written bool, err error) {
 	r := request{script: nativeSet, name: s.name, token: s.token, key: key, value: value}
 	cmd, err := s.b.run(ctx, once, &r)
 	switch {
@@ -254,7 +254,7 @@ func (n *native) forget() {
 
 // fence returns the name of the field that fences native writes of this life, and
 // "" where there are none.
-func (s *Store) fence() string {
+func (s *handle) fence() string {
 	if !s.b.native.ready() {
 		return ""
 	}

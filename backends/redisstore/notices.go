@@ -108,14 +108,14 @@ func (b *Backend) Watch(session store.Store, hint func()) (stop func(), err erro
 
 // tell publishes to other processes a write to s that ended a life or gave it another
 // deadline, or may have.
-func (s *Store) tell(err error) {
+func (s *handle) tell(err error) {
 	if err == nil || errors.Is(err, store.ErrUnknownOutcome) {
 		s.b.notices.hub.Tell(s.name.(string))
 	}
 }
 
 // lasts tells those who watch through s how long the session lives.
-func (s *Store) lasts(left time.Duration) {
+func (s *handle) lasts(left time.Duration) {
 	if s.watchers.Load() > 0 {
 		s.b.notices.hub.Lasts(s.name.(string), left)
 	}
@@ -123,7 +123,7 @@ func (s *Store) lasts(left time.Duration) {
 
 // leftOf returns a command that asks how long the session of s lives, and nil where
 // no process listens, or this one may not publish.
-func (s *Store) leftOf(ctx context.Context) *redis.DurationCmd {
+func (s *handle) leftOf(ctx context.Context) *redis.DurationCmd {
 	if s.watchers.Load() == 0 || s.b.notices.timeless.holds() {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (s *Store) leftOf(ctx context.Context) *redis.DurationCmd {
 }
 
 // tookIn takes in the answer to a command of leftOf.
-func (s *Store) tookIn(cmd *redis.DurationCmd) {
+func (s *handle) tookIn(cmd *redis.DurationCmd) {
 	if cmd == nil {
 		return
 	}

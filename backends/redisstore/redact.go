@@ -12,10 +12,10 @@ func (b *Backend) GoString() string { return b.String() }
 func (b *Backend) LogValue() slog.Value { return slog.StringValue(b.String()) }
 
 // String keeps sessions out of what is printed.
-func (s *Store) String() string { return "redisstore.Store(ID withheld)" }
+func (s *handle) String() string { return "redisstore.Store(ID withheld)" }
 
 // GoString does the same for %#v.
-func (s *Store) GoString() string { return s.String() }
+func (s *handle) GoString() string { return s.String() }
 
 // LogValue does the same for logs.
-func (s *Store) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (s *handle) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -89,11 +89,11 @@ type renewal struct {
 type target struct {
 	at      int
 	name    any
-	s       *Store // nil for an entry
-	member  string // of an entry
-	slot    uint16 // of a cluster
-	doubted bool   // a merged script has called its life ended
-	teach   bool   // its server has forgotten the script
+	s       *handle // nil for an entry
+	member  string  // of an entry
+	slot    uint16  // of a cluster
+	doubted bool    // a merged script has called its life ended
+	teach   bool    // its server has forgotten the script
 }
 
 // secrets are what no error about t may show.
@@ -324,7 +324,7 @@ func (t *target) outcomeOf(c *command) error {
 }
 
 // outcomeOf returns what the reply of a renewal, or of a look, says of this life.
-func (s *Store) outcomeOf(c *command) error {
+func (s *handle) outcomeOf(c *command) error {
 	err := c.Err()
 	if err == nil {
 		err = c.check()

@@ -14,18 +14,18 @@ import (
 )
 
 var (
-	_ store.Store      = (*Store)(nil)
-	_ store.ManyGetter = (*Store)(nil)
-	_ store.Committer  = (*Store)(nil)
-	_ store.KeyLister  = (*Store)(nil)
+	_ store.Store      = (*handle)(nil)
+	_ store.ManyGetter = (*handle)(nil)
+	_ store.Committer  = (*handle)(nil)
+	_ store.KeyLister  = (*handle)(nil)
 
-	_ store.ConditionalDestroyer = (*Store)(nil)
+	_ store.ConditionalDestroyer = (*handle)(nil)
 )
 
-// A Store holds the values of one life of one session in one hash on the
+// A handle is a [store.Store]: it holds the values of one life of one session in one hash on the
 // server. A [Backend] hands it out. Every method is safe for concurrent use and
 // is one round trip.
-type Store struct {
+type handle struct {
 	b       *Backend
 	name    any          // string, boxed once: the hash
 	token   any          // string, boxed once: the life
@@ -49,7 +49,7 @@ const (
 var endedAs = [...]error{gone: store.ErrDestroyed, resumed: store.ErrResumed, destroyed: store.ErrDestroyed}
 
 // Get returns the value under key; see [store.Store].
-func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+func (s *handle) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := s.checkKey(ctx, key); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
 
 // GetCurrent is Get that asks the server, also where the cache of Options.Cache has an
 // answer. Typed writes that depend on a value begin with it.
-func (s *Store) GetCurrent(ctx context.Context, key string) ([]byte, error) {
+func (s *handle) GetCurrent(ctx context.Context, key string) ([]byte, error) {
 	if err := s.checkKey(ctx, key); err != nil {
 		return nil, err
 	}
@@ -89,8 +89,8 @@ func found(reply any) ([]byte, error) {
 
 // GetMany returns the values of keys as they were at one instant; see
 // [store.ManyGetter].
-func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
-	if err := s.open(ctx); err != nil {
+func (s *handle) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
+	if err := s.b.open(ctx); err != nil {
 		return nil, err
 	}
 	fields := make([]any, 1, 1+len(keys))
@@ -117,7 +117,7 @@ func (s *Store) GetMany(ctx context.Context, keys []string) ([][]byte, error) {
 
 // Has reports whether key has a value; see [store.Store]. The value stays on
 // the server.
-func (s *Store) Has(ctx context.Context, key string) (bool, error) {
+func (s *handle) Has(ctx context.Context, key string) (bool, error) {
 	if err := s.checkKey(ctx, key); err != nil {
 		return false, err
 	}
@@ -126,7 +126,7 @@ func (s *Store) Has(ctx context.Context, key string) (bool, error) {
 }
 
 // Keys returns the keys that have a value; see [store.KeyLister].
-func (s *Store) Keys(ctx context.Context) ([]string, error) {
+func (s *handle) Keys(ctx context.Context) ([]string, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Store) Keys(ctx context.Context) ([]string, error) {
 }
 
 // Set stores value under key; see [store.Store].
-func (s *Store) Set(ctx context.Context, key string, value []byte) error {
+func (s *handle) Set(ctx context.Context, key string, value []byte) error {
 	if err := s.checkKey(ctx, key); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (s *Store) Set(ctx context.Context, key string, value []byte) error {
 }
 
 // Delete removes key; see [store.Store].
-func (s *Store) Delete(ctx context.Context, key string) error {
+func (s *handle) Delete(ctx context.Context, key string) error {
 	if err := s.checkKey(ctx, key); err != nil {
 		return err
 	}
@@ -195,8 +195,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 }
 
 // Destroy ends this life of the session; see [store.Store].
-func (s *Store) Destroy(ctx context.Context) error {
-	if err := s.open(ctx); err != nil {
+func (s *handle) Destroy(ctx context.Context) error {
+	if err := s.b.open(ctx); err != nil {
 		return err
 	}
 	script := destroyScript
@@ -220,8 +220,8 @@ func (s *Store) Destroy(ctx context.Context) error {
 // DestroyIf ends this life of the session if it has exactly the given values; see
 // [store.ConditionalDestroyer]. Where the reply was lost, it fails with
 // [store.ErrUnknownOutcome]: what has ended leaves no trace.
-func (s *Store) DestroyIf(ctx context.Context, values []store.Entry) error {
-	if err := s.open(ctx); err != nil {
+func (s *handle) DestroyIf(ctx context.Context, values []store.Entry) error {
+	if err := s.b.open(ctx); err != nil {
 		return err
 	}
 	args := make([]any, 1, 1+2*len(values))
@@ -257,18 +257,18 @@ func (s *Store) DestroyIf(ctx context.Context, values []store.Entry) error {
 // Where the reply was lost, Commit looks whether the server has executed it and
 // tells so; it fails with [store.ErrUnknownOutcome] only when another Commit
 // or the end of the session has covered its trace, or the server stays silent.
-func (s *Store) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
+func (s *handle) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
 	current, _, err := s.commit(ctx, commitScript, expect, write)
 	return current, err
 }
 
 // CommitTimed is Commit, in the same round trip; see [store.TimedCommitter].
-func (s *Store) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+func (s *handle) CommitTimed(ctx context.Context, expect, write []store.Entry) ([][]byte, time.Duration, error) {
 	return s.commit(ctx, commitTimedScript, expect, write)
 }
 
-func (s *Store) commit(ctx context.Context, script *script, expect, write []store.Entry) ([][]byte, time.Duration, error) {
-	if err := s.open(ctx); err != nil {
+func (s *handle) commit(ctx context.Context, script *script, expect, write []store.Entry) ([][]byte, time.Duration, error) {
+	if err := s.b.open(ctx); err != nil {
 		return nil, 0, err
 	}
 	args := make([]any, 4, 4+3*len(expect)+2*len(write))
@@ -348,14 +348,14 @@ func (s *Store) commit(ctx context.Context, script *script, expect, write []stor
 
 // committed reports whether the server has executed the commit with this nonce
 // although its reply was lost, as err says.
-func (s *Store) committed(ctx context.Context, err error, nonce string) bool {
+func (s *handle) committed(ctx context.Context, err error, nonce string) bool {
 	values, ok := s.trace(ctx, err)
 	return ok && values[0] == s.token && values[1] == any(nonce)
 }
 
 // begun reports whether the server has begun this life although the reply was
 // lost, as err says.
-func (s *Store) begun(ctx context.Context, err error) bool {
+func (s *handle) begun(ctx context.Context, err error) bool {
 	values, ok := s.trace(ctx, err)
 	return ok && values[0] == s.token
 }
@@ -363,7 +363,7 @@ func (s *Store) begun(ctx context.Context, err error) bool {
 // trace reads what a write whose reply was lost leaves behind. What is not
 // there proves nothing: the server may still execute the write. Where replicas
 // have to confirm writes, they confirm what was read.
-func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
+func (s *handle) trace(ctx context.Context, err error) ([]any, bool) {
 	if _, ok := errors.AsType[*unknownError](err); !ok {
 		return nil, false
 	}
@@ -378,7 +378,7 @@ func (s *Store) trace(ctx context.Context, err error) ([]any, bool) {
 
 // cachedFields is fields that may be answered by the cache. That this life has ended is
 // taken from the server only: the cache may be older than the handle.
-func (s *Store) cachedFields(ctx context.Context, fields ...any) ([]any, error) {
+func (s *handle) cachedFields(ctx context.Context, fields ...any) ([]any, error) {
 	if s.b.cache == nil {
 		return s.fields(ctx, fields...)
 	}
@@ -391,7 +391,7 @@ func (s *Store) cachedFields(ctx context.Context, fields ...any) ([]any, error) 
 }
 
 // fields reads fields of the hash, the first of which is the token's.
-func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
+func (s *handle) fields(ctx context.Context, fields ...any) ([]any, error) {
 	values, err := s.b.hmget(ctx, s.name, fields...)
 	if err != nil {
 		return nil, err
@@ -404,7 +404,7 @@ func (s *Store) fields(ctx context.Context, fields ...any) ([]any, error) {
 
 // eval runs a guarded script with the token and args. It fails with
 // ErrDestroyed when the script says that this life has ended.
-func (s *Store) eval(ctx context.Context, k kind, script *script, args ...any) (any, error) {
+func (s *handle) eval(ctx context.Context, k kind, script *script, args ...any) (any, error) {
 	answer, err := s.b.eval(ctx, k, script, s.name, s.token, args...)
 	if err == nil {
 		err = s.endBy(answer)
@@ -417,7 +417,7 @@ func (s *Store) eval(ctx context.Context, k kind, script *script, args ...any) (
 
 // endBy returns the error of a life that a script calls ended, and remembers it. It
 // is nil for any other answer.
-func (s *Store) endBy(answer any) error {
+func (s *handle) endBy(answer any) error {
 	switch answer {
 	case answerGone:
 		return s.end(gone)
@@ -429,7 +429,7 @@ func (s *Store) endBy(answer any) error {
 }
 
 // endSeen is endBy for a token that was read and is not this life's.
-func (s *Store) endSeen(token any) error {
+func (s *handle) endSeen(token any) error {
 	switch {
 	case token == nil:
 		return s.end(gone)
@@ -442,39 +442,31 @@ func (s *Store) endSeen(token any) error {
 
 // end remembers how this life has ended. No other handle of this process reads it from the
 // cache then: Destroy has nothing to do any more, and must not return before.
-func (s *Store) end(how int32) error {
+func (s *handle) end(how int32) error {
 	s.forget()
 	s.ended.CompareAndSwap(lives, how)
 	return endedAs[how]
 }
 
 // over returns the error of a life that is known to have ended.
-func (s *Store) over() error { return endedAs[s.ended.Load()] }
+func (s *handle) over() error { return endedAs[s.ended.Load()] }
 
 // forget drops what the cache has of this session, after a write or the end of a life.
-func (s *Store) forget() {
+func (s *handle) forget() {
 	if s.b.cache != nil {
 		s.b.cache.forget(s)
 	}
 }
 
-// open is that of the Backend.
-func (s *Store) open(ctx context.Context) error {
-	if s == nil {
-		return errNotMade
-	}
-	return s.b.open(ctx)
-}
-
-func (s *Store) check(ctx context.Context) error {
-	if err := s.open(ctx); err != nil {
+func (s *handle) check(ctx context.Context) error {
+	if err := s.b.open(ctx); err != nil {
 		return err
 	}
 	return s.over()
 }
 
-func (s *Store) checkKey(ctx context.Context, key string) error {
-	if err := s.open(ctx); err != nil {
+func (s *handle) checkKey(ctx context.Context, key string) error {
+	if err := s.b.open(ctx); err != nil {
 		return err
 	}
 	if err := store.CheckKey(key); err != nil {

@@ -14,7 +14,6 @@ func TestNothingPanicsOnZeroValues(t *testing.T) {
 		"Callers":           redisstore.Callers,
 		"New":               redisstore.New,
 		"Options":           redisstore.Options{},
-		"Store":             (*redisstore.Store)(nil),
 		"CacheOptions":      redisstore.CacheOptions{},
 		"RefuseReplica":     redisstore.RefuseReplica,
 		"RefuseReplicaOver": redisstore.RefuseReplicaOver,
