@@ -117,30 +117,17 @@ func (b *Backend) Entries(ctx context.Context, index, cursor string) (members []
 // RenewIf implements [store.Indexer]. It takes a compare-and-swap for each session: through the record of an owner, as in Renew, nobody would see
 // what others have written. The owner goes on with the session, so that a Renew after it takes nothing more.
 func (b *Backend) RenewIf(ctx context.Context, sessions []store.Store, expect [][]store.Entry, lease time.Duration) []error {
+	if len(sessions) == 0 {
+		return nil
+	}
 	r := b.newRenewal(sessions, lease)
 	defer r.last()
-	switch {
-	case !b.made():
-		r.failAll(errNotMade)
-		return r.errs
-	case len(expect) != len(sessions):
+	if len(expect) != len(sessions) {
 		r.failAll(errExpect)
 		return r.errs
 	}
-	if err := b.usable(ctx); err != nil {
-		r.failOurs(err)
+	if _, ok := r.begin(ctx); !ok {
 		return r.errs
-	}
-	if r.owner = b.owner(lease); r.owner != nil && len(sessions) > 0 {
-		err := b.keepTime(ctx)
-		if err == nil {
-			b.owners.sweep()
-			err = r.ownerWithRecord(ctx, b.deadline(lease))
-		}
-		if err != nil {
-			r.failOurs(err)
-			return r.errs
-		}
 	}
 	r.work(len(sessions), func(i int) error { return r.one(ctx, r.lives[i], expect[i]) })
 	return r.errs

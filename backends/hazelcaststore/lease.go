@@ -135,26 +135,12 @@ func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.
 	}
 	r := b.newRenewal(sessions, lease)
 	defer r.last()
-	if !b.made() {
-		r.failAll(errNotMade)
+	wanted, ok := r.begin(ctx)
+	if !ok {
 		return r.errs
 	}
-	if err := b.usable(ctx); err != nil {
-		r.failOurs(err)
-		return r.errs
-	}
-	if r.owner = b.owner(lease); r.owner == nil {
+	if r.owner == nil {
 		r.oneByOne(ctx, nil)
-		return r.errs
-	}
-	if err := b.keepTime(ctx); err != nil {
-		r.failOurs(err)
-		return r.errs
-	}
-	b.owners.sweep()
-	wanted := b.deadline(lease)
-	if err := r.ownerWithRecord(ctx, wanted); err != nil {
-		r.failOurs(err)
 		return r.errs
 	}
 	rest, kept := r.split(wanted)
@@ -201,7 +187,7 @@ type renewal struct {
 	count int
 	lives []*life // of the sessions; nil for one that is not ours, which has its error
 	lease time.Duration
-	owner *owner // nil when every session is renewed on its own
+	owner *owner // nil when every session is renewed individually
 
 	mu   sync.Mutex
 	errs []error // guarded by mu; made at the first failure: there is hardly ever one
@@ -223,6 +209,31 @@ func (b *Backend) newRenewal(sessions []store.Store, lease time.Duration) *renew
 		}
 	}
 	return r
+}
+
+// begin finds the owner, if the lease is one that records can carry, and makes sure that it has a record, which is to last until
+// wanted. Otherwise owner stays nil. When begin reports false, every session has its error.
+func (r *renewal) begin(ctx context.Context) (wanted int64, ok bool) {
+	if !r.b.made() {
+		r.failAll(errNotMade)
+		return 0, false
+	}
+	err := r.b.usable(ctx)
+	if err == nil {
+		r.owner = r.b.owner(r.lease)
+	}
+	if r.owner != nil {
+		if err = r.b.keepTime(ctx); err == nil {
+			r.b.owners.sweep()
+			wanted = r.b.deadline(r.lease)
+			err = r.ownerWithRecord(ctx, wanted)
+		}
+	}
+	if err != nil {
+		r.failOurs(err)
+		return 0, false
+	}
+	return wanted, true
 }
 
 func (r *renewal) fail(i int, err error) {
