@@ -20,6 +20,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/live"
 )
 
@@ -95,18 +96,6 @@ func newSessions(t *testing.T, opts *store.Options) (*counting, *store.Sessions,
 		nodes[i] = ss
 	}
 	return b, nodes[0], nodes[1]
-}
-
-// await waits until ok reports true.
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("timed out waiting until %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
 }
 
 func byUser(r *http.Request) ([]store.Change, error) {
@@ -213,7 +202,7 @@ func TestResumeOnAnotherNode(t *testing.T) {
 	first := open(t, a.URL+"?user=ann")
 	id := first.line(t)
 	first.body.Close()
-	await(t, "the session is suspended", func() bool { return b.suspends.Load() == 1 && nodeA.Len() == 0 })
+	await.Until(t, "the session is suspended", func() bool { return b.suspends.Load() == 1 && nodeA.Len() == 0 })
 
 	second := open(t, z.URL+"?user=ann&session="+id)
 	if got := second.line(t); got != id {
@@ -244,7 +233,7 @@ func TestTakeover(t *testing.T) {
 	if got := first.line(t); !strings.HasPrefix(got, "end: ") {
 		t.Errorf("the first connection got %q, want its end", got)
 	}
-	await(t, "the first handler has returned", func() bool { return nodeA.Len() == 0 })
+	await.Until(t, "the first handler has returned", func() bool { return nodeA.Len() == 0 })
 	if s, d := b.suspends.Load(), b.destroys.Load(); s != 0 || d != 0 {
 		t.Errorf("after a takeover: %d suspends and %d destroys by the earlier owner, want none", s, d)
 	}
@@ -347,7 +336,7 @@ func TestOneEnd(t *testing.T) {
 				}
 				resp.Body.Close()
 			}
-			await(t, "the handler has returned", func() bool { return conns.Len() == 0 })
+			await.Until(t, "the handler has returned", func() bool { return conns.Len() == 0 })
 			if s, d := b.suspends.Load(), b.destroys.Load(); s != tt.suspends || d != tt.destroys {
 				t.Errorf("the backend saw %d suspends and %d destroys, want %d and %d", s, d, tt.suspends, tt.destroys)
 			}
@@ -387,7 +376,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	if err := sess.Destroy(t.Context()); err != nil {
 		t.Fatalf("Destroy: %v", err)
 	}
-	await(t, "the stuck handler has returned", func() bool { return conns.Len() == 0 })
+	await.Until(t, "the stuck handler has returned", func() bool { return conns.Len() == 0 })
 }
 
 // TestKickClosesTheSocket has a handler that has hijacked its connection and does
@@ -668,7 +657,7 @@ func TestLogoutEndsConnection(t *testing.T) {
 	if got := s.line(t); !strings.HasPrefix(got, "end: ") {
 		t.Errorf("the connection got %q after the logout, want its end", got)
 	}
-	await(t, "the handler has returned", func() bool { return conns.Len() == 0 })
+	await.Until(t, "the handler has returned", func() bool { return conns.Len() == 0 })
 	if s, d := b.suspends.Load(), b.destroys.Load(); s != 0 || d != 2 {
 		t.Errorf("%d suspends and %d destroys, want 0 and 2: the login and the connection's session", s, d)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -143,15 +144,15 @@ func TestRenewalsWhileCredentialsChange(t *testing.T) {
 			for range rounds {
 				before, said := b.failed.Load(), len(reported())
 				a.rotate(otherPassword, true)
-				eventually(t, "renewals fail", func() bool { return b.failed.Load() > before+failures })
+				await.Until(t, "renewals fail", func() bool { return b.failed.Load() > before+failures })
 				a.rotate(rightPassword, false)
-				eventually(t, "that is reported, and the sessions are renewed again", func() bool {
+				await.Until(t, "that is reported, and the sessions are renewed again", func() bool {
 					return len(reported()) > said && ss.Stats().Overdue == 0
 				})
 			}
 			over.Store(true)
 			load.Wait()
-			eventually(t, "every failure is reported", func() bool {
+			await.Until(t, "every failure is reported", func() bool {
 				n := uint64(0)
 				for _, r := range reported() {
 					n += uint64(r.Sessions)
@@ -221,7 +222,7 @@ func TestCloseWhileCredentialsChange(t *testing.T) {
 				after := sessions(t, b, &store.Options{Lease: long})
 				for _, id := range ids {
 					var err error
-					eventually(t, "the session can be asked for", func() bool {
+					await.Until(t, "the session can be asked for", func() bool {
 						_, err = after.Attach(t.Context(), id)
 						return err == nil || errors.Is(err, store.ErrNoSession)
 					})

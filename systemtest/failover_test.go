@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -88,11 +89,11 @@ func failover(t *testing.T, url string, fail, recovered func()) (lostSessions, l
 		defer close(climbed)
 		errors = climb(t, ascents, stop)
 	}()
-	eventually(t, "sessions are written", func() bool { return acknowledged(ascents) > 1000 })
+	await.Until(t, "sessions are written", func() bool { return acknowledged(ascents) > 1000 })
 	fail()
 	recovered()
 	before := acknowledged(ascents)
-	eventually(t, "sessions are written again", func() bool { return acknowledged(ascents) > before+100 })
+	await.Until(t, "sessions are written again", func() bool { return acknowledged(ascents) > before+100 })
 	close(stop)
 	<-climbed
 	for text, n := range errors {
@@ -101,7 +102,7 @@ func failover(t *testing.T, url string, fail, recovered func()) (lostSessions, l
 	for _, a := range ascents {
 		var got int
 		var err error
-		eventually(t, "the value can be read", func() bool {
+		await.Until(t, "the value can be read", func() bool {
 			got, err = counter.GetOr(t.Context(), a.s, 0)
 			return err == nil || kind(err) == "destroyed"
 		})
@@ -141,7 +142,7 @@ func fenced(t *testing.T, url string) (earlier, present *store.Session) {
 // wantFenced checks that the earlier life stays ended.
 func wantFenced(t *testing.T, earlier, present *store.Session) {
 	t.Helper()
-	eventually(t, "a late write is refused after the failover", func() bool {
+	await.Until(t, "a late write is refused after the failover", func() bool {
 		err := name.Set(t.Context(), earlier, "late")
 		if err == nil {
 			t.Fatal("Set() of an earlier life = nil after a failover, want ErrDestroyed")
@@ -199,7 +200,7 @@ func TestSlotMovesUnderLoad(t *testing.T) {
 	go func() { climbed <- climb(t, ascents, stop) }()
 	for _, name := range names {
 		before := acknowledged(ascents)
-		eventually(t, "sessions are written", func() bool { return acknowledged(ascents) > before })
+		await.Until(t, "sessions are written", func() bool { return acknowledged(ascents) > before })
 		slot := c.SlotOf(name)
 		m := c.StartMigration(slot, (c.Owner(slot)+1)%3)
 		m.MoveKeys(name)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -129,7 +130,7 @@ func brokenHazelcast(t *testing.T, chance *rand.Rand, members int) ([]*store.Ses
 	timeout := time.Second
 	nodes := make([]*store.Sessions, 2)
 	for i := range nodes {
-		eventually(t, "the backend is opened within its timeout", func() bool {
+		await.Until(t, "the backend is opened within its timeout", func() bool {
 			b, err := backends.Open(t.Context(), withParams(u, "timeout="+timeout.String()))
 			if err != nil {
 				timeout *= 2 // the machine is slow
@@ -166,7 +167,7 @@ func brokenHazelcast(t *testing.T, chance *rand.Rand, members int) ([]*store.Ses
 // exceed them.
 func openSoon(t *testing.T, url string) (b store.Backend) {
 	t.Helper()
-	eventually(t, "the backend is opened within its timeouts", func() bool {
+	await.Until(t, "the backend is opened within its timeouts", func() bool {
 		opened, err := backends.Open(t.Context(), url)
 		if err != nil {
 			return false
@@ -238,7 +239,7 @@ func TestLinearizableWhileMemberDies(t *testing.T) {
 	defer over.Store(true)
 	more := func(what string) {
 		before := done.Load()
-		eventually(t, what, func() bool { return done.Load() >= before+some || t.Failed() })
+		await.Until(t, what, func() bool { return done.Load() >= before+some || t.Failed() })
 	}
 	more("history is recorded on three members")
 	c.Kill(2)
@@ -316,7 +317,7 @@ func count(t *testing.T, nodes []*store.Sessions, more func(*tally) bool, broken
 		wg.Wait()
 	})
 	var got int64
-	eventually(t, "the counter can be read", func() bool {
+	await.Until(t, "the counter can be read", func() bool {
 		n, err := counter.Get(t.Context(), observer)
 		got = int64(n)
 		return err == nil
@@ -337,7 +338,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 			chance := newRand(t)
 			nodes, disturb := c.open(t, chance)
 			var s *store.Session
-			eventually(t, "a session is created", func() bool {
+			await.Until(t, "a session is created", func() bool {
 				var err error
 				s, err = nodes[0].Create(t.Context(), store.NewID(), counter.To(0))
 				return err == nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -110,7 +111,7 @@ func TestOtherProcessWritesAfterExpiry(t *testing.T) {
 			t.Fatalf("Create() = %v", err)
 		}
 		attach(w, id)
-		eventually(t, "the session expires", func() bool { return gone(t, ss, id) })
+		await.Until(t, "the session expires", func() bool { return gone(t, ss, id) })
 		lateWrites(w)
 		if !gone(t, ss, id) {
 			t.Error("the session lives again")
@@ -209,12 +210,12 @@ func TestFrozenProcess(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Attach() = %v", err)
 		}
-		eventually(t, "the other process writes", func() bool {
+		await.Until(t, "the other process writes", func() bool {
 			got, err := name.Get(t.Context(), watch)
 			return got == "theirs" && err == nil
 		})
 		freeze(t, w)
-		eventually(t, "the frozen owner's session expires", func() bool { return gone(t, ss, id) })
+		await.Until(t, "the frozen owner's session expires", func() bool { return gone(t, ss, id) })
 		s, err := ss.Create(t.Context(), id, name.To("mine"))
 		if err != nil {
 			t.Fatalf("Create() = %v", err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -58,7 +59,7 @@ func TestLeavingKeepsThePromise(t *testing.T) {
 		}
 		closed := make(chan error, 1)
 		go func() { closed <- ss.Close(t.Context()) }()
-		eventually(t, "the first session of Close has ended", func() bool { return probe.Err() != nil })
+		await.Until(t, "the first session of Close has ended", func() bool { return probe.Err() != nil })
 		close(closing)
 		if err := <-closed; err != nil {
 			t.Errorf("Close() = %v", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // A late backend lets go of sessions, and takes them over, late or never. All else is
@@ -152,7 +153,7 @@ func TestLivesThatEndSlowly(t *testing.T) {
 			}
 			closed := make(chan error, 1)
 			go func() { closed <- ss.Close(t.Context()) }()
-			eventually(t, "Close has claimed the sessions", func() bool { return ss.Owned() == 0 })
+			await.Until(t, "Close has claimed the sessions", func() bool { return ss.Owned() == 0 })
 			close(claimed)
 			if err := <-closed; err != nil {
 				t.Errorf("Close() = %v", err)
@@ -176,7 +177,7 @@ func TestLivesThatEndSlowly(t *testing.T) {
 					returned[i] = err
 				}()
 			}
-			eventually(t, "all calls have begun", func() bool { return ss.Owned() == 0 })
+			await.Until(t, "all calls have begun", func() bool { return ss.Owned() == 0 })
 			var closes sync.WaitGroup
 			for range 2 {
 				closes.Go(func() {
@@ -190,7 +191,7 @@ func TestLivesThatEndSlowly(t *testing.T) {
 			if st.Suspended != 10 || st.Destroyed != 20 || st.Left != 0 {
 				t.Errorf("Stats() when Close has returned = %+v, want 10 suspended and 20 destroyed", st)
 			}
-			eventually(t, "all calls have returned", func() bool {
+			await.Until(t, "all calls have returned", func() bool {
 				mu.Lock()
 				defer mu.Unlock()
 				return len(returned) == len(all)
@@ -304,7 +305,7 @@ func TestLivesOnABackendThatHangs(t *testing.T) {
 			for _, s := range all {
 				<-s.Done()
 			}
-			eventually(t, "the sessions end with their leases", func() bool { return gone(t, next, all[0].ID()) })
+			await.Until(t, "the sessions end with their leases", func() bool { return gone(t, next, all[0].ID()) })
 		})
 	})
 }
@@ -374,7 +375,7 @@ func TestHowLivesEnd(t *testing.T) {
 			if err := s.Err(); !errors.Is(err, store.ErrDestroyed) {
 				t.Errorf("Err() = %v, want one that is ErrDestroyed", err)
 			}
-			eventually(t, "the session has ended", func() bool { return gone(t, other, s.ID()) })
+			await.Until(t, "the session has ended", func() bool { return gone(t, other, s.ID()) })
 		})
 		t.Run("handles from Attach", func(t *testing.T) {
 			t.Parallel()

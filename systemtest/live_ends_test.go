@@ -18,6 +18,7 @@ import (
 	gorilla "github.com/gorilla/websocket"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/live"
 )
 
@@ -319,7 +320,7 @@ func TestLiveEnds(t *testing.T) {
 						before := endsOf(a, b)
 						c := way.do(t, a, b, kind)
 						ids = append(ids, c.id)
-						eventually(t, "the handlers return", func() bool { return a.conns.Len() == 0 && b.conns.Len() == 0 })
+						await.Until(t, "the handlers return", func() bool { return a.conns.Len() == 0 && b.conns.Len() == 0 })
 						if got := endsOf(a, b).minus(before); got != way.want {
 							t.Errorf("ends = %+v, want %+v", got, way.want)
 						}
@@ -329,7 +330,7 @@ func TestLiveEnds(t *testing.T) {
 					})
 				}
 				for i, id := range ids {
-					eventually(t, "the session is gone after: "+liveWays[i].name, func() bool {
+					await.Until(t, "the session is gone after: "+liveWays[i].name, func() bool {
 						_, err := admin.Attach(t.Context(), id)
 						return errors.Is(err, store.ErrNoSession)
 					})

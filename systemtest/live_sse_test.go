@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // serveEvents is a stream of server-sent events: it tells the client its
@@ -92,7 +93,7 @@ func TestLiveEvents(t *testing.T) {
 		}
 
 		c.drop()
-		eventually(t, "the handler returns after a drop", func() bool { return a.conns.Len() == 0 })
+		await.Until(t, "the handler returns after a drop", func() bool { return a.conns.Len() == 0 })
 		d, _ := b.events(t, "ann", c.id)
 		if d.id != c.id || d.visits != "2" {
 			t.Errorf("after a drop: the same session: %t, visit %s; want true, 2", d.id == c.id, d.visits)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/memstore"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 	"github.com/sessionkv/store/live"
 )
@@ -213,7 +214,7 @@ func TestLive(t *testing.T) {
 					}
 					c.ws.NetConn().(*net.TCPConn).SetLinger(0) // a reset, as when a network goes
 					c.ws.NetConn().Close()
-					eventually(t, "the handler returns", idle(a))
+					await.Until(t, "the handler returns", idle(a))
 					d, _ := b.dial(t, "ann", c.id)
 					if d.id != c.id {
 						t.Fatal("the other node began a new session")
@@ -232,7 +233,7 @@ func TestLive(t *testing.T) {
 					if !c.closed() {
 						t.Error("the first connection is still open")
 					}
-					eventually(t, "the first handler returns", idle(a))
+					await.Until(t, "the first handler returns", idle(a))
 					if got := d.visit(t); got != "3" {
 						t.Errorf("visit after the first handler returned = %s, want 3", got)
 					}
@@ -264,7 +265,7 @@ func TestLive(t *testing.T) {
 					if err := c.ws.WriteMessage(gorilla.TextMessage, []byte("bye")); err != nil {
 						t.Fatal(err)
 					}
-					eventually(t, "the session is gone", func() bool {
+					await.Until(t, "the session is gone", func() bool {
 						_, err := b.sessions.Attach(t.Context(), c.id)
 						return errors.Is(err, store.ErrNoSession)
 					})
@@ -359,7 +360,7 @@ func rollingRestart(t *testing.T, backends [2]store.Backend, clients int) {
 	close(stop)
 	all.Wait()
 	for i := range 2 {
-		eventually(t, "the handlers return", func() bool { return node(i).conns.Len() == 0 })
+		await.Until(t, "the handlers return", func() bool { return node(i).conns.Len() == 0 })
 	}
 	lost := 0
 	for _, id := range ids {

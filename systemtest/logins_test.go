@@ -10,6 +10,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/httpsession"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/live"
 )
 
@@ -116,7 +117,7 @@ func TestLogoutClosesSockets(t *testing.T) {
 		if !there.closed() {
 			t.Error("the socket on the other node is still open")
 		}
-		eventually(t, "the handlers return", func() bool { return a.conns.Len() == 0 && b.conns.Len() == 1 })
+		await.Until(t, "the handlers return", func() bool { return a.conns.Len() == 0 && b.conns.Len() == 1 })
 		if _, status := b.dial(t, ann); status != http.StatusUnauthorized {
 			t.Errorf("dial after the logout: status %d, want 401", status)
 		}

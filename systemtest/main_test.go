@@ -129,16 +129,6 @@ func sessions(t testing.TB, b store.Backend, o *store.Options) *store.Sessions {
 	return ss
 }
 
-// eventually calls done until it is true, and fails t if it never is.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
-
 // newRand returns a source of chance that SEED=n makes the same again.
 func newRand(t testing.TB) *rand.Rand {
 	t.Helper()

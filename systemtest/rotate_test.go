@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // TestRotateAcrossProcesses: two processes write to a session that one of them, or this
@@ -30,7 +31,7 @@ func TestRotateAcrossProcesses(t *testing.T) {
 				w.must(task{Do: "Attach", Handle: "idle", ID: old})
 				w.must(task{Do: "climb", Handle: "h", Key: "n" + strconv.Itoa(i)})
 			}
-			eventually(t, "both write", func() bool {
+			await.Until(t, "both write", func() bool {
 				for i := range 2 {
 					if ok, err := store.Key[string]("n"+strconv.Itoa(i)).Has(t.Context(), owner); !ok || err != nil {
 						return false

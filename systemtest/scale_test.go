@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -79,6 +80,6 @@ func TestManyLeases(t *testing.T) {
 		t.Errorf("%d sessions live right after their owner died, want %d", n, count)
 	}
 	killed := time.Now()
-	eventually(t, "all sessions are gone", func() bool { return keyspace(t, server) == 0 })
+	await.Until(t, "all sessions are gone", func() bool { return keyspace(t, server) == 0 })
 	t.Logf("all gone %v after their owner died", time.Since(killed).Round(10*time.Millisecond))
 }

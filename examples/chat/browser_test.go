@@ -7,6 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sessionkv/store/examples/internal/browser"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -124,7 +125,7 @@ func TestBrowserSignOutEverywhere(t *testing.T) {
 	browser.Do(t, elsewhere, "sign in elsewhere", chromedp.Navigate(two.url), signIn("Ann"))
 	waiting := two.connect(t, dialer{user: "Ann"})
 	waiting.conn.CloseNow()
-	await(t, "the session waits", func() bool { return len(two.sessions().Suspended) == 1 })
+	await.Until(t, "the session waits", func() bool { return len(two.sessions().Suspended) == 1 })
 	bob := two.connect(t, dialer{user: "bob"})
 
 	browser.Do(t, ctx, "sign out everywhere", chromedp.Click("#bye-everywhere", chromedp.ByQuery), chromedp.WaitVisible("#sign-in[open]", chromedp.ByQuery), browser.TextIs("sign-in-error", ""))
@@ -143,7 +144,7 @@ func TestBrowserSignOutAndBadToken(t *testing.T) {
 	n, _ := startNode(t)
 	browser.Do(t, ctx, "sign in", chromedp.Navigate(n.url), signIn("Ann"))
 	browser.Do(t, ctx, "sign out", chromedp.Click("#bye", chromedp.ByQuery), chromedp.WaitVisible("#sign-in[open]", chromedp.ByQuery))
-	await(t, "the session is destroyed", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 0 })
+	await.Until(t, "the session is destroyed", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 0 })
 
 	browser.Do(t, ctx, "come with a bad token",
 		chromedp.Evaluate(`sessionStorage.setItem("token", "bad.bad.bad")`, nil),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
+	"github.com/sessionkv/store/internal/await"
 )
 
 func TestHandshakeBecomesSession(t *testing.T) {
@@ -128,7 +129,7 @@ func TestReloadWithinGraceKeepsState(t *testing.T) {
 	p.ask(`{"type":"join","room":"go"}`)
 	p.ask(`{"type":"say","room":"go","text":"hello"}`)
 	p.conn.CloseNow()
-	await(t, "the session is suspended", func() bool { return len(n.sessions().Suspended) == 1 })
+	await.Until(t, "the session is suspended", func() bool { return len(n.sessions().Suspended) == 1 })
 
 	q := n.connect(t, dialer{session: p.welcome.Session})
 	if !q.welcome.Resumed || q.welcome.Session != p.welcome.Session {
@@ -151,12 +152,12 @@ func TestSignOutEverywhere(t *testing.T) {
 	for _, user := range []string{"ann", "ann", "bob"} {
 		n.connect(t, dialer{user: user}).conn.CloseNow()
 	}
-	await(t, "the sessions are suspended", func() bool { return len(n.sessions().Suspended) == 3 })
+	await.Until(t, "the sessions are suspended", func() bool { return len(n.sessions().Suspended) == 3 })
 	n.connect(t, dialer{user: "ann"})
 	if code, body := n.callAs(token(t, "ann"), "POST", "/api/bye-everywhere", "{}"); code != http.StatusOK || body != `{"destroyed":3}` {
 		t.Errorf("POST /api/bye-everywhere = %d %s, want 200 and 3 destroyed", code, body)
 	}
-	await(t, "only bob's session is left", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 1 })
+	await.Until(t, "only bob's session is left", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 1 })
 }
 
 func TestReloadAfterGraceBeginsAnew(t *testing.T) {
@@ -164,7 +165,7 @@ func TestReloadAfterGraceBeginsAnew(t *testing.T) {
 	p := n.connect(t, dialer{})
 	p.ask(`{"type":"nickname","name":"Annie"}`)
 	p.conn.CloseNow()
-	await(t, "the session ends", func() bool { _, ok := n.session(p.welcome.Session); return !ok })
+	await.Until(t, "the session ends", func() bool { _, ok := n.session(p.welcome.Session); return !ok })
 
 	q := n.connect(t, dialer{session: p.welcome.Session})
 	if q.welcome.Resumed || q.welcome.Session == p.welcome.Session || q.welcome.State.Nickname != "ann" {
@@ -182,7 +183,7 @@ func TestWithoutGraceDisconnectDestroys(t *testing.T) {
 		t.Fatal("the session is not there while its client is connected")
 	}
 	p.conn.CloseNow()
-	await(t, "the session ends", func() bool { _, ok := n.session(p.welcome.Session); return !ok })
+	await.Until(t, "the session ends", func() bool { _, ok := n.session(p.welcome.Session); return !ok })
 }
 
 func TestTakeoverBeforeDisconnectIsNoticed(t *testing.T) {
@@ -198,7 +199,7 @@ func TestTakeoverBeforeDisconnectIsNoticed(t *testing.T) {
 			if got := old.closed(); got.Code != closeTakeover {
 				t.Errorf("the first connection was closed with %d %q, want %d", got.Code, got.Reason, closeTakeover)
 			}
-			await(t, "the first connection is over", func() bool { return n.sessions().Total == 1 })
+			await.Until(t, "the first connection is over", func() bool { return n.sessions().Total == 1 })
 
 			// Its end did not touch the session.
 			if got := p.ask(`{"type":"say","room":"lobby","text":"still here"}`); got.Messages != 1 || got.Connects != 2 {
@@ -258,7 +259,7 @@ func TestSignOutDestroys(t *testing.T) {
 		t.Errorf("closed with %d %q, want %d", got.Code, got.Reason, websocket.StatusNormalClosure)
 	}
 	// Destroy ends the handle, which closes the connection, and then the session.
-	await(t, "the session is gone after its client has signed out", func() bool {
+	await.Until(t, "the session is gone after its client has signed out", func() bool {
 		_, ok := n.session(p.welcome.Session)
 		return !ok
 	})
@@ -281,7 +282,7 @@ func TestSlowClientIsDroppedAndHoldsUpNobody(t *testing.T) {
 	fast := n.connect(t, dialer{user: "fast"})
 	n.connect(t, dialer{user: "slow"}) // and never reads again
 	say := fmt.Sprintf(`{"type":"say","room":"lobby","text":%q}`, strings.Repeat("€", maxText))
-	await(t, "the slow client is dropped", func() bool {
+	await.Until(t, "the slow client is dropped", func() bool {
 		for range 50 {
 			fast.ask(say)
 		}

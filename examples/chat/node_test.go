@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/sessionkv/store/internal/await"
 )
 
 const (
@@ -140,18 +141,6 @@ func decodeAs[T any](t *testing.T, text string) T {
 		t.Fatalf("%s is not a %T: %v", text, v, err)
 	}
 	return v
-}
-
-// await waits until what holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v without: %s", patience, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 // A peer is a WebSocket client as a browser would be one.
@@ -329,7 +318,7 @@ var urlLine = regexp.MustCompile(`msg=listening url=(http://[^/]+)/`)
 func (l *logBuffer) awaitURL(t *testing.T) string {
 	t.Helper()
 	var url string
-	await(t, "the server listens", func() bool {
+	await.Until(t, "the server listens", func() bool {
 		if m := urlLine.FindStringSubmatch(l.String()); m != nil {
 			url = m[1]
 			return true

@@ -7,6 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sessionkv/store/examples/internal/browser"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // disabled holds when each control that needs the connection is disabled, and
@@ -62,7 +63,7 @@ func TestBrowserOffline(t *testing.T) {
 		chromedp.Click("#bye", chromedp.ByQuery),
 		chromedp.WaitVisible("#sign-in[open]", chromedp.ByQuery),
 	)
-	await(t, "the session is destroyed", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 0 })
+	await.Until(t, "the session is destroyed", func() bool { m := n.sessions(); return m.Total == 0 && len(m.Suspended) == 0 })
 }
 
 func TestBrowserKickedAndServerGone(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -244,7 +245,7 @@ func takeOverAcross(t *testing.T, url string) {
 	if got := old.closed(); got.Code != closeTakeover {
 		t.Errorf("a closed the first connection with %d %q, want %d", got.Code, got.Reason, closeTakeover)
 	}
-	await(t, "a is rid of the connection", func() bool { return a.sessions().Total == 0 })
+	await.Until(t, "a is rid of the connection", func() bool { return a.sessions().Total == 0 })
 	if got := p.ask(`{"type":"say","room":"lobby","text":"still here"}`); got.Messages != 1 {
 		t.Errorf("messages on b = %d, want 1", got.Messages)
 	}
@@ -322,7 +323,7 @@ func vanishAfterLease(t *testing.T, url string) {
 	if _, ok := b.session(id); !ok {
 		t.Error("the session went together with its owner, want it to live until its lease ends")
 	}
-	await(t, "the session ends with its lease", func() bool { _, ok := b.session(id); return !ok })
+	await.Until(t, "the session ends with its lease", func() bool { _, ok := b.session(id); return !ok })
 	// Renewals come twice per lease, so half of it was left at least; half of that
 	// is for a machine that is slow to renew.
 	if lived := time.Since(killed); lived < lease/4 {
@@ -345,7 +346,7 @@ func oneProcess(t *testing.T, url string) {
 		}
 	}
 	p.conn.CloseNow()
-	await(t, "the session is suspended", func() bool { return len(n.sessions().Suspended) == 1 })
+	await.Until(t, "the session is suspended", func() bool { return len(n.sessions().Suspended) == 1 })
 	q := n.connect(t, dialer{session: p.welcome.Session})
 	if got := q.welcome.State; !q.welcome.Resumed || got.Nickname != "Annie" || got.Messages != 5 || got.Connects != 2 {
 		t.Errorf("welcome = %+v, want the session resumed", q.welcome)

@@ -22,6 +22,7 @@ import (
 	"github.com/sessionkv/store/backends"
 	"github.com/sessionkv/store/backends/memstore"
 	"github.com/sessionkv/store/integrations/socketio"
+	"github.com/sessionkv/store/internal/await"
 	"github.com/sessionkv/store/internal/sioclient"
 	"github.com/sessionkv/store/internal/testserver"
 )
@@ -213,15 +214,6 @@ func (n *node) serve(t *testing.T, nsp socket.Namespace) {
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-	}
-}
-
 func as(name string) map[string]any { return map[string]any{"user": name} }
 
 func again(name, session string) map[string]any {
@@ -247,7 +239,7 @@ func TestLostConnectionGoesOnElsewhere(t *testing.T) {
 		}
 		c.Ask("join", "red")
 		c.Do("drop", nil)
-		eventually(t, "the first node lets go", func() bool { return one.sessions.Owned() == 0 })
+		await.Until(t, "the first node lets go", func() bool { return one.sessions.Owned() == 0 })
 
 		e := d.Connect(t, two.URL, transport, again("ann", id))
 		if got := e.Session(); got != id {
@@ -323,7 +315,7 @@ func TestLeaveIsKept(t *testing.T) {
 			t.Errorf("rooms after one was left (-want +got):\n%s", diff)
 		}
 		c.Do("drop", nil)
-		eventually(t, "the first node lets go", func() bool { return one.sessions.Owned() == 0 })
+		await.Until(t, "the first node lets go", func() bool { return one.sessions.Owned() == 0 })
 		e := d.Connect(t, two.URL, transport, again("ann", id))
 		if got := e.Session(); got != id {
 			t.Error("the client came back to another session")
@@ -349,7 +341,7 @@ func TestSessionOfSocket(t *testing.T) {
 	}
 	c.Do("leave", nil)
 	<-ctx.Done()
-	eventually(t, "the socket has no session", func() bool { _, ok := n.adapter.Session(s); return !ok })
+	await.Until(t, "the socket has no session", func() bool { _, ok := n.adapter.Session(s); return !ok })
 	if err := n.adapter.Context(s).Err(); err == nil {
 		t.Error("Context(s).Err() after the end = nil, want an error")
 	}
@@ -365,7 +357,7 @@ func TestSessionOfSocket(t *testing.T) {
 // gone waits until the session is destroyed. A suspended one would be found.
 func gone(t *testing.T, n *node, id string) {
 	t.Helper()
-	eventually(t, "the session is destroyed", func() bool {
+	await.Until(t, "the session is destroyed", func() bool {
 		_, err := n.sessions.Attach(t.Context(), id)
 		return errors.Is(err, store.ErrNoSession)
 	})
@@ -381,7 +373,7 @@ func TestLeavingWhileAHandlerRuns(t *testing.T) {
 		c.Do("emit", map[string]any{"event": "slow"})
 		<-n.entered
 		c.Do("leave", nil)
-		eventually(t, "the socket is disconnected", func() bool { return n.io.Sockets().Sockets().Len() == 0 })
+		await.Until(t, "the socket is disconnected", func() bool { return n.io.Sockets().Sockets().Len() == 0 })
 		if _, err := n.sessions.Attach(t.Context(), id); err != nil {
 			t.Errorf("Attach while the handler runs: %v, want no error", err)
 		}
@@ -444,7 +436,7 @@ func TestLaterMiddlewareRefuses(t *testing.T) {
 		t.Fatalf("connect_error %q, want full", got)
 	}
 	c.Do("leave", nil)
-	eventually(t, "nothing is owned", func() bool { return n.sessions.Owned() == 0 })
+	await.Until(t, "nothing is owned", func() bool { return n.sessions.Owned() == 0 })
 }
 
 func TestAcknowledgements(t *testing.T) {
@@ -529,7 +521,7 @@ func kickFromAnotherNode(t *testing.T, mine, other store.Backend) {
 		if got := c.Next("disconnect")[0]; got != "io server disconnect" {
 			t.Errorf("disconnect %q, want io server disconnect", got)
 		}
-		eventually(t, "nothing is owned", func() bool { return one.sessions.Owned() == 0 })
+		await.Until(t, "nothing is owned", func() bool { return one.sessions.Owned() == 0 })
 	})
 }
 
@@ -747,7 +739,7 @@ func TestManyConnections(t *testing.T) {
 			c.Do([]string{"leave", "drop"}[i%4/2], nil)
 		}
 	}
-	eventually(t, "nothing is owned", func() bool { return n.sessions.Owned() == 0 })
+	await.Until(t, "nothing is owned", func() bool { return n.sessions.Owned() == 0 })
 	for i, id := range ids {
 		sess, err := n.sessions.Attach(t.Context(), id)
 		if left := i%4/2 == 0; left && !errors.Is(err, store.ErrNoSession) || !left && err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // onceCmd is a command that must not be sent twice.
@@ -217,11 +218,11 @@ func TestEndOfContext(t *testing.T) {
 	sent, waiting, stays := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() { sent <- b.Process(ctx1, once("incr", "sent")) }()
 	direct := newClient(t, redis.Options{Addr: addr})
-	until(t, "the first is executed", func() bool { return direct.Exists(t.Context(), "sent").Val() == 1 })
+	await.Until(t, "the first is executed", func() bool { return direct.Exists(t.Context(), "sent").Val() == 1 })
 	go func() { waiting <- b.Process(ctx2, once("incr", "waiting")) }()
-	until(t, "the second is queued", queueIs(b, 1))
+	await.Until(t, "the second is queued", queueIs(b, 1))
 	go func() { stays <- b.Process(context.Background(), once("incr", "stays")) }()
-	until(t, "the third is queued", queueIs(b, 2))
+	await.Until(t, "the third is queued", queueIs(b, 2))
 
 	cancel2(cause)
 	if err := <-waiting; !errors.Is(err, ErrNotSent) || !errors.Is(err, cause) || Unknown(err) {
@@ -267,7 +268,7 @@ func TestHangingServer(t *testing.T) {
 		t.Errorf("Close(ctx) = %v, want DeadlineExceeded", err)
 	}
 	closeNow(t, b) // the client's ReadTimeout ends what is in progress
-	until(t, "no goroutine of the batcher is left", func() bool {
+	await.Until(t, "no goroutine of the batcher is left", func() bool {
 		buf := make([]byte, 1<<20)
 		return !strings.Contains(string(buf[:runtime.Stack(buf, true)]), "(*lane).run")
 	})
@@ -345,7 +346,7 @@ func TestClose(t *testing.T) {
 			}
 		})
 	}
-	until(t, "some have run", func() bool { return ok.Load() > 100 })
+	await.Until(t, "some have run", func() bool { return ok.Load() > 100 })
 	closeNow(t, b)
 	closeNow(t, b)
 	wg.Wait()

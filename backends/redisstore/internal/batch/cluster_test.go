@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // startCluster runs two nodes that serve half of the slots each.
@@ -29,7 +30,7 @@ func startCluster(t *testing.T) *redis.ClusterClient {
 	}
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	t.Cleanup(func() { _ = client.Close() })
-	until(t, "every node knows the whole cluster", func() bool {
+	await.Until(t, "every node knows the whole cluster", func() bool {
 		for _, addr := range addrs {
 			node := newClient(t, redis.Options{Addr: addr})
 			info, err := node.ClusterInfo(t.Context()).Result()

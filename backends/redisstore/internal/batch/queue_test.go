@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // stalled returns a batcher whose server does not answer until the link is
@@ -29,7 +30,7 @@ func stalled(t *testing.T, o Options, n int) (*Batcher, *link) {
 	t.Cleanup(link.resume)
 	for i := range n {
 		go func() { _ = b.Process(context.Background(), again("echo", fmt.Sprint(i))) }()
-		until(t, "the batch is in flight", func() bool {
+		await.Until(t, "the batch is in flight", func() bool {
 			b.only.mu.Lock()
 			defer b.only.mu.Unlock()
 			return b.only.inFlight == i+1 && b.only.queue.len() == 0
@@ -59,7 +60,7 @@ func TestWithdrawnCallsLeaveNoMemory(t *testing.T) {
 			}
 		})
 	}
-	until(t, "all wait", queueIs(b, callers))
+	await.Until(t, "all wait", queueIs(b, callers))
 	if size := b.only.queue.bytes; size < callers*4096 {
 		t.Errorf("the queue counts %d bytes, want at least %d", size, callers*4096)
 	}
@@ -68,7 +69,7 @@ func TestWithdrawnCallsLeaveNoMemory(t *testing.T) {
 	if q := &b.only.queue; q.len() != 0 || q.bytes != 0 || len(q.calls) != 0 {
 		t.Errorf("the queue has %d calls with %d bytes in %d places, want none", q.len(), q.bytes, len(q.calls))
 	}
-	until(t, "no value is kept", func() bool {
+	await.Until(t, "no value is kept", func() bool {
 		runtime.GC()
 		for _, v := range values {
 			if v.Value() != nil {
@@ -137,7 +138,7 @@ func TestQueueIsBounded(t *testing.T) {
 					}
 				})
 			}
-			until(t, "five wait", queueIs(b, 5))
+			await.Until(t, "five wait", queueIs(b, 5))
 			if err := b.Process(t.Context(), again("echo", "x")); !errors.Is(err, ErrQueueFull) || !errors.Is(err, ErrNotSent) || Unknown(err) {
 				t.Errorf("Process() beyond the bound = %v, want ErrQueueFull and ErrNotSent", err)
 			}
@@ -169,7 +170,7 @@ func TestWhatOverflowsStartsBatches(t *testing.T) {
 	l.inFlight++
 	l.mu.Unlock()
 	go l.run(gathering)
-	until(t, "all batches that may be are in flight", func() bool {
+	await.Until(t, "all batches that may be are in flight", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.inFlight == inFlight && l.queue.len() == inFlight
@@ -184,7 +185,7 @@ func TestCancelWithoutTimeouts(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	returned := make(chan error, 1)
 	go func() { returned <- b.Process(ctx, once("incr", "n")) }()
-	until(t, "it is in flight", func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return b.only.inFlight == 1 })
+	await.Until(t, "it is in flight", func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return b.only.inFlight == 1 })
 	cancel()
 	select {
 	case err := <-returned:

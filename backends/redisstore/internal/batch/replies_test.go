@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/sessionkv/store/internal/await"
 )
 
 // foretold expects replies by the second argument of a command: a number of bytes,
@@ -97,14 +98,14 @@ func TestLargeRepliesTravelAside(t *testing.T) {
 	outcomes := make(chan error, 2)
 	for i, ctx := range []context.Context{context.Background(), t.Context()} {
 		go func() { outcomes <- b.Process(ctx, again("echo", large)) }()
-		until(t, "it travels aside", func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return b.only.aside == i+1 })
+		await.Until(t, "it travels aside", func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return b.only.aside == i+1 })
 	}
 	if !queueIs(b, 0)() {
 		t.Error("a command with a large reply waits in the queue")
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- b.Close(context.Background()) }()
-	until(t, "the batcher is closed", func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return b.only.closed })
+	await.Until(t, "the batcher is closed", func() bool { b.only.mu.Lock(); defer b.only.mu.Unlock(); return b.only.closed })
 	select {
 	case err := <-closed:
 		t.Errorf("Close() = %v before its commands have ended", err)

@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,16 +17,6 @@ import (
 func startRedis(t testing.TB, args ...string) string {
 	t.Helper()
 	return testserver.Redis(t, testserver.WithArgs(append([]string{"--save", ""}, args...)...)).Addr
-}
-
-// until waits for a condition.
-func until(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not so after 20 s: %s", what)
-		}
-	}
 }
 
 func newClient(t testing.TB, opts redis.Options) *redis.Client {
