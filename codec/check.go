@@ -5,9 +5,9 @@ import (
 	"reflect"
 )
 
-// CheckType reports why values of type t cannot be stored with c and read again, naming the
-// field: a channel, a function, a uintptr, a struct without exported fields, a type that embeds itself. It returns nil if
-// they can, as far as the type shows it, and for codecs that this package does not have.
+// CheckType reports why values of type t cannot be stored with c and read again. It names the field, such as a channel, a
+// function, a uintptr, a struct without exported fields, a type that embeds itself. It returns nil if they can, as far as
+// the type shows it, and for codecs that this package does not have.
 //
 // [Append] refuses such a type whatever the value. What only a value can show, such as a value that contains itself, is
 // for Append to find.

@@ -15,14 +15,13 @@ type Codec interface {
 	// length unchanged; bytes beyond that length may be overwritten.
 	Append(dst []byte, v any) ([]byte, error)
 
-	// Decode stores in *v the value that data encodes, all of it. v is a *T that is not
-	// nil, and *v is T's zero value unless the caller wants to decode on top of
-	// another one.
+	// Decode stores in *v the value that data encodes, all of it. v is a *T that is not nil. *v is
+	// T's zero value, unless the caller decodes on top of another one.
 	//
-	// data stays unchanged: Decode must not modify it, and a string may
-	// share its memory. A []byte must be a copy, because whoever decodes
-	// may change it. Bytes that are not an encoding of a T are an error,
-	// never a panic and never more memory than a multiple of len(data) that T decides.
+	// data stays unchanged: Decode must not modify it, and a string may share its memory. A []byte
+	// must be a copy, because whoever decodes may change it. Bytes that are not an encoding of a T
+	// are an error, never a panic. Decode takes no more memory than a multiple of len(data) that
+	// depends on T.
 	Decode(data []byte, v any) error
 }
 

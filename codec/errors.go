@@ -123,8 +123,8 @@ func (e *panicError) Error() string {
 	return fmt.Sprintf("panic with a %T", e.value)
 }
 
-// guard calls decode and turns a panic into an error: the libraries panic on
-// some input, for example on a slice as the key of a map.
+// guard calls decode and turns a panic into an error. The libraries panic on some input, for
+// example on a slice as the key of a map.
 func guard(decode func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -15,9 +15,9 @@ func ours(c Codec) bool {
 	return false
 }
 
-// appendWith appends the encoding of *v by c to dst. A codec of somebody else gets
-// no buffer of ours to begin with: one that ignores dst, or returns a slice that
-// it goes on using, would otherwise lose or change what other values share it.
+// appendWith appends the encoding of *v by c to dst. A codec of somebody else gets no buffer of
+// ours to begin with. If it ignored dst, or returned a slice that it goes on using, it would lose
+// or change what other values share the buffer.
 func appendWith(c Codec, dst []byte, v any) ([]byte, error) {
 	if ours(c) {
 		out, err := c.Append(dst, v)

@@ -97,7 +97,8 @@ func decodeEscaping[T any](c Codec, data []byte) (T, error) {
 	return *v, nil
 }
 
-// appendScalar appends *v as c does if v is a pointer to a scalar that c encodes without its library. v does not escape.
+// appendScalar appends *v as c does, if v is a pointer to a scalar that c encodes without its library. It does not let v
+// escape.
 func appendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 	switch c.(type) {
 	case msgpackCodec:
@@ -108,7 +109,8 @@ func appendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 	return dst, false
 }
 
-// decodeScalar decodes data into *v as c does if v is a pointer to a scalar that c decodes without its library. v does not escape.
+// decodeScalar decodes data into *v as c does, if v is a pointer to a scalar that c decodes without its library. It does not let v
+// escape.
 func decodeScalar(c Codec, data []byte, v any) bool {
 	switch c.(type) {
 	case msgpackCodec:

@@ -20,8 +20,8 @@ type jsonType struct {
 	held     func() *refusal // why a value in an interface cannot be stored, where its pointer has no methods
 }
 
-// jsonSeen is a type that was looked at: on its own, or embedded, which leaves its clashes to the outer type, and in a place where
-// encoding/json can call methods of its pointer, or not.
+// jsonSeen is a type that was looked at, individually or embedded, which leaves its clashes to the outer type. It was in a place
+// where encoding/json can call methods of its pointer, or not.
 type jsonSeen struct {
 	typ                   reflect.Type
 	embedded, addressable bool
@@ -162,7 +162,8 @@ func hasTextMethods(t reflect.Type) bool {
 }
 
 // lookAtTextKeys refuses the map m if two of its keys have one text, or if one that is stored in one way
-// is read in another: encoding/json writes a key that is a string as it is, but reads it by UnmarshalText.
+// is read in another. For encoding/json writes a key that is a string as it is, but reads it by
+// UnmarshalText.
 func lookAtTextKeys(m reflect.Value) error {
 	t := m.Type().Key()
 	if !hasTextMethods(t) {

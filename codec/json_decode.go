@@ -18,12 +18,12 @@ var jsonNumberType = reflect.TypeFor[json.Number]()
 // maxJSONDepth is how deep encoding/json decodes.
 const maxJSONDepth = 10000
 
-// errUnusual says that encoding/json shall decide what the data means.
+// errUnusual leaves it to encoding/json what the data means.
 var errUnusual = errors.New("unusual JSON")
 
 // A jsonTaker is the state of reading one value. It reads the forms that encoders write and leaves all
-// others, and so all mistakes, to encoding/json. Where the memory is nil it only looks for
-// what would be lost: elements that an array has no room for, integers that a float cannot hold.
+// others, and so all mistakes, to encoding/json. Where the memory is nil, it only looks for what would
+// be lost. That is elements that an array has no room for, and integers that a float cannot hold.
 type jsonTaker struct {
 	data  []byte
 	pos   int

@@ -11,8 +11,7 @@ import (
 	"github.com/sessionkv/store/internal/wire"
 )
 
-// explain returns err, with which encoding/json could not decode data, with the path of the value that is the cause, if there is
-// one such value.
+// explain returns err, with which encoding/json could not decode data. If one value is the cause, it adds the path of that.
 func (c jsonCodec) explain(data []byte, prog *jsonProgram, err error) error {
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return err

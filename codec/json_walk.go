@@ -13,9 +13,10 @@ import (
 	"github.com/sessionkv/store/internal/wire"
 )
 
-// A jsonWalk looks at a value for what encoding/json would store although it does not come back, or would go on
-// storing until the memory is gone: values in interfaces whose types cannot be stored or are not stored, text that is not
-// UTF-8, which is replaced, keys of maps that come back as others, values that contain themselves.
+// A jsonWalk looks at a value for what encoding/json would store although it does not come back. That is values in
+// interfaces whose types cannot be stored or are not stored, text that is not UTF-8, which is replaced, and keys of maps
+// that come back as others. It also looks for values that contain themselves, which encoding/json would go on storing
+// until the memory is gone.
 type jsonWalk struct {
 	depth, hops int
 	failed      bool // it looks for what encoding/json has refused

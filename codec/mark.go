@@ -5,9 +5,9 @@ import (
 	"errors"
 )
 
-// A mark comes before an encoding and says how to read it. It begins with a byte
-// with which neither a msgpack value nor JSON text begins: msgpack never uses
-// it, and it does not occur in UTF-8. Every reader of plain msgpack or JSON fails on it.
+// A mark comes before an encoding and says how to read it. It begins with a byte with which neither
+// a msgpack value nor JSON text begins. Msgpack never uses it, and it does not occur in UTF-8.
+// Every reader of plain msgpack or JSON fails on it.
 //
 //	C1 01 version encoding    a value of Versioned; version is a uvarint (LEB128), not 0
 //	C1 02 n name encoding     a value of DuringChange or EndChange; name has n bytes, 1 to 255

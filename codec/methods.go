@@ -29,8 +29,8 @@ var (
 	}
 )
 
-// refuse returns why values of t, which has at least one of the methods, cannot come back, or nothing. left says which
-// fields of a struct are not stored anyway.
+// refuse returns why values of t, which has at least one of the methods, cannot come back, or nothing. It asks left
+// which fields of a struct are not stored anyway.
 //
 // It tries the zero value, once for each type, and only where the type itself gives reason to.
 func (m *methods) refuse(t reflect.Type, left func(reflect.StructField) bool) string {
@@ -61,7 +61,7 @@ func (m *methods) readsBack(v reflect.Value) bool {
 	return guard(func() error { return m.unmarshal(b, reflect.New(v.Type().Elem()).Interface()) }) == nil
 }
 
-// promoted returns why the struct type t cannot come back if its methods are those of an embedded field: the other
+// promoted returns why the struct type t cannot come back if its methods are those of an embedded field. The other
 // fields are not stored, and those of a pointer have nothing to decode into.
 func (m *methods) promoted(t reflect.Type, left func(reflect.StructField) bool) string {
 	var from *reflect.StructField

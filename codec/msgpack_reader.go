@@ -8,10 +8,9 @@ import (
 
 // A reader hands walked bytes to the library's decoder.
 //
-// Where it expects a map and finds an extension, the library takes the extension's
-// body for the map. It would then read lengths that walk never saw. The library reads codes with ReadByte and
-// contents with Read, so the reader refuses a ReadByte within a body that walk found to be no
-// sequence of values.
+// Where it expects a map and finds an extension, the library takes the extension's body for the map. It would
+// then read lengths that walk never saw. The library reads codes with ReadByte and contents with Read. So the
+// reader refuses a ReadByte within a body that walk found not to be a sequence of values.
 type reader struct {
 	data   []byte
 	pos    int

@@ -26,12 +26,11 @@ type walkError struct {
 
 func (e *walkError) Error() string { return fmt.Sprintf("%s at byte %d", e.why, e.offset) }
 
-// walk checks that data[start:end] is a sequence of complete msgpack values: that
-// every string and container which it announces is there, and that
-// none is nested deeper than maxDepth. After that, whoever makes room for the announced
-// elements needs no more than in proportion to the data.
+// walk checks that data[start:end] is a sequence of complete msgpack values. Every string and
+// container which it announces must be there, and none may be nested deeper than maxDepth. After
+// that, whoever makes room for the announced elements needs no more than in proportion to the data.
 //
-// It is a sequence, not one value, because a custom encoder of the library may write several; whether
+// It is a sequence, not one value, because a custom encoder of the library may write several. Whether
 // all of them were used is known after decoding.
 //
 // The bodies of extensions that are not sequences of values are added to opaque.

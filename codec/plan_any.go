@@ -12,9 +12,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// any decodes a value without a Go type to decode into. What it makes of each kind of value is
-// what the library makes of it, except that a map with other keys than strings becomes a map[any]any, where the
-// library fails.
+// any decodes a value without a Go type to decode into. Of each kind of value it makes what the library makes
+// of it, with one exception. A map with other keys than strings becomes a map[any]any, where the library fails.
 func (d *taker) any(n *node) (any, error) {
 	if d.pos >= len(d.data) {
 		return nil, d.wrong(n)

@@ -16,9 +16,9 @@ import (
 
 // A taker is the state of decoding one value.
 //
-// What containers announce is bounded by what the data can hold: owed counts the elements that are still to come
-// in all open containers, each of which takes at least a byte. Room is made for no more elements
-// altogether than the data has bytes.
+// What containers announce is bounded by what the data can hold. owed counts the elements that are still to come
+// in all open containers. Each takes at least a byte. Room is made for no more elements altogether than the data
+// has bytes.
 type taker struct {
 	data     []byte
 	pos      int

@@ -242,8 +242,8 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 	if fs.array {
 		return a.appendFields(dst, fs, p)
 	}
-	// b is dst with its free part, which is written without further checks of the length while there is enough of
-	// it for a name and a number. Names are stored as two words, whose end the next value overwrites.
+	// b is dst with its free part. While there is enough of that for a name and a number, it is written without
+	// further checks of the length. Names are stored as two words, whose end the next value overwrites.
 	b, at := dst[:cap(dst)], len(dst)
 	for i := range fs.list {
 		f := &fs.list[i]
@@ -528,8 +528,9 @@ func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, err
 	return dst, nil
 }
 
-// keysMayMeet reports whether two keys of a map may have one encoding, so that one of them would be lost: numbers of
-// two types in an interface, times in two zones, values with methods, structs with fields that are not stored.
+// keysMayMeet reports whether two keys of a map may have one encoding, so that one of them would be lost. Examples
+// are numbers of two types in an interface, times in two zones, values with methods, structs with fields that are
+// not stored.
 func keysMayMeet(key *node) bool {
 	switch key.op {
 	case opAny, opInterface, opError, opTime, opMarshaler, opLibrary, opStruct:

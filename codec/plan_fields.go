@@ -81,9 +81,9 @@ func hasExported(t reflect.Type) bool {
 	return false
 }
 
-// collect gathers the fields of t by the rules of the library: of two fields with one name both are
-// written and the later one is read; an embedded struct is taken apart unless a name of
-// it is taken already; it can also be read under its own name.
+// collect gathers the fields of t by the rules of the library. Of two fields with one name, both
+// are written and the later one is read. An embedded struct is taken apart unless a name of it is
+// taken already. It can also be read under its own name.
 func (fs *fields) collect(c *compiler, t reflect.Type) {
 	var list []*field
 	named := map[string]*field{}

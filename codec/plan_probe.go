@@ -23,8 +23,8 @@ func (c *compiler) plain(t reflect.Type) bool {
 }
 
 // registered reports whether functions for the struct type t, which has no methods for encoding, were registered with the library. It
-// embeds a nil *t in a struct: the library writes the fields of t as those of the outer struct if it
-// takes t apart, and a single nil under the name of the embedded field if it does not.
+// embeds a nil *t in a struct. If the library takes t apart, it writes the fields of t as those of the outer struct. If not, it
+// writes a single nil under the name of the embedded field.
 func registered(t reflect.Type) bool {
 	const name = "registered?"
 	err := guard(func() error {
@@ -45,8 +45,8 @@ func registered(t reflect.Type) bool {
 
 var errRegistered = &panicError{"registered"}
 
-// unlessRegistered turns the node of a named slice or map into one for the library if that writes other
-// bytes for nil and for an empty value than a plain slice or map has.
+// unlessRegistered turns the node of a named slice or map into one for the library, if that has bytes
+// of its own for nil and for an empty value.
 func (n *node) unlessRegistered(null, empty, emptyBytes string) {
 	if n.typ.Name() == "" {
 		return

@@ -10,8 +10,8 @@ import (
 // maxVersion is the largest version.
 const maxVersion = math.MaxInt32
 
-// ErrNewer: the stored value is of a newer version than the program knows; see
-// [Versioned]. The store reports it as a value that does not decode, too.
+// ErrNewer says that the stored value is of a newer version than the program has; see [Versioned].
+// The store reports it as a value that does not decode, too.
 var ErrNewer = errors.New("the value is of a newer version than this program knows")
 
 var errNoUpgrade = errors.New("no upgrade from the version of the value")
@@ -30,8 +30,8 @@ func From[Old, New any](version int, upgrade func(Old) (New, error)) Upgrade {
 	return conversion(version, version+1, upgrade)
 }
 
-// Back returns the way from version to the one before it, for programs of the
-// version before that must read what newer ones write already; see [Versioned].
+// Back returns the way from version to the one before it. It is for programs of the version before,
+// which must read what newer ones write already; see [Versioned].
 func Back[New, Old any](version int, downgrade func(New) (Old, error)) Upgrade {
 	return conversion(version, version-1, downgrade)
 }
@@ -54,10 +54,9 @@ func conversion[A, B any](from, to int, f func(A) (B, error)) Upgrade {
 //
 //	var Claims = store.Key[Claims]("claims").With(claimsCodec)
 //
-// Values without a mark, as inner alone wrote them, are of version 0; and version
-// 0 is written without a mark. A version for which there is no upgrade does not
-// decode, nor does a newer one, which is [ErrNewer]. The last upgrade must
-// return the type that is decoded.
+// Values without a mark, as inner alone wrote them, are of version 0; and version 0 is written
+// without a mark. A version without an upgrade does not decode. Nor does a newer one, which is
+// [ErrNewer]. The last upgrade must return the type that is decoded.
 //
 // In a rolling deploy sessions move in both directions between old and new
 // processes. So that each reads what the other wrote, change in two deploys:
@@ -68,9 +67,9 @@ func conversion[A, B any](from, to int, f func(A) (B, error)) Upgrade {
 //
 // Where an error on an old process is acceptable, step 2 alone will do.
 //
-// The mark is the bytes C1 01 and the version as a base-128 varint, low part first
-// (1 to 127 are one byte), before the encoding by inner. Neither a msgpack value
-// nor JSON text begins with C1. Values of [Raw] may, so Versioned refuses it.
+// The mark precedes the encoding by inner. It is the bytes C1 01 and the version as a base-128
+// varint, low part first (1 to 127 are one byte). Neither a msgpack value nor JSON text begins with
+// C1. Values of [Raw] may, so Versioned refuses it.
 //
 // Declare the result once, as a variable: two results are different codecs. A
 // mistake in the arguments is an error of every use.
