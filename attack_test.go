@@ -33,7 +33,7 @@ type attack struct {
 	mu        sync.Mutex
 	handles   []*attackedHandle // guarded by mu
 	ids       []string          // guarded by mu; those that the session had
-	hidden    []string          // guarded by mu; those of a Rotate that failed, which nobody knows
+	hidden    []string          // guarded by mu; those of a Rotate that failed, which nobody has
 	strangers []string          // guarded by mu; sessions that Open began anew
 	acked     int64             // guarded by mu; increments that were acknowledged
 	unknown   int64             // guarded by mu; increments that may have come

@@ -12,9 +12,8 @@ import (
 type Target interface {
 	name() string
 
-	// decode returns the function that puts the value of raw in its place. raw
-	// is nil when there is no value. tx is the transaction that has read it, nil
-	// outside of one.
+	// decode returns the function that puts the value of raw in its place. When there is no value,
+	// raw is nil. Outside of a transaction, tx is nil.
 	decode(ctx context.Context, s *Session, tx *Tx, raw []byte) (put func(), err error)
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/sessionkv/store/internal/heap"
 )
 
-// What people use now stands beside each of ours in the same run:
+// What people use now runs beside each of ours:
 //
 //	go test -run '^$' -bench 'Get|Set|Has|Load' -count 6 . | benchstat -col /impl -
 

@@ -17,8 +17,8 @@ func init() {
 	}
 }
 
-// calls counts the calls that begin or end lives, so that Close can wait for them:
-// after Close the caller may close the backend under them.
+// calls counts the calls that begin or end lives, so that Close can wait for them. After Close the
+// caller may close the backend.
 type calls struct {
 	n      atomic.Int64
 	closed atomic.Bool
@@ -83,12 +83,11 @@ type closing struct {
 
 func (c *closing) init() { c.through = make(chan struct{}) }
 
-// Close ends what this process owns: it destroys the sessions, or suspends them
-// when [Options].Grace is set, so that another node can resume them. It ends
-// the handles from Attach, and it stops the renewals. It waits for calls of
-// Create, Resume, Attach, Suspend, Destroy and Release that have not returned
-// yet; new ones that would begin a session fail with [ErrClosed]. The backend
-// stays open.
+// Close ends what this process owns: it destroys the sessions, or suspends them when
+// [Options].Grace is set, so that another node can resume them. It ends the handles from Attach,
+// and it stops the renewals. It waits for calls of Create, Resume, Attach, Suspend, Destroy and
+// Release that have not returned yet. New ones that would begin a session fail with [ErrClosed].
+// The backend stays open.
 //
 // Close takes until ctx ends and at most five seconds more, in all. Sessions
 // that could not be let go of by then end when their leases run out; the error
@@ -98,8 +97,8 @@ func (ss *Sessions) Close(ctx context.Context) error {
 	return ss.closeKeeping(ctx, 0)
 }
 
-// closeKeeping is Close for a package that has promised a grace to its own sessions:
-// where Options.Grace is zero, what is left is suspended for grace.
+// closeKeeping is Close for a package that has promised a grace to its own sessions. Where
+// Options.Grace is zero, what is left is suspended for grace.
 func (ss *Sessions) closeKeeping(ctx context.Context, grace time.Duration) error {
 	if !ss.valid() {
 		return nil

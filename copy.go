@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// A copier makes a shallow copy of a value of its type independent of the original: it replaces the
+// A copier makes a shallow copy of a value of its type independent of the original. It replaces the
 // slices, maps and pointers in it by copies.
 type copier struct {
 	possible bool // false: values hold what cannot be copied, such as interfaces
@@ -52,8 +52,8 @@ func copierOf(t reflect.Type) *copier {
 	return nil
 }
 
-// add adds what is to be done for a t at the offset. around are the types that t lies behind: those that contain
-// themselves are not copied.
+// add adds what is to be done for a t at the offset. It does not copy types that contain themselves: around are
+// those that t lies behind.
 func (c *copier) add(t reflect.Type, offset uintptr, around []reflect.Type) {
 	if t == timeType {
 		return // its *Location is never written through

@@ -181,7 +181,7 @@ func TestMarksAreNotMistaken(t *testing.T) {
 			if got, err := key.Get(ctx, s); got != text || err != nil {
 				t.Errorf("%s: Get() = %q, %v, want %q", name, got, err, text)
 			}
-			// No program that does not know the mark takes it for a value.
+			// No program from before the mark takes it for a value.
 			for _, plain := range []codec.Codec{codec.Msgpack, codec.JSON} {
 				if got, err := store.Key[string]("text").With(plain).Get(ctx, s); err == nil {
 					t.Errorf("%s: %s reads %q without the mark", name, plain.Name(), got)

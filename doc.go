@@ -30,12 +30,11 @@ over several keys.
 
 # The life of a session
 
-[Sessions.Open] goes on with the session that a client had before, or begins one, and
-makes this process its owner: the process renews the session's lease until
-[Session.Release], [Session.Destroy], [Session.Suspend] or [Sessions.Close]. When a
-process dies, its sessions end after [Options].Lease. Release is what a connection
-defers: it keeps the values for [Options].Grace, so that the client can come back to any
-node. [Sessions.Create] and [Sessions.Resume] are the two halves of Open.
+[Sessions.Open] goes on with the session that a client had before, or begins one. It makes this
+process the owner, which renews the session's lease until [Session.Release], [Session.Destroy],
+[Session.Suspend] or [Sessions.Close]. When a process dies, its sessions end after [Options].Lease.
+Release is what a connection defers: it keeps the values for [Options].Grace, so that the client can
+come back to any node. [Sessions.Create] and [Sessions.Resume] are the two halves of Open.
 [Sessions.Attach] gives any node a handle to a session that lives elsewhere.
 
 [Sessions.CreateFor] and [Session.Extend] are for clients without a connection, such as
@@ -73,12 +72,12 @@ other programs can read them. With [Options].Sealer they are encrypted first.
 
 Users of a backend that exists need nothing from here on.
 
-Implement [Backend] and [Store]. They never gain methods: what is added later is an interface
-of its own, an ability, which a backend may implement or not. Its Stores should be a [ManyGetter],
-[Committer], [KeyLister] and [ConditionalDestroyer]; [GetMany], [Commit], [Keys] and [DestroyIf] use them
-where they are. Of the further abilities, [Indexer] and [TimedCommitter] are for Options.Indexes, [Watcher] for ends that are
-noticed at once, [Scanner] for tools, [Placer] for renewals that are grouped, [StableReader] for reads
-that are remembered. A wrapper passes on the abilities of what it wraps, as [WrapStores] does.
+Implement [Backend] and [Store]. They never gain methods: what is added later is an interface of its own, an ability, which a
+backend may implement or not. Its Stores should be a [ManyGetter], [Committer], [KeyLister] and [ConditionalDestroyer];
+[GetMany], [Commit], [Keys] and [DestroyIf] use them where they are. Of the further abilities, [Indexer] and [TimedCommitter]
+are for Options.Indexes. [Watcher] is for ends that are noticed at once, [Scanner] for tools, [Placer] for renewals that are
+grouped, [StableReader] for reads that are remembered. A wrapper passes on the abilities of what it wraps, as [WrapStores]
+does.
 
 Then run the suite of package storetest.
 */

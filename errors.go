@@ -60,8 +60,8 @@ var (
 	// ErrEncode: the codec cannot encode the value.
 	ErrEncode = errors.New("the value cannot be encoded")
 
-	// ErrSealed: a sealed value does not open: it was sealed with an unknown
-	// key, changed, or copied from another session or key, or not sealed at all.
+	// ErrSealed says that a stored value does not open. It was sealed with an unknown key, changed,
+	// copied from another session or key, or not sealed at all.
 	ErrSealed = errors.New("the sealed value does not open")
 
 	// ErrTooLarge: the encoded value is larger than the limit.

@@ -15,9 +15,9 @@ import (
 	"github.com/sessionkv/store/live"
 )
 
-// A WebSocket server that counts what each client says, and a client that goes
-// on counting after it lost its connection. The functions accept and dial stand
-// for the WebSocket library of your choice.
+// A WebSocket server that counts what each client says, and a client that goes on counting after it
+// lost its connection. The functions accept and dial represent the WebSocket library of your
+// choice.
 func Example_webSocket() {
 	backend := memstore.New(nil) // or backends.Open(ctx, "redis://…")
 	defer backend.Close()

@@ -16,8 +16,8 @@ type hooked struct {
 	through atomic.Pointer[hook]
 }
 
-// A hook stands for an operation of the backend: it calls do, or does not, and returns
-// what the operation returns.
+// A hook replaces an operation of the backend: it calls do, or does not, and returns what the
+// operation returns.
 type hook func(ctx context.Context, op string, do func() error) error
 
 func newHooked(t testing.TB) *hooked {

@@ -224,7 +224,7 @@ func (s *Session) hashesOf(index *Index, raw []byte) ([]indexHash, error) {
 }
 
 // indexError is why the entries of an index could not be written. Nothing is known to be wrong with the
-// session then, and the value that was to be written was not: so it never is an unknown outcome.
+// session then, and the value was not written. So it never is an unknown outcome.
 type indexError struct{ cause error }
 
 func (e *indexError) Error() string { return "the index could not be written: " + e.cause.Error() }
@@ -241,8 +241,8 @@ func marginOf(lease time.Duration) time.Duration { return lease / 16 }
 // withMargin is for how long after its session an entry is put.
 func withMargin(lease time.Duration) time.Duration { return lease + marginOf(lease) }
 
-// enoughAfter is for how long after its session an entry has to stay: half the margin is for the calls that put it, and the other
-// half for the renewals that the owner makes without a look at the mark.
+// enoughAfter is for how long after its session an entry has to stay. Half the margin is for the calls that put it. The other
+// half is for the renewals that the owner makes without a look at the mark.
 func enoughAfter(lease time.Duration) time.Duration { return lease + marginOf(lease)/2 }
 
 // millis returns the time since the Sessions were made, in milliseconds.

@@ -18,7 +18,7 @@ import (
 
 const indexedUser = store.Key[string]("indexedUser")
 
-// trackedLists is a backend in memory that knows the names of the lists that it was given.
+// trackedLists is a backend in memory that notes the names of the lists that it was given.
 type trackedLists struct {
 	*memstore.Backend
 	mu    sync.Mutex

@@ -23,9 +23,8 @@ type SealingKey struct {
 // A KeyRing is a [Sealer] that uses AES-256-GCM (NIST SP 800-38D) with random
 // nonces. It is immutable and safe for concurrent use.
 //
-// A sealed value is the format byte 1, the key ID in four bytes, big endian, a
-// nonce of 12 bytes, the ciphertext and a tag of 16 bytes: 33 bytes more than
-// the value.
+// A sealed value is 33 bytes longer than the value. It is the format byte 1, the key ID in four
+// bytes, big endian, a nonce of 12 bytes, the ciphertext and a tag of 16 bytes.
 //
 // To rotate keys without downtime: first add the new key behind the old ones on
 // every node, then put it first on every node. Values move to the new key as they

@@ -11,11 +11,11 @@ import (
 // memoSize bounds the decoded values that one session remembers.
 const memoSize = 8
 
-// A memo remembers decoded values of a session, each with the stored slice that
-// it came from. As long as the raw store returns that very slice, the value is
-// still right: slices from Get never change, and the memo keeps the slice
-// reachable, so its address cannot be used for another. An entry is immutable; a
-// new one takes its place. A memo has as many slots as are needed; a longer one takes its place.
+// A memo remembers decoded values of a session, each with the stored slice that it came from. As
+// long as the raw store returns that very slice, the value is still right. Slices from Get never
+// change, and the memo keeps the slice reachable, so its address cannot be used for another. An
+// entry is immutable; a new one takes its place. A memo has as many slots as are needed; a longer
+// one takes its place.
 type memo []atomic.Pointer[memoEntry]
 
 type memoEntry struct {
@@ -80,8 +80,8 @@ func remember[T any](s *Session, key string, c codec.Codec, raw []byte, v T) {
 	s.keep(&e.memoEntry)
 }
 
-// keep puts e into the memo: in the place of what is outdated, into a free slot, into another one, or,
-// when there are memoSize already, in the place of any other.
+// keep puts e into the memo: in the place of what is outdated, into a free slot, or into another one.
+// When there are memoSize already, it takes the place of any other.
 func (s *Session) keep(e *memoEntry) {
 	for {
 		m := s.memo.Load()
@@ -122,8 +122,8 @@ func (s *Session) keep(e *memoEntry) {
 	}
 }
 
-// sameUse reports whether e takes the place of old, of the same key: that is of another stored slice,
-// or was decoded into the same type by the same codec.
+// sameUse reports whether e takes the place of old, of the same key. It does where old is of another
+// stored slice, or was decoded into the same type by the same codec.
 func (old *memoEntry) sameUse(e *memoEntry) bool {
 	return old.raw != e.raw || old.size != e.size || old.codec == e.codec && reflect.TypeOf(old.value) == reflect.TypeOf(e.value)
 }
@@ -223,9 +223,9 @@ func (s *Session) forgetWritten(entries []Entry) {
 	}
 }
 
-// A session that is written about as often as it is read gains nothing from remembering: what is remembered is replaced before it
-// was handed out often enough. Session.decoded therefore also holds how reluctant the session is to remember, from 0 to 5, and how many
-// decodings it lets pass meanwhile without a note:
+// A session that is written about as often as it is read gains nothing from remembering. What is remembered is replaced before it was
+// handed out often enough. Session.decoded therefore also holds the session's reluctance to remember, from 0 to 5, and how many
+// decodings it lets pass without a note:
 //
 //	5 bits  decodings to let pass
 //	3 bits  reluctance
@@ -243,8 +243,8 @@ const (
 const worthwhile = 2
 
 // again reports whether raw is among the last eight slices that were decoded. It notes it otherwise, as a
-// mark of its address: a value that is read once is not worth remembering, and of more
-// values in turn than the memo holds, none is.
+// mark of its address. A value that is read once is not worth remembering, and of more values in turn
+// than the memo holds, none is.
 func (s *Session) again(raw []byte) bool {
 	seen := s.decoded.Load()
 	if seen&(1<<passBits-1) != 0 {
@@ -276,8 +276,8 @@ func (s *Session) weigh(paid bool) {
 	s.decoded.Store(seen>>marksAt<<marksAt | reluctance<<passBits | pass)
 }
 
-// markOf returns 7 bits, not all 0, for an address. Those of slices of one size, which lie at even
-// distances, must have different ones, so every bit of the address has to matter: multiplying alone
+// markOf returns 7 bits, not all 0, for an address. Slices of one size, which lie at even
+// distances, must have different ones, so every bit of the address has to matter. Multiplying alone
 // gives neighbours 144 bytes apart the same.
 func markOf(address uintptr) uint64 {
 	h := uint64(address)

@@ -8,12 +8,11 @@ import (
 
 // A Watcher is a [Backend] that notices promptly when a session ends elsewhere.
 type Watcher interface {
-	// Watch has hint called soon after the life of session has ended, however and
-	// wherever: by Destroy, by Resume, or because its deadline passed. A hint is no
-	// more than a reason to ask, with [Backend.Renew] and a lease of zero: it may
-	// come for nothing, several times, and not at all when the storage is
-	// in trouble. What such a Renew answers of a living session, the backend also
-	// goes by: it hints again when the deadline of that moment has passed.
+	// Watch has hint called soon after the life of session has ended, however and wherever: by
+	// Destroy, by Resume, or because its deadline passed. A hint is only a reason to ask, with
+	// [Backend.Renew] and a lease of zero. It may come for nothing, several times, and not at all
+	// when the storage is in trouble. What such a Renew answers of a living session, the backend
+	// also goes by: it hints again when the deadline of that moment has passed.
 	//
 	// Hint must not block and must not call the backend. It may be called once more
 	// while stop runs, and not after that. Stop may be called several times. For a
@@ -21,8 +20,8 @@ type Watcher interface {
 	Watch(session Store, hint func()) (stop func(), err error)
 }
 
-// Watch has hint called soon after the life of session has ended; see [Watcher]. It
-// fails with [errors.ErrUnsupported] when b is no [Watcher].
+// Watch has hint called soon after the life of session has ended; see [Watcher]. It fails with
+// [errors.ErrUnsupported] when b is not a [Watcher].
 func Watch(b Backend, session Store, hint func()) (stop func(), err error) {
 	if w, ok := b.(Watcher); ok {
 		return w.Watch(session, hint)
@@ -30,8 +29,8 @@ func Watch(b Backend, session Store, hint func()) (stop func(), err error) {
 	return nil, unsupported("prompt notice of ends (Watcher)")
 }
 
-// fresh is how recently the backend must have confirmed that a session lives for
-// that to need no asking when somebody begins to wait for its end.
+// fresh bounds how old a confirmation by the backend may be that a session lives. With an older
+// one, whoever begins to wait for the session's end makes the handle ask.
 const fresh = 20 * time.Millisecond
 
 // notify sees to it that s asks as soon as the backend hints at its end. It is called

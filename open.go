@@ -5,22 +5,19 @@ import (
 	"errors"
 )
 
-// Open goes on with the session id, which a client claims to have had before,
-// if that session is alive and allow agrees; resumed is true then. Otherwise it
-// begins a new one with the initial values, under an ID of its own, never under
-// id: see [Sessions.Create]. Either way this process owns the session. An empty
-// id, or one that cannot be an ID, begins a new one.
+// Open goes on with the session id, which a client claims to have had before, if that session is
+// alive and allow agrees. Then resumed is true. Otherwise it begins a new one with the initial
+// values, under an ID of its own, never under id: see [Sessions.Create]. Either way this process
+// owns the session. An empty id, or one that cannot be an ID, begins a new one.
 //
-// allow sees the session before it is taken over, as a handle of
-// [Sessions.Attach] that is valid until allow returns. It usually compares the
-// user of the session with the one who has just authenticated. Its error ends
-// Open and is returned, and the owner is not disturbed. When allow has agreed
-// and the session was taken over, so that nobody else can change it any more,
-// allow is called once more: what it agreed to may have been changed, or ended
-// and begun anew, in between. If it refuses then, the session is suspended for
-// [Options].Grace, or a lease if that is longer, and Open fails. allow must
-// therefore not have effects of its own. A nil allow agrees to whoever has
-// the ID.
+// allow sees the session before it is taken over, as a handle of [Sessions.Attach] that is valid
+// until allow returns. It usually compares the user of the session with the one who has just
+// authenticated. Its error ends Open and is returned, and the owner is not disturbed. When allow
+// has agreed and the session was taken over, nobody else can change it any more, and allow is
+// called once more. What it agreed to may have been changed, or ended and begun anew, in between.
+// If it refuses then, Open fails, and the session is suspended for [Options].Grace, or a lease if
+// that is longer. So allow must not have effects of its own. A nil allow agrees to whoever has the
+// ID.
 func (ss *Sessions) Open(ctx context.Context, id string, allow func(ctx context.Context, s *Session) error, initial ...Change) (s *Session, resumed bool, err error) {
 	if CheckID(id) == nil {
 		s, err = ss.reopen(ctx, id, allow)

@@ -3,8 +3,8 @@ package store
 // A Placer is a [Backend] that keeps sessions in many places and renews those of one place together, for less than those of
 // many.
 type Placer interface {
-	// Places returns a function that says where a session is by a number, of all that a uint32 can be: sessions of one place
-	// have one number, and numbers of places that are near to each other differ little. It is nil where places make no
+	// Places returns a function that says where a session is by a number, of all that a uint32 can be. Sessions of one place
+	// have one number. Numbers of places that are near to each other differ little. It is nil where places make no
 	// difference. What it says of a session stays the same.
 	Places() func(id string) uint32
 }

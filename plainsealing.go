@@ -11,14 +11,14 @@ import "fmt"
 //     values were written anew, deploy the KeyRing itself, which accepts sealed
 //     values only.
 //
-// To stop sealing, go the same way back. As long as plain values are accepted,
-// whoever can write to the server can put a plain value in the place of a sealed one: sealing
-// then keeps secrets, but proves nothing.
+// To stop sealing, go the same way back. As long as plain values are accepted, whoever can write to
+// the server can put a plain value in the place of a sealed one. Sealing then keeps secrets, but
+// proves nothing.
 //
-// A value counts as sealed when it begins with the format byte of a KeyRing and
-// is long enough. No value by codec.Msgpack or codec.JSON is like that, with or without a
-// mark, but one by codec.Raw may be: BeforeSealing refuses to write it, and
-// one that was written without a Sealer fails with [ErrSealed].
+// A value counts as sealed when it begins with the format byte of a KeyRing and is long enough. No
+// value by codec.Msgpack or codec.JSON is like that, with or without a mark, but one by codec.Raw
+// may be. BeforeSealing refuses to write it. One that was written without a Sealer fails with
+// [ErrSealed].
 func (r *KeyRing) BeforeSealing() Sealer { return &partialSealer{ring: r} }
 
 // DuringSealing is the second step; see [KeyRing.BeforeSealing].

@@ -24,8 +24,8 @@ const (
 	renewAttempts = 4
 
 	// roundsPerTurn is how many rounds of renewals a turn has, of some shards each. A round takes one
-	// call of Backend.Renew at least, which takes the client of Hazelcast up to a millisecond of CPU,
-	// however few sessions it is for.
+	// call of Backend.Renew at least. The client of Hazelcast takes up to a millisecond of CPU for
+	// it, however few sessions it is for.
 	roundsPerTurn = 16
 
 	// renewBatch bounds the sessions of one call of Backend.Renew.
@@ -75,10 +75,10 @@ type renewer interface {
 	Renew(ctx context.Context, sessions []Store, lease time.Duration) []error
 }
 
-// renewals is the one timer of a process that keeps its leases alive. Each turn
-// of half a lease visits every shard of the registry once, some in each round, and the
-// rounds are evenly spread, so that the backend sees a steady trickle of batches. It
-// learns about ends from the answers and passes them on to Session.end.
+// renewals is the one timer of a process that keeps its leases alive. Each turn of half a lease
+// visits every shard of the registry once, some in each round. The rounds are evenly spread, so
+// that the backend gets a steady trickle of batches. It learns about ends from the answers and
+// passes them on to Session.end.
 type renewals struct {
 	registry *registry
 	sessions *Sessions // that these are of
@@ -268,8 +268,8 @@ func (r *renewals) startRound(shards []shard, t *turn) {
 	})
 }
 
-// round renews the leases of parts, and of those that the backend could not be
-// asked about again and again until the next round is due.
+// round renews the leases of parts. For those that the backend could not be asked about, it tries
+// again until the next round is due.
 func (r *renewals) round(parts []part, t *turn) {
 	length := r.lease / renewalsPerLease
 	// A little less than a turn, so that this round is over when the next is due.
@@ -412,8 +412,8 @@ func (sh *shard) renewed(s *Session, err error, sent uint32) {
 	}
 }
 
-// judge ends the handles whose life is over according to errs, and returns
-// those that the backend could not be asked about, with the first reason.
+// judge ends the handles whose life is over according to errs. It returns those that the backend
+// could not be asked about, with the first reason.
 func (r *renewals) judge(handles []*Session, errs []error) (failed []*Session, err error) {
 	for i, e := range errs {
 		if e == nil {

@@ -108,8 +108,8 @@ func TestEverySessionOncePerTurn(t *testing.T) {
 	}
 }
 
-// TestRoundThatFailsForSome lets a backend fail for some sessions of all shards: only those are asked
-// about again, the others are not, and the figures come back to what they were.
+// TestRoundThatFailsForSome lets a backend fail for some sessions of all shards. Only those are asked
+// about again, and the figures come back to what they were.
 func TestRoundThatFailsForSome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := newRoll(t)

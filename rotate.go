@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// Rotate gives the session of s a new ID, with all its values and with changes,
-// as is due when a client logs in (see session fixation, at [Sessions.Create]).
-// It returns the session under newID, which should be from [NewID]. Sealed
-// values are sealed anew. The old ID is dead afterwards: every handle of it, on
-// every node, fails with [ErrDestroyed]. The new session is owned as s was. One
-// that nobody owns lives as long as CreateFor or Extend last said through s, or
-// an hour when neither was called: Extend it.
+// Rotate gives the session of s a new ID, with all its values and with changes. It is due when a
+// client logs in (see session fixation, at [Sessions.Create]). It returns the session under newID,
+// which should be from [NewID]. Sealed values are sealed anew. The old ID is dead afterwards: every
+// handle of it, on every node, fails with [ErrDestroyed]. The new session is owned as s was. One
+// that nobody owns lives as long as CreateFor or Extend last said through s, or an hour when
+// neither was called: Extend it.
 //
 // Rotate takes four round trips:
 //
@@ -26,20 +25,18 @@ import (
 //     goes back to step 1 and brings the new session up to date. So every write that
 //     is acknowledged is in the new session, and every later one is refused.
 //
-// Writers that never pause could keep step 4 from its end. After three attempts
-// each further one therefore begins with a Resume: from there on s has ended, and
-// so has every handle that writers had by then. A Resume also settles what became
-// of a step 4 whose reply was lost, as long as the old session lives.
+// Writers that never pause could keep step 4 from its end. After three attempts each further one
+// therefore begins with a Resume. From there on s has ended, and so has every handle that writers
+// had by then. A Resume also settles what became of a step 4 whose reply was lost, as long as the
+// old session lives.
 //
-// When Rotate fails, the session lives on under its old ID, and s is as usable as
-// before, or, after a Resume, the session is suspended for [Options].Grace or a
-// lease at least: Resume it. There are three exceptions. In step 3 a reply may be
-// lost; a copy under newID, if there is one, ends with its lease. A session that
-// ended in the meantime, destroyed or resumed through another handle, stays
-// ended. And when it cannot be found out what became of step 4, the error
-// satisfies errors.Is(err, [ErrUnknownOutcome]): s has ended, the session lives
-// under newID for [Options].Grace or a lease at least, and the old ID for its
-// lease at most.
+// When Rotate fails, the session lives on under its old ID, and s is as usable as before. After a
+// Resume, the session is suspended for [Options].Grace or a lease at least: Resume it. There are
+// three exceptions. In step 3 a reply may be lost; a copy under newID, if there is one, ends with
+// its lease. A session that ended in the meantime, destroyed or resumed through another handle,
+// stays ended. When it cannot be found out what became of step 4, the error satisfies
+// errors.Is(err, [ErrUnknownOutcome]), and s has ended. The session lives under newID for
+// [Options].Grace or a lease at least, and under the old ID for its lease at most.
 //
 // When Close comes in between, Rotate succeeds as if Close had come after it: the
 // session has its new ID, and is suspended.

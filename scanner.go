@@ -2,9 +2,9 @@ package store
 
 import "context"
 
-// A Scanner is a [Backend] that lists the sessions of its namespace, whoever owns them. It is for
-// tools and operators, never for what serves requests: a whole scan costs the server a look at everything that it
-// holds, other applications' data included. To find the sessions of a user, use an [Index].
+// A Scanner is a [Backend] that lists the sessions of its namespace, whoever owns them. It is for tools and
+// operators, never for what serves requests. A whole scan costs the server a look at everything that it holds,
+// other applications' data included. To find the sessions of a user, use an [Index].
 type Scanner interface {
 	// Scan returns IDs of sessions: a page of them, in no order, and the cursor of the next page, ""
 	// behind the last. The first page has the cursor "". A page may be empty and others follow.
@@ -24,8 +24,8 @@ type Scanner interface {
 
 // AsScanner returns b as a [Scanner]. It fails with [errors.ErrUnsupported] when b does not implement it.
 //
-// A wrapper around a Backend that may be one or not has a method Scanner() (Scanner, error) for that, which
-// calls AsScanner on the Backend beneath.
+// A wrapper around a Backend that may be one or not has a method Scanner() (Scanner, error). It calls
+// AsScanner on the Backend beneath.
 func AsScanner(b Backend) (Scanner, error) {
 	if w, ok := b.(interface{ Scanner() (Scanner, error) }); ok {
 		return w.Scanner()

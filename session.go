@@ -35,10 +35,10 @@ type Session struct {
 	failing  bool          // guarded by the registry shard of id; the latest renewal failed
 	stable   bool          // raw is a StableReader
 
-	// stamp is guarded by the registry shard of id. Of an owned handle it is
-	// when the last renewal that was confirmed was sent, as renewals.now tells
-	// the time; of any other the seconds that CreateFor or Extend asked for
-	// last. It shares a word with the flags above it, which keeps a handle at 96 bytes.
+	// stamp is guarded by the registry shard of id. Of an owned handle it is when the last renewal
+	// that was confirmed was sent, as renewals.now tells the time. Of any other it is the seconds
+	// that CreateFor or Extend asked for last. It shares a word with the flags above it, which
+	// keeps a handle at 96 bytes.
 	stamp   uint32
 	indexed atomic.Pointer[indexed] // nil without indexes
 }
@@ -57,8 +57,8 @@ func (s *Session) ID() string {
 	return s.id
 }
 
-// Owned reports whether this process owns the session: the handle is from Create,
-// Resume or Open, and the lease is renewed as long as the handle has not ended.
+// Owned reports whether this process owns the session. Then the handle is from Create, Resume or
+// Open, and the lease is renewed as long as the handle has not ended.
 func (s *Session) Owned() bool { return s != nil && s.owned && s.ended.Load() == nil }
 
 // Store returns the raw store under the session: bytes as they are stored, that
@@ -86,13 +86,11 @@ func (s *Session) Keys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// Release is what a connection defers: it suspends the session for
-// [Options].Grace, or destroys it when that is zero. It does nothing, and
-// succeeds, when the handle has ended, whatever way; a Suspend or Destroy of
-// the handle that is still on its way is waited for first, and when that fails,
-// Release tries it again. [Sessions.Close] waits for Release. A handle from
-// [Sessions.Attach] is only let go of: its operations fail with [ErrReleased]
-// afterwards, and the session lives on.
+// Release is what a connection defers: it suspends the session for [Options].Grace, or destroys it
+// when that is zero. When the handle has ended, whatever way, it does nothing and succeeds. It
+// first waits for a Suspend or Destroy of the handle that is in progress. When that fails, Release
+// tries it again. [Sessions.Close] waits for Release. A handle from [Sessions.Attach] is only let
+// go of: its operations fail with [ErrReleased] afterwards, and the session lives on.
 //
 // Release usually runs when the client has gone and its context has ended. It
 // therefore goes on for up to five seconds after the end of ctx. Whatever it returns,
@@ -118,14 +116,12 @@ func (s *Session) Release(ctx context.Context) error {
 // Destroy ends the session and removes its values, on every node. It is
 // idempotent. Operations that are on their way elsewhere are refused.
 //
-// Destroy is what a server does when its client has gone, and then the client's
-// context has often ended too: as Release does, Destroy goes on for up to five
-// seconds after the end of ctx. Whatever it returns, the handle is not usable
-// afterwards and the lease is not renewed any more, so that a session that
-// could not be reached ends with its lease; Destroy may be called again. A
-// Suspend of the handle that is on its way is waited for. After a successful
-// [Session.Suspend] Destroy fails with [ErrSuspended] and leaves the suspended
-// session alone.
+// Destroy is what a server does when its client has gone, and then the client's context has often
+// ended, too. As Release does, Destroy goes on for up to five seconds after the end of ctx.
+// Whatever it returns, the handle is not usable afterwards and the lease is not renewed any more.
+// So a session that could not be reached ends with its lease. Destroy may be called again. A
+// Suspend of the handle that is on its way is waited for. After a successful [Session.Suspend]
+// Destroy fails with [ErrSuspended] and leaves the suspended session alone.
 func (s *Session) Destroy(ctx context.Context) error {
 	if !s.valid() {
 		return &Error{Op: "destroy", Err: ErrNoSession}
@@ -151,13 +147,12 @@ func (s *Session) Destroy(ctx context.Context) error {
 	return nil
 }
 
-// Suspend lets go of the session and keeps its values for grace, so that the
-// client can come back: [Sessions.Resume], on any node, takes it over.
-// Otherwise it expires. The handle is not usable afterwards, whatever Suspend
-// returns, and the lease is not renewed any more; after an error Suspend may be
-// called again. As Release does, Suspend goes on for up to five seconds after
-// the end of ctx. Suspending a session whose life has ended fails with
-// [ErrDestroyed], and one that this process does not own with [ErrNotOwner].
+// Suspend lets go of the session and keeps its values for grace, so that the client can come back.
+// [Sessions.Resume], on any node, takes it over. Otherwise it expires. The handle is not usable
+// afterwards, whatever Suspend returns, and the lease is not renewed any more; after an error
+// Suspend may be called again. As Release does, Suspend goes on for up to five seconds after the
+// end of ctx. Suspending a session whose life has ended fails with [ErrDestroyed], and one that
+// this process does not own with [ErrNotOwner].
 func (s *Session) Suspend(ctx context.Context, grace time.Duration) error {
 	if !s.valid() {
 		return &Error{Op: "suspend", Err: ErrNoSession}

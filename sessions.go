@@ -26,9 +26,9 @@ type Options struct {
 	// Codec encodes values whose key names no codec of its own.
 	// Nil means [codec.Msgpack].
 	//
-	// Stored bytes do not say which codec wrote them: those of another one may decode to a
-	// wrong value without an error (57 in msgpack reads as 9 in JSON). To change the codec
-	// while sessions live, follow the steps of [codec.BeforeChange].
+	// Stored bytes do not say which codec wrote them. Those of another one may decode to a wrong
+	// value without an error (57 in msgpack reads as 9 in JSON). To change the codec while sessions
+	// live, follow the steps of [codec.BeforeChange].
 	Codec codec.Codec
 
 	// Lease is how long a session outlives a process that dies without saying
@@ -44,9 +44,9 @@ type Options struct {
 	// from then.
 	Grace time.Duration
 
-	// AllowShortTimes permits a Lease and a Grace from a millisecond on. It is
-	// meant for tests: so short a lease costs its process much work, and a pause
-	// of the process or of the network ends the sessions.
+	// AllowShortTimes permits a Lease and a Grace from a millisecond on. It is meant for tests. So
+	// short a lease costs its process much work, and a pause of the process or of the network ends
+	// the sessions.
 	AllowShortTimes bool
 
 	// Limits bound what a session may hold.
@@ -61,8 +61,8 @@ type Options struct {
 	// KeyRing is.
 	//
 	// Every process that writes these keys, renews, suspends or extends sessions needs the same Indexes. What another one
-	// has written is found after the next renewal by one that has them; and so are sessions that live
-	// already when an index is switched on.
+	// has written is found after the next renewal by one that has them. So are sessions that live already when an index
+	// is switched on.
 	Indexes []Index
 
 	// Undecodable says what becomes of stored values that do not decode: Fail, by
@@ -74,21 +74,19 @@ type Options struct {
 	// be safe for concurrent use, and should not use the key that it is told of.
 	OnUndecodable func(UndecodableValue)
 
-	// OnRenewError is called when renewals of leases failed for another reason
-	// than the end of a session: once for each round of half a lease in which
-	// some failed, never concurrently, with an error around a [*RenewError]
-	// that says how many sessions it is about. Failed renewals are tried again
-	// until the leases have run out. It runs in a goroutine of its own and may
-	// call anything, Close too; while it blocks, failures add up for the next
-	// call. A panic in it is logged and does not stop the
-	// renewals. Nil means that such errors are dropped; [Sessions.Stats]
-	// counts them all the same.
+	// OnRenewError is called when renewals of leases failed for another reason than the end of a
+	// session. It is called once for each round in which some failed, never concurrently. The error
+	// is around a [*RenewError], which says how many sessions it is about. Failed renewals are
+	// tried again until the leases have run out. It runs in a goroutine of its own and may call
+	// anything, Close too; while it blocks, failures add up for the next call. A panic in it is
+	// logged and does not stop the renewals. Nil means that such errors are dropped;
+	// [Sessions.Stats] counts them all the same.
 	OnRenewError func(error)
 
-	// Logger gets a line for each round in which renewals failed, with how many, and
-	// one for each panic of OnRenewError and of functions given to AfterEnd. Nil
-	// means that failed renewals are not logged, and panics by slog.Default. No line has an ID or
-	// a value in it; docs/logging.md lists all.
+	// Logger gets a line for each round in which renewals failed, with how many. It gets one for
+	// each panic of OnRenewError and of functions given to AfterEnd. Nil means that failed renewals
+	// are not logged, and panics by slog.Default. No line has an ID or a value in it;
+	// docs/logging.md lists all.
 	Logger *slog.Logger
 }
 
@@ -182,8 +180,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Sessions creates and finds the sessions of one application on one backend,
-// renews the leases of those that this process owns, and ends them on Close.
+// Sessions creates and finds the sessions of one application on one backend. It renews the leases
+// of those that this process owns, and ends them on Close.
 //
 // A process that calls [Sessions.Open], [Sessions.Create] or [Sessions.Resume]
 // owns the session: it keeps it alive until Release, Destroy, Suspend or Close.
@@ -278,11 +276,10 @@ func (ss *Sessions) faults() *slog.Logger {
 // with it in one step. It fails with [ErrExists] while a session with this ID
 // lives; to take over that one, use [Sessions.Resume].
 //
-// An ID is a credential: whoever has it can resume the session. Use [NewID].
-// Never use an ID that a client chose: an attacker would prepare one, make a
-// victim use it, and resume the session when the victim has logged in (session
-// fixation). Never use one that others can see, such as the ID of a socket in a
-// chat.
+// An ID is a credential: whoever has it can resume the session. Use [NewID]. Never use an ID that a
+// client chose (session fixation). An attacker would prepare one, make a victim use it, and resume
+// the session when the victim has logged in. Never use one that others can see, such as the ID of a
+// socket in a chat.
 func (ss *Sessions) Create(ctx context.Context, id string, initial ...Change) (*Session, error) {
 	if err := ss.enter(); err != nil {
 		return nil, &Error{Op: "create", Err: err}
@@ -363,9 +360,9 @@ func (ss *Sessions) resume(ctx context.Context, id string) (*Session, error) {
 	return s, nil
 }
 
-// Attach returns a handle to a living session, from any node, without owning
-// it: the handle reads and writes, it may even destroy the session, but it does
-// not keep it alive. It fails with [ErrNoSession] when there is none.
+// Attach returns a handle to a living session, from any node, without owning it. The handle reads
+// and writes, it may even destroy the session, but it does not keep it alive. It fails with
+// [ErrNoSession] when there is none.
 func (ss *Sessions) Attach(ctx context.Context, id string) (*Session, error) {
 	if err := ss.enter(); err != nil {
 		return nil, &Error{Op: "attach", Err: err}

@@ -5,11 +5,10 @@ import (
 	"errors"
 )
 
-// Stats are figures of one process since New; see [Sessions.Stats]. While no call is
-// in progress, Created and Resumed together are Owned, Left, Suspended, Destroyed and
-// Lost together, as long as there are no sessions that nobody owns (see
-// [Sessions.CreateFor]) and no handle of Attach destroys a session. Rotate changes
-// nothing: a session with a new ID is the same session.
+// Stats are figures of one process since New; see [Sessions.Stats]. While no call is in progress,
+// Created and Resumed together are Owned, Left, Suspended, Destroyed and Lost together. That holds
+// as long as nobody uses [Sessions.CreateFor], and no handle of Attach destroys a session. Rotate
+// changes nothing: a session with a new ID is the same session.
 type Stats struct {
 	Owned   int // sessions that this process owns now
 	Left    int // sessions that were let go of without the backend's word for it; they end with their leases

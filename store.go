@@ -15,12 +15,11 @@ import (
 //
 // # Lives
 //
-// A Store is bound to one life of its session: the span that begins with
-// [Backend.Create] or [Backend.Resume] and ends with Destroy, with the next
-// Resume, or when the lease runs out. When that life has ended, on whatever
-// node, every method except Destroy fails with [ErrDestroyed] and changes
-// nothing, also when a session with the same ID lives again. The backend
-// decides this in the same atomic step as the operation itself.
+// A Store is bound to one life of its session. A life begins with [Backend.Create] or
+// [Backend.Resume]. It ends with Destroy, with the next Resume, or when the lease runs out. When
+// that life has ended, on whatever node, every method except Destroy fails with [ErrDestroyed] and
+// changes nothing. It does so also when a session with the same ID lives again. The backend checks
+// this in the same atomic step as the operation itself.
 //
 // # Keys
 //
@@ -29,17 +28,17 @@ import (
 //
 // # Ownership
 //
-// No method retains or modifies a slice that it was given. A slice that a
-// method returns never changes: neither the caller nor the backend
-// changes it, so both may go on using it without a copy.
+// No method retains or modifies a slice that it was given. A slice that a method returns never
+// changes. Neither the caller nor the backend changes it, so both may go on using it without a
+// copy.
 //
 // # Errors
 //
-// A method called with a context that has ended returns the context's error and
-// changes nothing. A write whose outcome cannot be known, because the reply was
-// lost, fails with an error that satisfies errors.Is(err, [ErrUnknownOutcome]);
-// it is never reported as refused or as done. The errors of a client library
-// stay reachable through errors.As. No error text contains a session ID.
+// A method called with a context that has ended returns the context's error and changes nothing.
+// When the outcome of a write cannot be found out, because the reply was lost, it fails with an
+// error that satisfies errors.Is(err, [ErrUnknownOutcome]). It is never reported as refused or as
+// done. The errors of a client library stay reachable through errors.As. No error text contains a
+// session ID.
 //
 // # Concurrency
 //
@@ -99,27 +98,24 @@ type Backend interface {
 	// session that has not expired can be attached to.
 	Attach(ctx context.Context, id string, t Terms) (Store, error)
 
-	// Resume begins a new life of a living session, suspended or not, with the
-	// values of the life before, and leases it for t.Lease. Every Store of the
-	// earlier life is refused from then on, so a node that lost its client
-	// without noticing cannot disturb the node that took it over. It fails with
-	// [ErrNoSession] when there is no such session.
+	// Resume begins a new life of a living session, suspended or not, with the values of the life
+	// before, and leases it for t.Lease. Every Store of the earlier life is refused from then on.
+	// So a node that lost its client without noticing cannot disturb the node that took it over. It
+	// fails with [ErrNoSession] when there is no such session.
 	Resume(ctx context.Context, id string, t Terms) (Store, error)
 
-	// Renew makes each of the sessions live for at least lease from now; it
-	// never shortens a life. With a lease of zero it only finds out which
-	// sessions live. It returns nil when all of them do, and otherwise a slice
-	// as long as sessions with an error or nil for each: [ErrDestroyed] for a
-	// life that has ended, which Renew never brings back. For sessions that this
-	// Backend did not hand out it is [ErrForeignStore], whether ctx has ended or
-	// not. Renew takes as few round trips as the backend can make of it.
+	// Renew makes each of the sessions live for at least lease from now; it never shortens a life.
+	// With a lease of zero it only finds out which sessions live. It returns nil when all of them
+	// do, and otherwise a slice as long as sessions with an error or nil for each. The error is
+	// [ErrDestroyed] for a life that has ended, which Renew never brings back. For sessions that
+	// this Backend did not hand out it is [ErrForeignStore], whether ctx has ended or not. Renew
+	// takes as few round trips as the backend can make of it.
 	Renew(ctx context.Context, sessions []Store, lease time.Duration) []error
 
-	// Suspend makes the session live for exactly grace from now, shorter or
-	// longer than before. Its values stay, and so does its life until somebody
-	// resumes it. It fails with [ErrDestroyed] when that life has ended, and with
-	// [ErrForeignStore] for a session that this Backend did not hand out, whether
-	// ctx has ended or not.
+	// Suspend makes the session live for exactly grace from now, shorter or longer than before. Its
+	// values stay, and so does its life until somebody resumes it. It fails with [ErrDestroyed]
+	// when that life has ended. For a session that this Backend did not hand out it fails with
+	// [ErrForeignStore], whether ctx has ended or not.
 	Suspend(ctx context.Context, session Store, grace time.Duration) error
 
 	// Close releases what the Backend itself holds. Sessions on a server stay
@@ -154,15 +150,14 @@ func GetMany(ctx context.Context, s Store, keys []string) ([][]byte, error) {
 // A Committer is a [Store] that writes conditionally: compare-and-swap,
 // set-if-absent, take and a transaction over several keys in one primitive.
 type Committer interface {
-	// Commit checks that each key of expect has the value given there, and if
-	// all do, stores each value of write (nil deletes), all in one atomic step.
+	// Commit checks, in one atomic step, that each key of expect has the value given there. If all
+	// do, it stores each value of write; nil deletes.
 	//
-	// Otherwise it changes nothing and returns [ErrConflict] together with the
-	// current values of the keys of expect, in their order, so that a retry
-	// needs no further read. An empty expect always holds. Bytes
-	// are compared, never the identity of slices. In each of the two lists a
-	// key appears at most once. Keys that would exceed [Terms].MaxKeys when all
-	// is written fail with [ErrTooManyKeys], and nothing is written.
+	// Otherwise it changes nothing and returns [ErrConflict] with the current values of the keys of
+	// expect, in their order. So a retry needs no further read. An empty expect always holds. Bytes
+	// are compared, never the identity of slices. In each of the two lists a key appears at most
+	// once. Keys that would exceed [Terms].MaxKeys when all is written fail with [ErrTooManyKeys],
+	// and nothing is written.
 	Commit(ctx context.Context, expect, write []Entry) (current [][]byte, err error)
 }
 
@@ -191,8 +186,8 @@ func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]by
 type TimedCommitter interface {
 	Committer
 
-	// CommitTimed is Commit. Where it took effect, left is for how long the session lives after it if nobody renews it: never less, and
-	// zero where that takes another round trip.
+	// CommitTimed is Commit. Where it took effect, left is for how long the session lives after it if nobody renews it. It is never
+	// less than that, and zero where that takes another round trip.
 	CommitTimed(ctx context.Context, expect, write []Entry) (current [][]byte, left time.Duration, err error)
 }
 
@@ -219,13 +214,12 @@ var errCommitContract = errors.New("the backend breaks the contract of Commit: a
 // A ConditionalDestroyer is a [Store] that ends its life on a condition. What has
 // to leave one session for another whole, as [Sessions.Rotate] does, needs it.
 type ConditionalDestroyer interface {
-	// DestroyIf ends this life of the session as Destroy does, provided that it
-	// has exactly the given values: no other bytes, no key more, no key less. It
-	// decides so in the same atomic step. Otherwise it changes nothing and
-	// returns [ErrConflict]. Unlike Destroy it fails with [ErrDestroyed] when the
-	// life has ended before: nil means that this call has ended it. Where it cannot
-	// be told whether this call has, it fails with [ErrUnknownOutcome]. A key appears
-	// at most once in values; one with a nil Value must be absent.
+	// DestroyIf ends this life of the session as Destroy does, provided that it has exactly the
+	// given values: no other bytes, no key more, no key less. It does both in one atomic step.
+	// Otherwise it changes nothing and returns [ErrConflict]. Unlike Destroy it fails with
+	// [ErrDestroyed] when the life has ended before: nil means that this call has ended it. Where
+	// it cannot be told whether this call has, it fails with [ErrUnknownOutcome]. A key appears at
+	// most once in values; one with a nil Value must be absent.
 	DestroyIf(ctx context.Context, values []Entry) error
 }
 

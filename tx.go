@@ -24,11 +24,10 @@ var (
 	errNoChange = errors.New("the function is nil; pass the one that makes the change")
 )
 
-// Update runs fn as a transaction over several keys of the session: typed reads
-// and writes through [Key.In]. When fn returns nil, all its writes take effect in
-// one atomic step, provided that every value it read is still the same on
-// the server; otherwise fn runs again on the new values, which cost no further
-// round trip. Update tries until it succeeds or ctx ends. An error of fn ends the
+// Update runs fn as a transaction over several keys of the session: typed reads and writes through
+// [Key.In]. When fn returns nil, all its writes take effect in one atomic step, provided that every
+// value it read is still the same on the server. Otherwise fn runs again on the new values, which
+// cost no further round trip. Update tries until it succeeds or ctx ends. An error of fn ends the
 // transaction without a write and is returned.
 //
 //	err := sess.Update(ctx, func(tx *store.Tx) error {
@@ -91,8 +90,8 @@ func (tx *Tx) restart(current [][]byte) {
 	tx.buf.reset()
 }
 
-// get returns the stored bytes under key as the transaction sees them; nil when
-// there is no value.
+// get returns the stored bytes under key as they are within the transaction, or nil when there is
+// no value.
 func (tx *Tx) get(key string) ([]byte, error) {
 	if err := tx.usable(key); err != nil {
 		return nil, err
@@ -147,8 +146,8 @@ func (tx *Tx) Load(targets ...Target) error {
 		}
 	}
 	if len(missing.all) > 1 { // one alone is read as ever
-		// A Commit that writes nothing and is refused brings all values along, from the
-		// server: a client's cache, which GetMany may answer from, can be behind.
+		// A Commit that writes nothing and is refused brings all values along, from the server. A
+		// client's cache, from which GetMany may answer, can be behind.
 		current, err := Commit(tx.ctx, tx.session.raw, missing.all, nil)
 		switch {
 		case err == nil, errors.Is(err, ErrConflict):

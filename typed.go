@@ -33,8 +33,8 @@ func (k Key[T]) bound() CodecKey[T] { return CodecKey[T]{name: string(k)} }
 
 // Get returns the value, or an error that satisfies errors.Is(err, [ErrNotFound]).
 func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
-	// The hot path. A scalar is decoded by a type switch on &v, through functions
-	// that do not let v escape; a struct that has not changed is in the memo.
+	// The hot path. A scalar is decoded by a type switch on &v, through functions that do not let v
+	// escape. A struct that has not changed is in the memo.
 	var v T
 	if !s.ready(len(k)) {
 		return v, wrap("get", string(k), s.usableKey(string(k)))
@@ -114,12 +114,11 @@ func (k Key[T]) Take(ctx context.Context, s *Session) (T, error) {
 	return k.bound().Take(ctx, s)
 }
 
-// Update replaces the value by what change makes of it, atomically against every
-// other writer on every node, and returns the new value. When there is no value,
-// old is the zero value and ok is false. change may be called several times,
-// because another writer came first, and must have no other effects. An error
-// of change ends the update without a write and is returned; but [Keep] writes
-// nothing and returns the old value, and [Remove] removes the value.
+// Update replaces the value by what change makes of it, atomically against every other writer on
+// every node, and returns the new value. When there is no value, old is the zero value and ok is
+// false. When another writer came first, change is called again, so it must have no other effects.
+// An error of change ends the update without a write and is returned. With [Keep] the update writes
+// nothing and returns the old value, with [Remove] it removes the value.
 //
 // A writer that came first costs one more round trip and never the update:
 // Update tries again until ctx ends.

@@ -8,15 +8,13 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// ErrNewer: the stored value is of a newer version than this program knows; see
-// [codec.Versioned]. What Get and its like return then satisfies
-// errors.Is(err, [ErrDecode]), too.
+// ErrNewer says that the stored value is of a newer version than this program has; see
+// [codec.Versioned]. What Get and its like return then satisfies errors.Is(err, [ErrDecode]), too.
 var ErrNewer = codec.ErrNewer
 
-// Undecodable says what becomes of a stored value that does not decode
-// ([ErrDecode], which includes [ErrNewer]) or does not open ([ErrSealed]), when an
-// operation needs it. [Options].Undecodable decides for all keys,
-// [Key.IfUndecodable] for one.
+// Undecodable says what becomes of a stored value that an operation needs and that does not decode
+// or open. Its error is [ErrDecode], which includes [ErrNewer], or [ErrSealed].
+// [Options].Undecodable decides for all keys, [Key.IfUndecodable] for one.
 //
 // Get, Lookup, GetOr, Into, IntoOr, Take, Update, SetIfAbsent and transactions
 // follow it. [Key.Has] and [Session.Keys] do not load values and report every one.
@@ -32,11 +30,11 @@ const (
 	// place of these very bytes only: another write in between is not lost.
 	Absent
 
-	// Drop is Absent, and removes the value, provided that it is still these very
-	// bytes. Reading then costs one more round trip, once. In a transaction the
-	// removal is part of the transaction. A value of a newer version is left, so that a
-	// program of an older version does not remove what newer ones wrote; so is
-	// every value when the backend has no conditional writes.
+	// Drop is Absent, and removes the value, provided that it is still these very bytes. Reading
+	// then costs one more round trip, once. In a transaction the removal is part of the
+	// transaction. A value of a newer version is left, so that a program of an older version does
+	// not remove what newer ones wrote. So is every value when the backend has no conditional
+	// writes.
 	Drop
 )
 

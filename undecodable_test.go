@@ -14,7 +14,7 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// garbage is no encoding of tokenClaims.
+// garbage does not encode tokenClaims.
 var garbage = []byte("\xa6secret")
 
 // spoil puts garbage under tokenClaims.

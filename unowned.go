@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// CreateFor begins a session that no process owns, for clients without a
-// connection such as browsers: nobody renews it, it ends ttl after it was
-// created or after the last [Session.Extend]. The handle is like one from
-// [Sessions.Attach]. Close leaves the session alone. Otherwise CreateFor is
-// [Sessions.Create]: the ID is a credential.
+// CreateFor begins a session that no process owns, for clients without a connection such as
+// browsers. Nobody renews it: it ends ttl after it was created or after the last [Session.Extend].
+// The handle is like one from [Sessions.Attach]. Close leaves the session alone. Otherwise
+// CreateFor is [Sessions.Create]: the ID is a credential.
 //
 // After an error that satisfies errors.Is(err, [ErrUnknownOutcome]) the session may
 // exist. Use another ID then; what exists ends after ttl.

@@ -38,13 +38,12 @@ func (w *watch) wake(why error) {
 	}
 }
 
-// Done returns a channel that is closed once this process has learned that the
-// handle is not usable any more: after a Suspend, Destroy or Release of the handle
-// has run, at an operation that was refused, when the backend hints at an end elsewhere
-// (see [Watcher]; the memory backend does so at once), and otherwise at the next renewal
-// of leases, which come twice per lease. Asking for Done makes a handle from
-// [Sessions.Attach] part of those rounds, without renewing the lease.
-// Done of a nil *Session is closed.
+// Done returns a channel that is closed once this process has learned that the handle is not usable
+// any more. It learns so when a Suspend, Destroy or Release of the handle has run, or an operation
+// was refused. It also learns so when the backend hints at an end elsewhere (see [Watcher]; the
+// memory backend does so at once). Otherwise it does at the next renewal of leases, which come
+// twice per lease. Asking for Done makes a handle from [Sessions.Attach] part of those rounds,
+// without renewing the lease. Done of a nil *Session is closed.
 func (s *Session) Done() <-chan struct{} {
 	var done <-chan struct{}
 	s.wait(func(w *watch) {
@@ -56,13 +55,12 @@ func (s *Session) Done() <-chan struct{} {
 	return done
 }
 
-// AfterEnd arranges for f to be called, in a goroutine of its own, when the
-// handle has ended, with what [Session.Err] says then: at once when that has
-// happened already. Until then it costs no goroutine. Calling stop keeps f from
-// being called and reports whether it did; false means that f has been called
-// or stopped before. A panic in f is logged and goes no further. As
-// Done does, AfterEnd lets a handle from
-// [Sessions.Attach] take part in the rounds that find out about ends.
+// AfterEnd arranges for f to be called, in a goroutine of its own, when the handle has ended, with
+// what [Session.Err] says then. When that has happened already, f is called at once. Before the end
+// it costs no goroutine. Calling stop keeps f from being called and reports whether it did; false
+// means that f has been called or stopped before. A panic in f is logged and goes no further. As
+// Done does, AfterEnd lets a handle from [Sessions.Attach] take part in the rounds that find out
+// about ends.
 func (s *Session) AfterEnd(f func(error)) (stop func() bool) {
 	if f == nil {
 		return func() bool { return false }
@@ -110,8 +108,8 @@ func (s *Session) onEnd(f func(error)) (stop func() bool) {
 	}
 }
 
-// wait calls f with the watch of s, under the lock that guards it, and sees to it
-// that the end of the handle comes to light.
+// wait calls f with the watch of s, under the lock that guards it, and arranges that the handle's
+// end is noticed.
 func (s *Session) wait(f func(*watch)) {
 	if s == nil || s.sessions == nil {
 		f(endedWatch)
@@ -145,10 +143,9 @@ func (s *Session) wait(f func(*watch)) {
 	}
 }
 
-// Context returns a context that carries s, as [NewContext] does, and that ends
-// with the handle or with parent; [context.Cause] says why, for the handle what
-// [Session.Err] says. It costs no goroutine. Call cancel when the work is done,
-// as with [context.WithCancel].
+// Context returns a context that carries s, as [NewContext] does, and that ends with the handle or
+// with parent. [context.Cause] says why, for the handle what [Session.Err] says. It costs no
+// goroutine. Call cancel when the work is done, as with [context.WithCancel].
 func (s *Session) Context(parent context.Context) (ctx context.Context, cancel context.CancelFunc) {
 	if parent == nil {
 		parent = context.Background()

@@ -17,18 +17,16 @@ var ErrForeignStore = errors.New("this Store was not handed out by this Backend"
 // them: for measuring, logging, failing on purpose, or changing what is stored.
 // Renew, Suspend and Watch reach the Stores beneath.
 //
-// A wrapper is often a struct that embeds the Store it was given and overrides some
-// methods. The abilities that it does not have itself ([ManyGetter], [Committer],
-// [KeyLister], [ConditionalDestroyer], [StableReader]) are those of the Store beneath,
-// which then does not go through the wrapper. So a wrapper that changes keys or values
-// must implement the first four as well, by calling [GetMany], [Commit], [Keys] and
-// [DestroyIf] on the Store beneath; one that cannot do so returns
-// [errors.ErrUnsupported] from them. A Store that answers from a cache has a method GetCurrent, which
-// asks the server; a wrapper that does not pass it on hides it.
+// A wrapper is often a struct that embeds the Store it was given and overrides some methods. The
+// abilities [ManyGetter], [Committer], [KeyLister], [ConditionalDestroyer] and [StableReader] that it
+// does not have are those of the Store beneath. They then do not go through the wrapper. So a wrapper
+// that changes keys or values must implement the first four as well, by calling [GetMany], [Commit],
+// [Keys] and [DestroyIf] on the Store beneath. If it cannot do so, it returns [errors.ErrUnsupported]
+// from them. A Store that answers from a cache has a method GetCurrent, which asks the server; a
+// wrapper that does not pass it on hides it.
 //
-// To embed a Backend and override Create instead compiles, but Renew and Suspend do
-// not accept the Stores of such a wrapper; [Sessions] refuses it with
-// [ErrForeignStore].
+// To embed a Backend and override Create instead compiles, but Renew and Suspend do not accept the
+// Stores of such a wrapper. [Sessions] refuses it with [ErrForeignStore].
 //
 // Wrap is called once for each handle, from many goroutines, before anything else
 // is done with it. It must not return nil. Without a wrap function WrapStores returns
@@ -121,7 +119,7 @@ func (s *wrappedStore) GetMany(ctx context.Context, keys []string) ([][]byte, er
 	return GetMany(ctx, s.inner, keys)
 }
 
-// GetCurrent is Get that asks the server, of a wrapper that has it; of any other it is Get, since what the
+// GetCurrent is Get that asks the server, of a wrapper that has it. Of any other it is Get, since what the
 // Store beneath returns may not be what the wrapper makes of it.
 func (s *wrappedStore) GetCurrent(ctx context.Context, key string) ([]byte, error) {
 	return getCurrent(ctx, s.Store, key)
@@ -167,10 +165,9 @@ func (s *wrappedStore) StableReads() bool {
 // time, unless something hangs that ignores contexts.
 const knownTimeout = time.Second
 
-// known refuses a Store that the backend that handed it out does not recognise: its
-// lease could not be renewed and the session would die of that, unnoticed. It asks
-// once for each type of Store, with a context that has ended, so that no call goes
-// to a server.
+// known refuses a Store that the backend that handed it out does not recognise. Its lease could not
+// be renewed, and the session would end unnoticed. It asks once for each type of Store, with a
+// context that has ended, so that no call goes to a server.
 func (ss *Sessions) known(raw Store) error {
 	t := reflect.TypeOf(raw)
 	if last := ss.knownType.Load(); last != nil && *last == t {

@@ -25,9 +25,9 @@ store as the sessions of the sockets beside it.
  2. [Manager.Login] moves the session, with all its values, to a new ID. The ID
     from before the login ends, so nobody who planted it gets the login (session
     fixation).
- 3. Each request attaches to the session. Requests of one browser in parallel
-    share it: none ends the handle of another, and each value is written on its
-    own, so that no request undoes what another wrote.
+ 3. Each request attaches to the session. Requests of one browser in parallel share it: none ends
+    the handle of another. Each value is written individually, so that no request undoes what
+    another wrote.
  4. The session ends after [Options.Idle] without a request, after
     [Options.Absolute] in any case, and at once by [Manager.Logout].
 
@@ -42,13 +42,13 @@ The cookie is HttpOnly, Secure and SameSite=Lax, and by default has the name
 
 # Sockets beside the login
 
-A WebSocket handshake sends the cookie too. Wrap the endpoint in Handler, take
-the login with [Of], and let the connection end with it: package live does so
-with live.Options.Login. A logout then closes the sockets of that login: at once in
-the same process, within milliseconds elsewhere where the backend hints at ends, and within half a lease else.
+A WebSocket handshake sends the cookie too. Wrap the endpoint in Handler, take the login with [Of], and let
+the connection end with it: package live does so with live.Options.Login. A logout then closes the sockets of
+that login. In the same process it does so at once, and elsewhere within milliseconds where the backend hints
+at ends. Without hints it takes half a lease at most.
 
-What a socket says is no request. One that stays open for longer than [Options.Idle] ends
-with its login, unless the page makes a request with the cookie now and then:
+What a socket says does not count as a request. One that stays open for longer than [Options.Idle]
+ends with its login, unless the page makes a request with the cookie now and then:
 
 	setInterval(() => fetch("/alive"), 5 * 60 * 1000)
 

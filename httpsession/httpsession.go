@@ -55,9 +55,8 @@ func New(sessions *store.Sessions, opts *Options) (*Manager, error) {
 	return &Manager{sessions: sessions, opts: o}, nil
 }
 
-// times are kept in each session: when it began, and when its idle time was
-// last extended, in milliseconds since 1970; and the name of the cookie that it is
-// for.
+// times are kept in each session, in milliseconds since 1970: when it began, and when its idle time
+// was last extended. The name of its cookie is kept, too.
 type times struct {
 	Begun    int64  `msgpack:"b"`
 	Extended int64  `msgpack:"e"`
@@ -213,10 +212,10 @@ func ended(err error) (*store.Session, error) {
 	return nil, err
 }
 
-// Begin returns the session of r, or begins one and sets its cookie on w. The
-// changes are written in either case. When a Logout or Login beside this request has
-// ended the session meanwhile, Begin fails with [store.ErrDestroyed] and begins none:
-// its cookie would take the place of the login's. Call it before the answer begins.
+// Begin returns the session of r, or begins one and sets its cookie on w. The changes are written
+// in either case. When a Logout or Login beside this request has ended the session meanwhile, Begin
+// fails with [store.ErrDestroyed] and begins none. Its cookie would take the place of the login's.
+// Call it before the answer begins.
 func (m *Manager) Begin(w http.ResponseWriter, r *http.Request, changes ...store.Change) (*store.Session, error) {
 	v, err := m.visit(w, r)
 	if err != nil {
@@ -245,11 +244,10 @@ func (m *Manager) begin(w http.ResponseWriter, r *http.Request, v *visit, change
 	return sess, nil
 }
 
-// Login begins a login: it moves the session of r, with its values and the
-// changes, to a new ID, or begins a session, and sets the cookie on w. The ID
-// that the browser had before has ended then. Call it when the user was
-// identified, and whenever the user's rights grow; call it before the answer
-// begins.
+// Login begins a login. It moves the session of r, with its values and the changes, to a new ID, or
+// begins a session. It sets the cookie on w. The ID that the browser had before has ended then.
+// Call it when the user was identified, and whenever the user's rights grow; call it before the
+// answer begins.
 func (m *Manager) Login(w http.ResponseWriter, r *http.Request, changes ...store.Change) (*store.Session, error) {
 	v, err := m.visit(w, r)
 	if err != nil {

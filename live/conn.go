@@ -27,10 +27,9 @@ type conn struct {
 
 type connKey struct{}
 
-// Goodbye says that the client of ctx has left on purpose and does not come
-// back: when the handler has returned, its session is destroyed instead of
-// suspended. The session stays usable until then, so that a farewell can be
-// sent. It reports false when ctx does not come from a [Server].
+// Goodbye says that the client of ctx has left on purpose and does not come back. When the handler
+// has returned, its session is destroyed instead of suspended. The session stays usable until then,
+// so that a farewell can be sent. It reports false when ctx does not come from a [Server].
 func Goodbye(ctx context.Context) bool {
 	c, ok := ctx.Value(connKey{}).(*conn)
 	if ok {

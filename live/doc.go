@@ -21,12 +21,11 @@ The handler finds its session in the request:
 # What Handler does
 
  1. It asks Begin who the client is. An error ends the request with a status.
- 2. It goes on with the session that the client names, if that lives and Allow
-    agrees; otherwise it begins a new one under an ID of its own.
- 3. It calls the handler with a context that carries the session. The context
-    ends when the session ends, on whatever node, when the client goes away
-    before the connection is hijacked, and when [Server.Stop] is called.
-    context.Cause says which.
+ 2. It goes on with the session that the client names, if that lives and Allow agrees. Otherwise it
+    begins a new one under an ID of its own.
+ 3. It calls the handler with a context that carries the session. The context ends when the session
+    ends, on whatever node, and when [Server.Stop] is called. It also ends when the client goes away
+    before the connection is hijacked. context.Cause says which.
  4. A handler that has not returned [Options.Linger] after its context ended is
     cut off: its connection is closed, or its reads and writes fail. So a session
     that is destroyed elsewhere closes its socket, and a client that does not

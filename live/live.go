@@ -35,9 +35,8 @@ type Options struct {
 	// a [Server.Stop] whose context has ended keeps all sessions for Grace that it finds.
 	Grace time.Duration
 
-	// ID returns the ID of the session with which the client wants to go on,
-	// or "". Nil means that clients never go on. See [Query], [Header] and
-	// [Cookie].
+	// ID returns the ID of the session with which the client asks to go on, or "". Nil means that
+	// clients never go on. See [Query], [Header] and [Cookie].
 	ID func(r *http.Request) string
 
 	// Begin decides who the client is, and returns the first values of a new
@@ -53,11 +52,10 @@ type Options struct {
 	// the ID, which is a credential, is enough.
 	Allow func(r *http.Request, sess *store.Session) error
 
-	// Login returns the login that the client's request carries, for example
-	// httpsession.Of. When that session ends, by a logout on whatever node, so
-	// does the connection, and its own session is destroyed. A login that moves
-	// to a new ID ends the connection too, whose client can come back, and so does
-	// one that ends because it is idle: what the connection says is no use of its
+	// Login returns the login that the client's request carries, for example httpsession.Of. When
+	// that session ends, by a logout on whatever node, so does the connection, and its own session
+	// is destroyed. A login that moves to a new ID ends the connection, too; its client can come
+	// back. So does a login that ends because it is idle: what the connection says does not use its
 	// login. Nil means that connections do not depend on a login.
 	Login func(r *http.Request) (*store.Session, bool)
 
@@ -205,15 +203,14 @@ func (s *Server) Len() int {
 	return len(s.conns)
 }
 
-// Stop refuses further connections with status 503, ends the contexts of all
-// handlers, waits for them to return and let go of their sessions, and closes
-// the Sessions.
+// Stop refuses further connections with status 503 and ends the contexts of all handlers. It waits
+// for them to return and let go of their sessions, and closes the Sessions.
 //
-// When ctx ends first, the connections that are left are cut at once, and the
-// error says how many handlers had not returned. [store.Sessions.Close] then
-// lets go of their sessions, for Options.Grace if the Sessions have no grace of their
-// own; a session that a request opens later than that is let go of in the same way.
-// Stop may be called again, and concurrently: every call waits.
+// When ctx ends first, the connections that are left are cut at once, and the error says how many
+// handlers had not returned. [store.Sessions.Close] then lets go of their sessions, for
+// Options.Grace if the Sessions have no grace of their own. A session that a request opens later
+// than that is let go of in the same way. Stop may be called again, and concurrently: every call
+// waits.
 func (s *Server) Stop(ctx context.Context) error {
 	if !s.valid() {
 		return nil
