@@ -1,6 +1,6 @@
-// Package backends opens any backend from a URL, so that a program can be moved
-// from memory to a server by configuration alone. It links every client; a
-// program that wants one backend only imports that backend's package instead.
+// Package backends opens any backend from a URL, so that a program can be moved from memory to a
+// server by configuration alone. It links every client. A program that uses one backend only
+// imports that backend's package instead.
 //
 //	memory:
 //	redis://user:password@host:6379/0       also valkey:// and dragonfly://

@@ -14,9 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisLog gets the lines that go-redis logs. It has one log for the whole
-// process, and its lines do not name the client that they are about, so every
-// logger of an open backend gets each of them.
+// redisLog gets the lines that go-redis logs. It has one log for the whole process, and its lines
+// do not name the client that they are about. So every logger of an open backend gets each of them.
 var redisLog clientLog
 
 type clientLog struct {

@@ -15,10 +15,9 @@ import (
 	"github.com/sessionkv/store/backends/redisstore"
 )
 
-// A guard keeps a client off a server that is not a primary any more. After a
-// failover behind a name or a load balancer, connections that are open still lead
-// to the old primary, which answers reads: with sessions that were destroyed, and
-// with values from before a Set.
+// A guard keeps a client off a server that is not a primary any more. After a failover behind a
+// name or a load balancer, connections that are open still lead to the old primary, which answers
+// reads. It has sessions that were destroyed, and values from before a Set.
 //
 //  1. Each connection remembers the generation in which it was dialled.
 //  2. The first refusal that says READONLY begins a new generation.

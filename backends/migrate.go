@@ -16,7 +16,7 @@ import (
 // MigrateOptions configures [Migrate]. The zero value is ready to use.
 type MigrateOptions struct {
 	// Stay leaves sessions where they are, and begins new ones on the old backend. Sessions that
-	// have moved are found all the same. It is for the deployment before the move: while each
+	// have moved are found all the same. It is for the deployment before the move. While each
 	// process has either Stay or moves, no client loses its session by the process it meets.
 	Stay bool
 
@@ -39,16 +39,16 @@ type MigrationStats struct {
 	LastOld time.Time // of these calls the last; zero when there was none
 }
 
-// A Migration is a [store.Backend] that moves sessions from an old backend to a new one while
-// clients use them. It begins sessions on the new backend. Resume moves a session whole. Attach finds a
-// session in either place and leaves it there: its owner may be a process that serves the client from
-// the old backend alone. [Migrate] makes it. Every method is safe for concurrent use.
+// A Migration is a [store.Backend] that moves sessions from an old backend to a new one while clients
+// use them. It begins sessions on the new backend. Resume moves a session whole. Attach finds a session
+// in either place and leaves it there. Its owner may be a process that serves the client from the old
+// backend alone. [Migrate] makes it. Every method is safe for concurrent use.
 //
 // # How a session moves
 //
-// Two servers have no step in common. What a move has is that DestroyIf ends a life in one step with the
-// comparison of its values, that Commit compares as well, that Create fails while a session lives, and that Resume
-// refuses all earlier handles, however late their calls come. So:
+// Two servers have no step in common. What a move has is the contract. DestroyIf ends a life in one step with the
+// comparison of its values, and Commit compares as well. Create fails while a session lives. Resume refuses all
+// earlier handles, however late their calls come. So:
 //
 //  1. Look at the new backend. A session there that has no mark of a move is the session: it has moved, or was begun there.
 //  2. Attach to it at the old one. Nothing is disturbed yet: a move that fails leaves the session, its
@@ -63,18 +63,17 @@ type MigrationStats struct {
 //  7. Remove the mark, and hand out the session.
 //
 // Writers that never pause could keep step 6 from its end. After three attempts a Resume at the old backend refuses
-// them. Such a Resume also comes when the reply to step 6 was lost: a session that still lives there
-// refuses the lost step from then on, and one that is gone has moved.
+// them. Such a Resume also comes when the reply to step 6 was lost. A session that still lives there refuses the
+// lost step from then on. One that is gone has moved.
 //
 // # What others meet meanwhile
 //
-// While the session lives at the old backend, it is the session, whatever copy is at the new one. Who looks
-// at the new backend and finds nothing looks at the old one, and then once more at the new one, because
-// it may have moved in between. A mark with nothing at the old backend means that a mover is at step 7. It is waited for, a second at
-// most. If it has died, whoever comes removes a "ready" mark and goes on with the session, and drops a
-// "pending" one. A mark beside a living session is waited for as well, then refused with
-// a Resume, removed, and the session is moved anew. So a mover may die after any step: the next
-// Resume, on any node, finds the session, within the lease that its owner's death would have left it.
+// While the session lives at the old backend, it is the session, whatever copy is at the new one. Who looks at the new backend and
+// finds nothing looks at the old one. Then it looks once more at the new one, because the session may have moved in between. A mark
+// with nothing at the old backend means that a mover is at step 7. It is waited for, a second at most. If it has died, whoever comes
+// removes a "ready" mark and goes on with the session, and drops a "pending" one. A mark beside a living session is waited for as
+// well, then refused with a Resume, removed, and the session is moved anew. So a mover may die after any step. The next Resume, on
+// any node, finds the session, within the lease that its owner's death would have left it.
 //
 // Of two movers of one session one wins step 6. The other waits for it, and resumes the session at the new
 // backend, as the later of two Resumes does anywhere.
@@ -97,9 +96,9 @@ type MigrationStats struct {
 //
 // # Abilities
 //
-// Stores read many keys, commit, list keys and end conditionally where their own backend does, and a
-// session moves only where both do all of that. Notices, indexes and scans are there where both
-// backends have them. Entries of indexes are put to both, since processes on either alone must find them.
+// Stores read many keys, commit, list keys and end conditionally where their own backend does. A session
+// moves only where both do all of that. Notices, indexes and scans are there where both backends have
+// them. Entries of indexes are put to both, since processes on either alone must find them.
 type Migration struct {
 	old, new place
 	opts     MigrateOptions
@@ -195,8 +194,8 @@ func (m *Migration) usable(ctx context.Context) error {
 	return nil
 }
 
-// Stats returns what this process has moved so far. The old backend is empty when no process that
-// uses it alone, or with Stay, is left, and LastOld of all others is longer ago than any session lives without a call.
+// Stats returns what this process has moved so far. The old backend is empty when no process that uses it alone, or
+// with Stay, is left. LastOld of all others must be longer ago than any session lives without a call.
 func (m *Migration) Stats() MigrationStats {
 	if !m.made() {
 		return MigrationStats{}

@@ -13,8 +13,8 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// Clients come back in every way that the typed layer has, over servers with a cache in the process, and over two
-// namespaces of one server.
+// Clients come back in every way that the typed layer has. They do so over servers with a cache in the process,
+// and over two namespaces of one server.
 func TestMigrationOfTypedSessions(t *testing.T) {
 	redis := testserver.SharedRedis(t).URL
 	valkey := "valkey" + strings.TrimPrefix(testserver.SharedRedis(t, testserver.FlavourValkey).URL, "redis")

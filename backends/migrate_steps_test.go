@@ -368,8 +368,8 @@ func TestMoverDiesAndOthersDestroy(t *testing.T) {
 	}
 }
 
-// The one gap that is documented: a mover dies at its last step at the old place, and then a process that
-// does not look at the new one destroys the session. From any other step on it stays destroyed.
+// One gap is documented. A mover dies at its last step at the old place, and then a process that does not
+// look at the new one destroys the session. From any other step on it stays destroyed.
 func TestMoverDiesAndTheOldFleetDestroys(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		t.Run(fmt.Sprintf("late=%t", late), func(t *testing.T) {
@@ -447,7 +447,7 @@ func TestMoverIsDisturbed(t *testing.T) {
 	}
 }
 
-// Whatever others do to the session before any step of a mover, no write that was acknowledged is lost, one handle
+// Whatever others do to the session before any step of a mover, no write that was acknowledged is lost. One handle
 // lives, and what was destroyed stays destroyed.
 func TestMoverMeetsOthers(t *testing.T) {
 	for name, meet := range map[string]func(h *house) (s store.Store){
@@ -603,9 +603,9 @@ func (s *steps) stopAt(at int64) (reached, release chan struct{}) {
 	return reached, release
 }
 
-// duets runs f for each pair of steps at which a mover and another node wait for each other: the mover stops before
-// one of its own, the other does what it does and stops before one of its own, then the mover goes on to its end, and then the
-// other. F gets what the mover returned, and whether it lived then.
+// duets runs f for each pair of steps at which a mover and another node wait for each other. The mover stops before one of its
+// own. The other does what it does and stops before one of its own. Then the mover goes on to its end, and then the other. F
+// gets what the mover returned, and whether it lived then.
 func duets(t *testing.T, other func(h *house), f func(h *house, s store.Store, err error, lived bool)) {
 	for at := int64(1); ; at++ {
 		moved := false

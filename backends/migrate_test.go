@@ -25,8 +25,8 @@ func inMemory(o *backends.MigrateOptions) *backends.Migration {
 	return backends.MigrateAny(memstore.New(nil), memstore.New(nil), o)
 }
 
-// A Migration keeps the contract, whether sessions begin at the new backend, stay at the old one, or begin at the
-// old one and move with their first Resume.
+// A Migration keeps the contract, wherever sessions are. They begin at the new backend, stay at the old one, or
+// begin at the old one and move with their first Resume.
 func TestMigrationKeepsTheContract(t *testing.T) {
 	for name, open := range map[string]func() store.Backend{
 		"new":   func() store.Backend { return inMemory(nil) },
@@ -312,8 +312,8 @@ func TestMigrationSplitsBatches(t *testing.T) {
 	}
 }
 
-// Sessions are found by their values wherever they are, and whoever has listed them, and by processes on the new
-// backend alone when they have moved.
+// Sessions are found by their values wherever they are, and whoever has listed them. When they have moved,
+// processes on the new backend alone find them.
 func TestMigrationIndexes(t *testing.T) {
 	ctx := t.Context()
 	from, to := memstore.New(nil), memstore.New(nil)
@@ -419,7 +419,7 @@ func TestMigrationUnderContention(t *testing.T) {
 	}
 }
 
-// What a move in the other direction has left is no session, and is not moved.
+// What a move in the other direction has left does not count as a session, and is not moved.
 func TestMigrationInBothDirections(t *testing.T) {
 	one, two := memstore.New(nil), memstore.New(nil)
 	back := backends.MigrateAny(two, one, nil)

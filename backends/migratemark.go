@@ -37,7 +37,7 @@ func withState(mark []byte, state byte) []byte {
 	return next
 }
 
-// isMark reports whether the value of moveKey is a mark. With any other the session is no copy.
+// isMark reports whether the value of moveKey is a mark. With any other the session is not a copy.
 func isMark(v []byte) bool { return len(v) == markSize && v[0] == markFormat }
 
 // current reads a key from the server, also where reads are answered by a cache.
@@ -71,7 +71,8 @@ func kill(ctx context.Context, s store.Store, seen []byte) error {
 	return s.Destroy(ctx)
 }
 
-// A sight is where a session was found: at the new backend, or at the old one, with or without a copy at the new one.
+// A sight is where a session was found. That is at the new backend, or at the old one, with or without a copy at the
+// new one.
 type sight struct {
 	new  store.Store // at the new backend
 	mark []byte      // of new; nil when it is the session
@@ -148,7 +149,7 @@ func (m *Migration) half(ctx context.Context, w *waiting, seen sight) error {
 	return err
 }
 
-// patience is how long a mover is waited for. A mark that stands longer is one whose mover has died.
+// patience is how long a mover is waited for. A mark that stays longer is one whose mover has died.
 const patience = time.Second
 
 // A waiting is that of a call for movers.

@@ -25,7 +25,7 @@ func (m *Migration) Scanner() (store.Scanner, error) {
 	return &movingScanner{m, older, newer}, nil
 }
 
-// A movingScanner lists both places, the old one first. Sessions move in one direction only, so one that has
+// A movingScanner lists both places, the old one first. Sessions move in one direction only. So one that has
 // left the old place before its page was read is at the new one before that is listed.
 type movingScanner struct {
 	m        *Migration

@@ -111,7 +111,7 @@ func (m *Migration) split(ctx context.Context, sessions []store.Store, f func(p 
 	return errs
 }
 
-// errorAt returns the error of one of several things, where nil stands for no errors at all.
+// errorAt returns the error of one of several things, where nil means no errors at all.
 func errorAt(errs []error, i int) error {
 	if i < len(errs) {
 		return errs[i]

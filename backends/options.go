@@ -10,10 +10,10 @@ import (
 // Options configures [OpenWith] with what a URL cannot say. The zero value is ready
 // to use.
 type Options struct {
-	// Logger gets what is not an error of an operation: a setting of the server that
-	// will lose sessions, and the lines that the go-redis client logs, such as failed
-	// dials and what Sentinel says, at level Warn. No line has an ID of a session, a
-	// password or a server's reply in it. Nil drops them.
+	// Logger gets what is not an error of an operation, such as a setting of the server that will
+	// lose sessions. It gets the lines that the go-redis client logs, such as failed dials and what
+	// Sentinel says, at level Warn. No line has an ID of a session, a password or a server's reply
+	// in it. Nil drops them.
 	//
 	// That client has one log for the whole process. The first Open of a Redis
 	// scheme takes it over, for clients of others as well; call redis.SetLogger

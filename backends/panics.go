@@ -8,9 +8,9 @@ import (
 	"github.com/sessionkv/store/backends/internal/panics"
 )
 
-// calm is a hook that turns panics of go-redis into errors. It is also asked for the
-// commands by which go-redis makes a connection: it never gives back the place in its
-// pool of one that a panic has ended.
+// calm is a hook that turns panics of go-redis into errors. It is also asked for the commands by
+// which go-redis makes a connection. It never gives back the place in its pool of one that a panic
+// has ended.
 type calm struct{}
 
 // calmDown adds calm to client, and to each node of a cluster.

@@ -23,8 +23,8 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// plain are the exported types that hold no session, value or key of ours: what is
-// in them a caller has put there to be read, or they are interfaces and functions.
+// plain are the exported types that hold no session, value or key of ours. What is in them a caller
+// has put there to be read, or they are interfaces and functions.
 var plain = map[string]bool{
 	"store.Entry": true, "store.Key": true, "store.CodecKey": true, "store.TxValue": true, "store.Limits": true,
 	"store.Stats": true, "store.Undecodable": true, "store.Terms": true, "store.Error": true, "store.RenewError": true,
@@ -115,8 +115,7 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 	}
 }
 
-// exportedStructs lists the exported types of the packages that are no interfaces
-// or functions.
+// exportedStructs lists the exported types of the packages, without interfaces and functions.
 func exportedStructs(t *testing.T) (names []string) {
 	t.Helper()
 	for dir, pkg := range map[string]string{"..": "store", ".": "backends", "memstore": "memstore", "redisstore": "redisstore", "hazelcaststore": "hazelcaststore"} {

@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// An address is a parsed store URL. net/url is not used for the whole of it: it
-// takes one host only, and its errors repeat the URL with the password in it.
+// An address is a parsed store URL. net/url is not used for the whole of it. It takes one host
+// only, and its errors repeat the URL with the password in it.
 type address struct {
 	scheme   string
 	user     string
@@ -25,12 +25,12 @@ type address struct {
 	trouble  func() error  // why nobody has answered so far, nil where that is not known; may be nil
 }
 
-// errMisplaced is for a password whose special characters cut the URL in the
-// wrong place: its end would be taken for parameters, a path or a host.
+// errMisplaced is for a password whose special characters cut the URL in the wrong place. Its end
+// would be taken for parameters, a path or a host.
 var errMisplaced = errors.New("it has an @ behind the host; write %40 for an @ in a path or parameter, and in a user name or password %2F for /, %3F for ?, %23 for # and %40 for @")
 
-// parse splits a store URL. No error repeats a part of the URL that may hold a
-// secret, and any part may that is not one of the names of this package.
+// parse splits a store URL. No error repeats a part of the URL that may hold a secret. Any part may
+// that is not one of the names of this package.
 func parse(raw string) (*address, error) {
 	scheme, rest, colon := strings.Cut(raw, ":")
 	scheme = strings.ToLower(scheme)
@@ -127,8 +127,8 @@ func likely(host, port string) string {
 	return "redis://" + hostPort
 }
 
-// errUnknownScheme names the scheme only if it is like a known one: what stands
-// before the first colon may be the beginning of a password.
+// errUnknownScheme names the scheme only if it is like a known one: what precedes the first colon
+// may be the beginning of a password.
 func errUnknownScheme(scheme string) error {
 	if near := nearest(scheme, schemes()); near != "" {
 		return fmt.Errorf("unknown scheme %q; did you mean %s:?", scheme, near)

@@ -16,16 +16,15 @@ import (
 
 // Options configures [New]. The zero value is ready to use.
 type Options struct {
-	// Namespace is what [Backend.Namespace] returns. Two Backends share nothing,
-	// whatever their namespaces, but sealed values are bound to it, as they are
-	// on a server. Empty means "store". It consists of 1 to 64 of the characters
-	// A-Z a-z 0-9 _ . - as with every backend; with any other, every method of
-	// the Backend fails.
+	// Namespace is what [Backend.Namespace] returns. Two Backends share nothing, whatever their
+	// namespaces, but sealed values are bound to it, as they are on a server. Empty means "store".
+	// It consists of 1 to 64 of the characters A-Z a-z 0-9 _ . - as with every backend. With any
+	// other, every method of the Backend fails.
 	Namespace string
 }
 
-// shardCount is a power of two well above the number of cores, so that two
-// cores seldom want the same shard.
+// shardCount is a power of two well above the number of cores, so that two cores seldom use the
+// same shard.
 const shardCount = 256
 
 // A Backend is an in-process [store.Backend] whose Stores have all abilities

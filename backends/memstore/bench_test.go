@@ -260,9 +260,9 @@ func (s *shardedMap) store(k sessionKey, v any) {
 	h.m[k] = v
 }
 
-// BenchmarkManySessions works on random ones of 10⁵ sessions from all cores.
-// store=attach looks the session up by its ID each time, as the plain map does;
-// store=memstore holds the handle, as a server does for its connections.
+// BenchmarkManySessions works on random ones of 10⁵ sessions from all cores. With store=attach it
+// looks the session up by its ID each time, as the plain map does. With store=memstore it holds the
+// handle, as a server does for its connections.
 func BenchmarkManySessions(b *testing.B) {
 	const sessions = 100_000
 	ctx := context.Background()

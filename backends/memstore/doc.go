@@ -1,10 +1,9 @@
 // Package memstore keeps sessions in the memory of this process.
 //
-// It is the backend to start with, for tests, and for servers that run as one
-// process. It behaves as the backends on a server do: it stores encoded bytes,
-// ends expired sessions, and fences the handles of earlier lives, so that code
-// that works on it works on the others. What it holds is gone when the process
-// ends.
+// It is the backend to start with, for tests, and for servers that run as one process. It behaves
+// as the backends on a server do: it stores encoded bytes, ends expired sessions, and fences the
+// handles of earlier lives. So code that works on it works on the others. What it holds is gone
+// when the process ends.
 //
 //	backend := memstore.New(nil)
 //	defer backend.Close()

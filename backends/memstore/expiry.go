@@ -60,8 +60,8 @@ func (b *Backend) wakeAt(at int64) {
 
 // ring ends the sessions whose deadline has come and sets the timer anew.
 //
-// A shard that gets an earlier deadline meanwhile either writes it before the
-// last loop reads it, or finds the alarm set later than it needs and sets it.
+// A shard that gets an earlier deadline meanwhile either writes it before the last loop reads it,
+// or sets the alarm if that is set later than it needs.
 func (b *Backend) ring() {
 	a := &b.alarm
 	a.ringing.Lock()
@@ -103,8 +103,8 @@ func (a *alarm) stop() {
 	defer a.ringing.Unlock()
 }
 
-// A queue is a heap with four children to a node, ordered by when the lives are
-// to be looked at: their deadline, or an earlier one if they were renewed since.
+// A queue is a heap with four children to a node, ordered by when the lives are to be looked at.
+// That is their deadline, or an earlier one if they were renewed since.
 type queue []queued
 
 type queued struct {

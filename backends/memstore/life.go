@@ -11,9 +11,9 @@ import (
 	"github.com/sessionkv/store"
 )
 
-// A life is one life of one session, and the [store.Store] of it. Its identity
-// is the incarnation: a session that lives again is another life, and a handle
-// of the earlier one keeps pointing to the life that ended.
+// A life is one life of one session, and the [store.Store] of it. Its identity is the incarnation.
+// A session that lives again is another life, and a handle of the earlier one keeps pointing to the
+// life that ended.
 type life struct {
 	table atomic.Pointer[table] // nil once the life has ended
 
@@ -125,8 +125,8 @@ func (l *life) Has(ctx context.Context, key string) (bool, error) {
 	return v != nil, err
 }
 
-// readMissing is what reads do when there is no slot with that key: the table may
-// be large, the key absent or invalid, or the life over.
+// readMissing is what reads do without a slot with that key. The table may be large, the key absent
+// or invalid, or the life over.
 //
 // An invalid key is looked for like any other, for it cannot have been stored;
 // so only a miss pays for the check.
@@ -539,8 +539,7 @@ func (l *life) renew(now int64, expect []store.Entry, lease time.Duration) error
 }
 
 // end ends the life in the way of fate. If heir is not nil, it takes over the values, in a table of
-// its own: a late reader of this life must not see what the heir writes. The
-// caller holds shard.mu.
+// its own. A late reader of this life must not see what the heir writes. The caller holds shard.mu.
 func (l *life) end(fate int32, heir *life) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

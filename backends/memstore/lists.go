@@ -30,7 +30,7 @@ type listShard struct {
 // A list is the members of one index with one value.
 type list struct {
 	byName map[string]*member
-	// order is read from its end to its beginning. A member that is removed makes room for the last one, which
+	// order is read from its end to its beginning. A member that is removed makes room for the last one. That
 	// moves to where a reader has yet to come, unless the reader has seen it.
 	order []*member
 }

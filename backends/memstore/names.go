@@ -11,8 +11,8 @@ import (
 // a copy for each session would cost memory and cache. A key is never kept as
 // given, because it may be a part of a large string.
 //
-// It holds a bounded number, for programs that invent keys, and lets go of those
-// that are asked for least: each set of ways is a small cache of its own.
+// It holds a bounded number, for programs that invent keys, and lets go of those that are asked for
+// least. Each set of ways is a small cache of its own.
 //
 //  1. A key that is asked for again gains a point, up to maxPoints.
 //  2. A new key takes the place of one without points in its set, by chance of any: of always
@@ -20,9 +20,9 @@ import (
 //  3. Where there is none, all keys of the set lose a point, and the new one is
 //     copied for its session alone.
 //
-// So a stream of invented keys replaces other invented keys, and needs maxPoints
-// of them in one set, without a hit between, to drive out one in use. Keys that many
-// sessions have reach maxPoints soon; from then on a hit writes nothing.
+// So a stream of invented keys replaces other invented keys. To drive out one in use, it takes
+// maxPoints of them in one set, without a hit between. Keys that many sessions have reach maxPoints
+// soon; from then on a hit writes nothing.
 type names struct {
 	seed maphash.Seed
 	sets [nameSets][nameWays]atomic.Pointer[name]

@@ -17,7 +17,7 @@ func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 func decode(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
 
-// pads are further keys, which make the session as large as a test wants.
+// pads are further keys, which make the session as large as a test needs.
 func pads(n int) (entries []store.Entry) {
 	for i := range n {
 		entries = append(entries, store.Entry{Key: fmt.Sprintf("pad%d", i), Value: number(uint64(i))})

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// A value is a pointer to one block that holds a length and the bytes: a single
-// allocation without pointers inside, which the garbage collector need not scan.
+// A value is a pointer to one block that holds a length and the bytes. It is a single allocation
+// without pointers inside, which the garbage collector need not scan.
 //
 // The block begins with one byte for a length below longValue, or with that byte
 // and eight more.
@@ -17,8 +17,8 @@ const (
 	longHeader = 9
 )
 
-// empty is what a value of no bytes looks like to readers: its block ends where
-// the bytes would begin, and a pointer must not point there.
+// empty is what readers get for a value of no bytes. Its block ends where the bytes would begin,
+// and a pointer must not point there.
 var empty = []byte{}
 
 // newValue copies b, which may be nil, into a block.

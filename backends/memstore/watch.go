@@ -4,11 +4,10 @@ import "github.com/sessionkv/store"
 
 var _ store.Watcher = (*Backend)(nil)
 
-// watched are the lives whose end somebody wants to hear of. A life without such
-// pays nothing.
+// watched are the lives whose end somebody waits for. A life without such pays nothing.
 type watched map[*life]*watcher
 
-// A watcher is one that wants to hear of an end.
+// A watcher is one that waits for an end.
 type watcher struct {
 	hint func()
 	next *watcher

@@ -126,8 +126,8 @@ func TestContractWithTLSAndLeastRights(t *testing.T) {
 	}
 }
 
-// Each of the permissions is needed: without it some operation is refused, with
-// an error that says so, and no key without an expiry stays behind.
+// Each of the permissions is needed. Without it some operation is refused, with an error that says
+// so, and no key without an expiry stays behind.
 func TestFewerRightsDoNotSuffice(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {

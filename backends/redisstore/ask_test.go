@@ -13,7 +13,7 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// question is INFO on the wire, which is no part of a handshake.
+// question is INFO on the wire, which does not belong to a handshake.
 const question = "$4\r\ninfo\r\n"
 
 // A server or proxy that swallows the question whether to merge keeps nobody

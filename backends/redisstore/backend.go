@@ -127,9 +127,9 @@ func (b *Backend) tokenOf(ctx context.Context, s *handle) (token any, err error)
 
 // Resume begins a new life of a living session; see [store.Backend].
 //
-// It is two round trips: the second replaces the token that the first has seen. So a
-// Resume that is held up on the way and arrives late, perhaps after its caller has
-// tried again, ends no life but the one that it was meant to end.
+// It is two round trips: the second replaces the token that the first has seen. So a Resume that
+// arrives late, perhaps after its caller has tried again, ends no life but the one that it was
+// meant to end.
 func (b *Backend) Resume(ctx context.Context, id string, t store.Terms) (_ store.Store, err error) {
 	if err := b.check(ctx, id); err != nil {
 		return nil, err
@@ -204,10 +204,9 @@ func (b *Backend) Suspend(ctx context.Context, session store.Store, grace time.D
 // Close ends the use of the client, which stays open. Sessions stay on the
 // server until their leases run out. Closing twice is harmless.
 //
-// With batching it waits for the operations in progress, a few seconds at most: where
-// a server hangs, they end with the timeouts of the client. Other operations in
-// progress (without batching, with WaitReplicas) go on and end with their contexts or
-// with the client.
+// With batching it waits for the operations in progress, a few seconds at most. Where a server
+// hangs, they end with the timeouts of the client. Other operations in progress (without batching,
+// with WaitReplicas) go on and end with their contexts or with the client.
 func (b *Backend) Close() error {
 	if !b.made() {
 		return nil

@@ -55,11 +55,10 @@ func tokenIn(t *testing.T, client redis.UniversalClient, name string) string {
 	return token
 }
 
-// Processes of this version and of the one before share a session on one server and do
-// all that they can do, in random order. After each step the life that goes on can
-// write, in either version, and no earlier one can: not through its handle, and not by
-// a native write with its token that is on its way. So an older process that takes a
-// session over fences off a newer one.
+// Processes of this version and of the one before share a session on one server and do all that
+// they can do, in random order. After each step the life that goes on can write, in either version,
+// and no earlier one can. It cannot through its handle, nor by a native write with its token that
+// is on its way. So an older process that takes a session over fences off a newer one.
 func TestBothVersionsShareASession(t *testing.T) {
 	flavours := append([]testserver.Flavour{testserver.FlavourRedis, testserver.FlavourValkey}, natives...)
 	for _, flavour := range flavours {
@@ -175,8 +174,8 @@ func walk(t *testing.T, server *testserver.Server, flavour testserver.Flavour, s
 			}
 		}},
 	}
-	// Whether a native write can pass after a step is a matter of chance: most of a walk
-	// may have no life, or an older one without a fence. So it goes on until some have.
+	// Whether a native write can pass after a step is a matter of chance. Most of a walk may have
+	// no life, or an older one without a fence. So it goes on until some have.
 	const enough, most = 20, 30_000
 	passed := 0
 	for n := 0; n < 300 || takes && passed < enough; n++ {

@@ -150,7 +150,7 @@ func TestCacheDoesNotWaitForOldReads(t *testing.T) {
 	})
 }
 
-// A read goes on while anybody waits for it, and no longer: a server that is too slow is not asked for what
+// A read goes on while anybody waits for it, and no longer. A server that is too slow is not asked for what
 // nobody waits for.
 func TestCacheEndsReadsThatAreLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 // Once one handle has been told that its life has ended, no other of this process reads that life from the
-// cache: not after Destroy, which has nothing to do then, either.
+// cache. Nor does it after Destroy, which has nothing to do then.
 func TestCacheForgetsWhatIsFoundEnded(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	finds := map[string]func(ctx context.Context, b *redisstore.Backend, s store.Store) error{
@@ -85,7 +85,7 @@ func TestCacheForgetsWhatIsFoundEnded(t *testing.T) {
 }
 
 // Without the protocol by which the server tells what has changed nothing is kept, whatever the client's options
-// say: on a server that does not know HELLO, connections go on without it.
+// say. On a server that does not know HELLO, connections go on without it.
 func TestCacheNeedsTheProtocol(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--rename-command", "HELLO", ""))
 	ns := namespace(t)

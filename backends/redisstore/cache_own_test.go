@@ -24,8 +24,8 @@ type ownLife struct {
 	ended   atomic.Bool  // Destroy, Resume or Create of the next has returned
 }
 
-// What this process has done, it sees, without any notice of the server: values that were written together, on
-// every handle, and the end of lives.
+// What this process has done, it reads without any notice of the server. That is values that were written
+// together, on every handle, and the end of lives.
 func TestCacheSeesWhatItsProcessDoes(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	for _, most := range []int{0, 64 * 700} { // room for all, and for one session or none in each shard

@@ -34,8 +34,8 @@ func (r *recorded) add(at time.Duration) {
 	r.n.Store(n)
 }
 
-// Reads through a cache keep what the package comment says, while this process and another one
-// write, take the session over and destroy it, whatever becomes of the server's notices.
+// Reads through a cache keep what the package comment says, whatever becomes of the server's
+// notices. Meanwhile this process and another one write, take the session over and destroy it.
 func TestCacheUnderRaces(t *testing.T) {
 	const staleness = 200 * time.Millisecond
 	for _, tt := range []struct {

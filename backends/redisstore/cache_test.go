@@ -304,8 +304,8 @@ func TestCacheMisleadsNoWrite(t *testing.T) {
 	}
 }
 
-// behind returns a session of which b, which reads through p, keeps the value "old", and which another
-// process has given the value "new" without b having heard of it.
+// behind returns a session of which b, which reads through p, keeps the value "old". Another process
+// has given it the value "new", of which b got no notice.
 func behind(t *testing.T, p *proxy, b, elsewhere *redisstore.Backend) store.Store {
 	t.Helper()
 	id, s := create(t, b, store.Entry{Key: "k", Value: []byte("old")})
@@ -430,8 +430,8 @@ func TestCacheKeepsNoReadFromBefore(t *testing.T) {
 	}
 }
 
-// Callers who want the same at the same time share one command, and one of them who leaves
-// takes nothing from the others.
+// Callers who ask for the same at the same time share one command, and one of them who leaves takes
+// nothing from the others.
 func TestCacheSharesMisses(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	both(t, func(t *testing.T, o redisstore.Options) {

@@ -75,8 +75,8 @@ func (h *callersHook) largest() (most, merged int) {
 	return h.most, h.merged
 }
 
-// A hook of the client sees each operation: alone under the caller's context, or in a pipeline through Callers, also where
-// several are one script, and where each caller's context ends meanwhile.
+// A hook of the client gets each operation: alone under the caller's context, or in a pipeline through Callers. It does so
+// also where several are one script, and where each caller's context ends meanwhile.
 func TestCallers(t *testing.T) {
 	client := dial(t, testserver.SharedRedis(t).URL, func(o *redis.Options) { o.PoolSize = 2 })
 	hook := &callersHook{seen: make(map[any]int)}

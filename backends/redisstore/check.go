@@ -23,16 +23,15 @@ const (
 	tlsTimeout   = time.Second
 )
 
-// Check begins, renews, resumes and destroys one session, and fails with an error
-// that says what is missing: a right of the ACL user, a command that the server
-// does not have or has under another name, or another kind of server than the
-// client takes it for (a replica, a Sentinel, one node of a cluster, one with TLS).
+// Check begins, renews, resumes and destroys one session, and fails with an error that says what is
+// missing. That may be a right of the ACL user, or a command that the server does not have or has
+// under another name. The server may also be of another kind than the client takes it for: a
+// replica, a Sentinel, one node of a cluster, one with TLS.
 //
-// A setting that loses sessions without failing an operation, such as an eviction
-// policy, is reported to Options.Logger, and so is a right that only notices of ends
-// need. What the user may not ask about (CONFIG,
-// INFO) is passed over. The session's ID is random, and should its end be lost it
-// expires after ten seconds.
+// A setting that loses sessions without failing an operation, such as an eviction policy, is
+// reported to Options.Logger. So is a right that only notices of ends need. What the user may not
+// ask about (CONFIG, INFO) is passed over. The session's ID is random, and should its end be lost
+// it expires after ten seconds.
 //
 // backends.Open calls it. Programs that make their own client call it once at the
 // start.
@@ -130,10 +129,9 @@ func (b *Backend) checkSlots(ctx context.Context, client *redis.Client) error {
 	return nil // what else was refused, checkCommands names
 }
 
-// probeScript runs each command that the scripts use, on a key that does not exist,
-// and answers a list of those that failed, each before what it failed with. A key
-// that HSET leaves is removed by one of the commands that have worked before. Renewals
-// need PTTL where PEXPIRE has no GT.
+// probeScript runs each command that the scripts use, on a key that does not exist. It answers a
+// list of those that failed, each before what it failed with. A key that HSET leaves is removed by
+// one of the commands that have worked before. Renewals need PTTL where PEXPIRE has no GT.
 var probeScript = `
 local k,bad=KEYS[1],{}
 local function try(...)
@@ -335,10 +333,10 @@ func (b *Backend) checkSettings(ctx context.Context) {
 // undeclaredScript reads a key that it has not declared.
 const undeclaredScript = `return redis.call('HGET',ARGV[1],'f')`
 
-// mayBeSplit reports whether node is a DragonflyDB that may execute other commands in
-// the middle of a script. It tells nobody its --default_lua_flags, but refuses a
-// script that reads an undeclared key, unless they have allow-undeclared-keys, which
-// locks the whole server for each script, or disable-atomicity.
+// mayBeSplit reports whether node is a DragonflyDB that may execute other commands in the middle of
+// a script. It tells nobody its --default_lua_flags, but refuses a script that reads an undeclared
+// key, unless these flags have disable-atomicity, or allow-undeclared-keys, which locks the whole
+// server for each script.
 func (b *Backend) mayBeSplit(ctx context.Context, node *redis.Client) bool {
 	if info, err := node.Info(ctx, "server").Result(); err != nil || field(info, "dragonfly_version") == "" {
 		return false
@@ -358,8 +356,8 @@ func field(info, name string) string {
 	return ""
 }
 
-// checkError puts an error of the first contact into words. A connection that the
-// server closes at once often is one without TLS to a server that wants it.
+// checkError puts an error of the first contact into words. A connection that the server closes at
+// once often is one without TLS to a server that requires it.
 func (b *Backend) checkError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -7,17 +7,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A command is one attempt at something. go-redis sends it at most once: for a
-// write a second execution would turn "stored" into "refused", so run decides
-// what may be repeated, with another command.
+// A command is one attempt at something. go-redis sends it at most once. For a write a second
+// execution would turn "stored" into "refused". So run repeats what may be repeated, with another
+// command.
 //
 // What became of it is recorded where it happens and not taken from what go-redis
 // leaves behind. That it was sent is known from its fuse. That its reply was read
 // is known from its value: a reply always sets one, which check compares with
 // what the script can answer.
 //
-// The commands of go-redis for one type of reply leave the rest of another type on the
-// connection, and the next command of the pipeline takes that for its own reply.
+// The commands of go-redis for one type of reply leave the rest of another type on the connection.
+// The next command of the pipeline takes that for its own reply.
 type command struct {
 	redis.Cmder         // *redis.Cmd, which alone reads whatever comes as a whole
 	script      *script // nil for a command on a hash
@@ -67,10 +67,9 @@ func newEval(ctx context.Context, s *script, teach bool, lists int, name any, ar
 	return c
 }
 
-// A fuse takes the place of the script among the arguments of a command. go-redis asks for
-// its bytes when it writes the command to a connection, and at no other time: a
-// command whose fuse has not burned was not sent. Args, which hooks and routing
-// call as well, says nothing.
+// A fuse takes the place of the script among the arguments of a command. go-redis asks for its
+// bytes when it writes the command to a connection, and at no other time. A command whose fuse has
+// not burned was not sent. Args, which hooks and routing call as well, says nothing.
 type fuse struct {
 	c     *command
 	teach bool

@@ -60,9 +60,9 @@ func (e *unknownError) Unwrap() []error {
 	return []error{store.ErrUnknownOutcome, e.cause}
 }
 
-// A clientError says in words of ours what went wrong. The client's own error
-// stays reachable, but its text is not shown: a server may repeat in it the
-// arguments of the command, and with them the session's ID.
+// A clientError says in words of ours what went wrong. The client's own error stays reachable, but
+// its text is not shown. A server may repeat in it the arguments of the command, and with them the
+// session's ID.
 type clientError struct {
 	text  string
 	cause error

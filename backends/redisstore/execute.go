@@ -103,11 +103,11 @@ func (b *Backend) hmget(ctx context.Context, name any, fields ...any) ([]any, er
 	return cmd.values(), nil
 }
 
-// run executes a command once, and again where that is harmless: when it certainly
-// was not sent, when the server certainly refused it for the moment, or when k
-// allows it. Its errors satisfy errors.Is(err, store.ErrUnknownOutcome) where
-// the server may have executed the command without our knowing. Without an error
-// the reply was read and is one that the command can have.
+// run executes a command once, and again where that is harmless. It is when the command certainly
+// was not sent, when the server certainly refused it for the moment, or when k allows it. Its
+// errors satisfy errors.Is(err, store.ErrUnknownOutcome) where the server may have executed the
+// command without our knowing. Without an error the reply was read and is one that the command can
+// have.
 func (b *Backend) run(ctx context.Context, k kind, r *request) (*command, error) {
 	class := noClass
 	if b.replies != nil {
@@ -178,8 +178,8 @@ func outcome(maybe bool, err, ctxErr error) error {
 	}
 }
 
-// lookAround makes a cluster's client ask who serves what now. go-redis does so
-// on its own only for commands that it may repeat.
+// lookAround makes a cluster's client ask who serves what now. go-redis itself does so only for
+// commands that it may repeat.
 func (b *Backend) lookAround() {
 	if cluster, ok := b.client.(*redis.ClusterClient); ok {
 		cluster.ReloadState(context.Background())
@@ -209,10 +209,10 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// replyError returns the server's own error in err, if it is one: then the
-// server has refused the command and nothing of it remains; see script. It may also
-// have refused the connection, on which the command was not even sent. What a proxy
-// answers in the server's place, see lostBehind, is none.
+// replyError returns the server's own error in err, if it is one. Then the server has refused the
+// command and nothing of it remains; see script. It may also have refused the connection, on which
+// the command was not even sent. What a proxy answers in the server's place, see lostBehind, is
+// none.
 func replyError(err error) (redis.Error, bool) {
 	var reply redis.Error
 	if !errors.As(err, &reply) || lostBehind(reply) {
@@ -221,8 +221,8 @@ func replyError(err error) (redis.Error, bool) {
 	return reply, true
 }
 
-// proxyLosses are the beginnings of what proxies answer to a command that they have
-// passed on when they lose their connection to the server: predixy, Envoy, twemproxy.
+// proxyLosses are the beginnings of what proxies (predixy, Envoy, twemproxy) answer when they have
+// passed on a command and lose their connection to the server.
 var proxyLosses = []string{"server connection close", "deliver request fail", "upstream failure", "Connection timed out", "Connection reset by peer"}
 
 // lostBehind reports whether a proxy has answered so because it lost its connection to
@@ -254,9 +254,9 @@ func (d direct) Process(ctx context.Context, cmd redis.Cmder) error {
 	return await(ctx, func() error { return batch.Process(ctx, d.client, cmd) })
 }
 
-// await runs f and returns its error, or the context's when that ends first.
-// go-redis alone waits for a reply until its read timeout, whatever the
-// context says. When go-redis panics in f, that is an error of the connection.
+// await runs f and returns its error, or the context's when that ends first. Without it go-redis
+// waits for a reply until its read timeout, whatever the context says. When go-redis panics in f,
+// that is an error of the connection.
 func await(ctx context.Context, f func() error) error {
 	if ctx.Done() == nil {
 		return panics.Guard(f)

@@ -20,9 +20,9 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// No key without an expiry, not even between two commands: every operation is
-// one command (as the server's MONITOR saw it), which the server executes as a
-// whole, and after each the hash has an expiry. Also where Sets are native.
+// No key is without an expiry, not even between two commands. Every operation is one command, as
+// the server's MONITOR shows, which the server executes as a whole. After each the hash has an
+// expiry. Also where Sets are native.
 func TestEveryOperationIsOneCommandAndKeepsTheExpiry(t *testing.T) {
 	for _, flavour := range layouts {
 		t.Run(string(flavour), func(t *testing.T) { t.Parallel(); oneCommandEach(t, flavour) })
@@ -73,10 +73,10 @@ func oneCommandEach(t *testing.T, flavour testserver.Flavour) {
 			if op.attaches {
 				want = 2
 			}
-			if len(sent) > 0 && sent[len(sent)-1] == "eval" { // the server did not know the script yet
+			if len(sent) > 0 && sent[len(sent)-1] == "eval" { // the server did not have the script yet
 				want++
 			}
-			if slices.Contains(sent, "hsetex") && sent[len(sent)-1] != "hsetex" { // it found nothing to write, and a script decides
+			if slices.Contains(sent, "hsetex") && sent[len(sent)-1] != "hsetex" { // it found nothing to write, and a script follows
 				want++
 			}
 			if len(sent) != want {

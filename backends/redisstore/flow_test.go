@@ -15,9 +15,9 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// Small writes share the fate of few large reads: with a connection that breaks when
-// the replies to one pipeline are too many, as they do for which the timeout is too
-// short, no write becomes unknown, although nothing was known of the sizes before.
+// Small writes share the fate of few large reads. A connection breaks when the replies to one
+// pipeline are too many, as where the timeout is too short. Still no write becomes unknown,
+// although nothing was known of the sizes before.
 func TestSmallWritesBesideLargeReads(t *testing.T) {
 	const n, size, patience = 64, 1 << 20, 5 << 20
 	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
@@ -51,8 +51,8 @@ func TestSmallWritesBesideLargeReads(t *testing.T) {
 	wg.Wait()
 }
 
-// Where no node of a cluster says a word, nobody is kept beyond the end of his
-// context, and what was not sent is not unknown.
+// Where no node of a cluster answers, nobody is kept beyond the end of his context. What was not
+// sent is not unknown.
 func TestClusterWithoutAWord(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

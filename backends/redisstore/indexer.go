@@ -23,8 +23,8 @@ var (
 	errCursor = errors.New("the cursor does not come from Entries")
 )
 
-// fewEntries is up to how many entries are put one by one, together with the operations of others: those
-// of a write, which is waiting for them.
+// fewEntries is up to how many entries are put one by one, together with the operations of others. These
+// are those of a write, which is waiting for them.
 const fewEntries = 4
 
 // PutEntries makes each entry stay for ttl; see [store.Indexer]. It is one round trip for every 1024 entries.

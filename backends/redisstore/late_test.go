@@ -137,9 +137,8 @@ func createSoon(t *testing.T, b *redisstore.Backend) (id string, s store.Store) 
 	return id, s
 }
 
-// A cluster's client that knows nothing of where slots are, over connections that break
-// all the time, makes no wrong outcome: what is stored is not called a conflict, and
-// nothing is done twice.
+// A cluster's client that has nothing on where slots are, over connections that break all the time,
+// makes no wrong outcome. What is stored is not called a conflict, and nothing is done twice.
 func TestBrokenRedirections(t *testing.T) {
 	c := testserver.RedisCluster(t)
 	healthy := dialCluster(t, c)
@@ -326,9 +325,8 @@ func TestEndsAreToldApart(t *testing.T) {
 	})
 }
 
-// A write that is repeated because its reply was lost tells nobody that it has not
-// happened, when others have ended in between what it may have begun. Nor does it end
-// what they have begun.
+// A write that is repeated because its reply was lost does not claim that it has not happened, when
+// others have ended in between what it may have begun. Nor does it end what they have begun.
 func TestRepetitionAfterOthers(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	type call func(ctx context.Context, b *redisstore.Backend, id string, s store.Store) error

@@ -174,7 +174,7 @@ func TestLostCommitThatAnotherCovers(t *testing.T) {
 	})
 }
 
-// A request that broke on its way may have arrived, as far as anybody knows.
+// A request that broke on its way may have arrived.
 func TestLostRequest(t *testing.T) {
 	server := testserver.SharedRedis(t)
 	both(t, func(t *testing.T, o redisstore.Options) {

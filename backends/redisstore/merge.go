@@ -29,10 +29,9 @@ func newMerger(server func(context.Context) (*redis.Client, error)) *merger {
 	return m
 }
 
-// skips is how many pipelines go without merging after a server has refused a
-// merged script as a whole, has answered it with what it cannot answer, or has
-// called a life ended that goes on. Proxies in front of several servers do so: they
-// refuse it, or have the server of the first key execute it.
+// skips is how many pipelines go without merging after a merged script failed: the server refused
+// it as a whole, answered what it cannot answer, or called a life ended that goes on. Proxies in
+// front of several servers do so: they refuse it, or have the server of the first key execute it.
 const skips = 1000
 
 // Fits reports whether cmd is a Set.
@@ -83,8 +82,8 @@ func newMerged(args []any) *redis.Cmd {
 	return c
 }
 
-// A tokenFuse takes the place of the token of a Set within a merged script: of one that
-// was withdrawn meanwhile it sends none, and the script lets the session be.
+// A tokenFuse takes the place of the token of a Set within a merged script. If the Set was
+// withdrawn meanwhile, it sends none, and the script lets the session be.
 type tokenFuse struct{ c *command }
 
 // MarshalBinary returns the token, or nothing for a withdrawn command.
@@ -137,9 +136,9 @@ func (m *merger) Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int) {
 	return rest
 }
 
-// exceptionsOf returns what a merged script for n sessions has answered: the places
-// of some of them, in ascending order from 1, each with what makes it up to width
-// numbers. It fails where the script cannot have answered so.
+// exceptionsOf returns what a merged script for n sessions has answered. That is the places of some
+// of them, in ascending order from 1, each with what makes it up to width numbers. It fails where
+// the script cannot have answered so.
 func exceptionsOf(merged redis.Cmder, n, width int) ([]int64, error) {
 	list, _ := merged.(*redis.Cmd).Val().([]any)
 	if len(list)%width != 1%width || len(list) == 0 || list[0] != any(int64(n)) {
@@ -165,10 +164,10 @@ func exceptionsOf(merged redis.Cmder, n, width int) ([]int64, error) {
 	return reply, nil
 }
 
-// refused reports whether err, with which a merged script failed, is the server's
-// own refusal of the whole script, and remembers what follows: that it has forgotten
-// the script, or gets none for a while. An error from within the
-// script, such as a lack of memory for Lua, is none: some sessions may be done.
+// refused reports whether err, with which a merged script failed, is the server's own refusal of
+// the whole script. It notes what follows: the server has forgotten the script, or gets none for a
+// while. An error from within the script, such as a lack of memory for Lua, is none: some sessions
+// may be done.
 func (m *merger) refused(err error, known *atomic.Bool) bool {
 	reply, refused := replyError(err)
 	switch {

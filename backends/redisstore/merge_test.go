@@ -20,8 +20,8 @@ import (
 
 const setters = 64
 
-// together calls set with each number below setters while the server stands
-// still, so that most of the calls share pipelines. It returns their errors.
+// together calls set with each number below setters while the server is paused, so that most of the
+// calls share pipelines. It returns their errors.
 func together(t *testing.T, server *testserver.Server, set func(i int) error) []error {
 	t.Helper()
 	errs := make([]error, setters)
@@ -193,8 +193,8 @@ func TestMergedSetsWithALostReply(t *testing.T) {
 	}
 }
 
-// A server short of memory refuses each of the Sets with its own words, and a
-// server that refuses scripts with several keys gets each Set individually.
+// A server short of memory refuses each of the Sets with its own words. One that refuses scripts
+// with several keys gets each Set individually.
 func TestMergedSetsRefused(t *testing.T) {
 	t.Run("no memory", func(t *testing.T) {
 		server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))

@@ -79,7 +79,7 @@ func (a *valueArgument) String() string { return string(a.bytes) }
 // Len returns the bytes of the value.
 func (a *valueArgument) Len() int { return len(a.bytes) }
 
-// A nameFuse is the fuse of a native command: it takes the place of the field that has the
+// A nameFuse is the fuse of a native command. It takes the place of the field that has the
 // token of its life in its name.
 type nameFuse struct {
 	c     *command
@@ -116,9 +116,8 @@ func (s *handle) setNative(ctx context.Context, key string, value []byte) (writt
 	}
 }
 
-// unsuited reports whether a server has refused a command as such, and has nothing
-// against the session, the moment or the user: it does not have the command, or in
-// another form, or the user may not run it.
+// unsuited reports whether a server has refused a command as such, and not for the session or the
+// moment. It does not have the command, or in another form, or the user may not run it.
 func (b *Backend) unsuited(err error) bool {
 	reply, refused := replyError(err)
 	if !refused || errors.Is(err, store.ErrUnknownOutcome) || b.passing(reply) {

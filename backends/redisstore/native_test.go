@@ -286,8 +286,8 @@ func TestRightToWriteNatively(t *testing.T) {
 	}
 }
 
-// A backend whose server becomes an older one goes on with scripts, and with native
-// writes when it becomes a newer one: nobody who calls Set notices.
+// When the server becomes an older one, the backend goes on with scripts, and when it becomes a
+// newer one, with native writes. Nobody who calls Set notices.
 func TestServerChangesItsVersion(t *testing.T) {
 	for _, flavour := range natives[:2] {
 		t.Run(string(flavour), func(t *testing.T) {

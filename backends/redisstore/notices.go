@@ -22,8 +22,8 @@ const (
 	// listenPause is between the first two attempts to subscribe.
 	listenPause = 50 * time.Millisecond
 
-	// refusedPause is how long nothing is tried again that the server has refused: the
-	// user has no right to it, or the server does not have it. Rights change.
+	// refusedPause is how long nothing is tried again that the server has refused. The user has no
+	// right to it, or the server does not have it. Rights change.
 	refusedPause = time.Minute
 
 	// subscribeTimeout bounds the wait for the server to confirm a subscription.
@@ -149,8 +149,8 @@ func (s *handle) tookIn(cmd *redis.DurationCmd) {
 	}
 }
 
-// publish sends a message of the Hub, if need be several times while ctx lasts: a node
-// of a cluster may have failed, and the client looks for another then.
+// publish sends a message of the Hub, if need be several times while ctx lasts. When a node of a
+// cluster has failed, the client looks for another.
 func (n *notices) publish(ctx context.Context, message []byte) error {
 	for attempt := 1; ; attempt++ {
 		if n.muted.holds() {
@@ -205,7 +205,7 @@ func (n *notices) publishOnce(ctx context.Context, message []byte, sharded bool)
 	return err
 }
 
-// unknown reports whether the server does not know a command.
+// unknown reports whether the server does not have a command.
 func unknown(err error) bool {
 	reply, ok := replyError(err)
 	return ok && unknownCommand.MatchString(essence(reply.Error()))

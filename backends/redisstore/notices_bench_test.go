@@ -58,9 +58,9 @@ func BenchmarkNotice(b *testing.B) {
 	}
 }
 
-// peerVariable makes this program a peer of a benchmark: the server, the namespace and
-// where the benchmark listens. It is no pipe that the peer reads: Go has its timers wait
-// for up to 10 ms behind a read of the standard input, as no server does.
+// peerVariable makes this program a peer of a benchmark: the server, the namespace and where the
+// benchmark listens. The peer does not read a pipe. Go has its timers wait for up to 10 ms behind a
+// read of the standard input, as no server does.
 const peerVariable = "STORE_TEST_NOTICE_PEER"
 
 // peer starts another process, which ends sessions. The function returns when that

@@ -15,9 +15,8 @@ import (
 
 // Options configures [New]. The zero value is ready to use.
 type Options struct {
-	// Namespace keeps the sessions of one application apart from all else on
-	// the server: 1 to 64 of the characters A-Z a-z 0-9 _ . -
-	// Empty means "store".
+	// Namespace keeps the sessions of one application apart from all else on the server. It has 1
+	// to 64 of the characters A-Z a-z 0-9 _ . - Empty means "store".
 	Namespace string
 
 	// DisableBatching sends every operation individually. By default operations
@@ -36,14 +35,13 @@ type Options struct {
 	// client's ReadTimeout. Zero means one second.
 	WaitTimeout time.Duration
 
-	// Cache, if not nil, answers Get and GetMany from the memory of this process where it
-	// can; see the section on client-side caching in the package comment. It is for a client of
-	// a single server, with RESP3, and takes one connection beside its pool.
+	// Cache, if not nil, answers Get and GetMany from the memory of this process where it can. See
+	// the section on client-side caching in the package comment. It is for a client of a single
+	// server, with RESP3, and takes one connection beside its pool.
 	Cache *CacheOptions
 
-	// Logger gets what [Backend.Check] finds to be dangerous but not in the way, and why
-	// ends of sessions elsewhere do not come to notice promptly, where that is so.
-	// Nil drops it.
+	// Logger gets what [Backend.Check] finds to be dangerous but not in the way. It also gets why
+	// ends of sessions elsewhere are not noticed promptly, where that is so. Nil drops it.
 	Logger *slog.Logger
 }
 
@@ -52,10 +50,10 @@ const defaultWaitTimeout = time.Second
 // New returns a Backend that keeps sessions on the server of client, which the
 // caller keeps and closes after the Backend. A nil opts means defaults.
 //
-// The client may be a *redis.Client, also one of redis.NewFailoverClient
-// (Sentinel), or a *redis.ClusterClient that does not read from replicas: those
-// lag behind, and a session that was destroyed would go on living there. A
-// *redis.Ring is refused, because it moves sessions when a shard fails.
+// The client may be a *redis.Client, also one of redis.NewFailoverClient (Sentinel), or a
+// *redis.ClusterClient that does not read from replicas. Those lag behind, and a session that was
+// destroyed would go on living there. A *redis.Ring is refused, because it moves sessions when a
+// shard fails.
 //
 // New does not talk to the server.
 func New(client redis.UniversalClient, opts *Options) (*Backend, error) {

@@ -23,8 +23,8 @@ type state struct {
 	left   time.Duration
 }
 
-// An outcomeCase is an operation on a session that lives, has the keys "k" with the
-// value "v" and "old" with "o", and a lease of a minute.
+// An outcomeCase is an operation on a session that lives and has a lease of a minute. Its keys are
+// "k" with the value "v" and "old" with "o".
 type outcomeCase struct {
 	name   string
 	writes bool // so its outcome may be unknown
@@ -244,10 +244,9 @@ var outcomeFaults = func() []outcomeFault {
 	return faults
 }()
 
-// Whatever happens to connections, a call reports what the server has done: nil only
-// if it did that, a refusal or an end only if the server said so, which none
-// does here, and an unknown outcome only if something may have been sent. No living
-// handle ends.
+// Whatever happens to connections, a call reports what the server has done. It returns nil only if
+// the server did that, and a refusal or an end only if the server said so, which none does here. It
+// reports an unknown outcome only if something may have been sent. No living handle ends.
 func TestOutcomes(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {
@@ -346,8 +345,8 @@ func clusterSettings(c *testserver.Cluster) []outcomeSetting {
 	}
 }
 
-// outcomes lets every fault befall every operation in one setting: many operations at
-// once on one backend, and each alone on a backend of its own.
+// outcomes lets every fault befall every operation in one setting. Many operations run at once on
+// one backend, and each alone on a backend of its own.
 func outcomes(t *testing.T, setting outcomeSetting, faults []outcomeFault) {
 	var conns []*redis.Conn
 	for _, node := range setting.nodes {

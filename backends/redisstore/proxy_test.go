@@ -10,8 +10,8 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// A proxy stands between a client and a server and can lose one reply, or one
-// request, at an exact point.
+// A proxy is between a client and a server and can lose one reply, or one request, at an exact
+// point.
 type proxy struct {
 	addr string
 

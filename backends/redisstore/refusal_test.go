@@ -58,8 +58,8 @@ func TestWrongPassword(t *testing.T) {
 	})
 }
 
-// A server that is a replica now refuses every write, and from the first one on
-// nothing is read from it either: it has what was true a while ago.
+// A server that is a replica now refuses every write. From the first one on nothing is read from it
+// either: it has what was true a while ago.
 func TestReadOnlyReplica(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--loglevel", "warning"))
 	follow := func(t *testing.T, host, port string) {
@@ -234,8 +234,8 @@ func TestClosed(t *testing.T) {
 	})
 }
 
-// A server that repeats what it was sent in plain words, in a text of its own, does not
-// bring that into an error: neither a session's ID nor the client's password.
+// A server that repeats what it was sent in plain words, in a text of its own, does not bring that
+// into an error. Neither a session's ID nor the client's password is in it.
 func TestRefusalsThatRepeatSecrets(t *testing.T) {
 	const password, id, other = "Geheimnis", "Karlsson", "Pippilotta"
 	server := testserver.Redis(t, testserver.WithACL("user app on >"+password+" ~* &* +@all"))

@@ -18,8 +18,8 @@ import (
 // its clients in turn, some 16 KiB of commands at a time.
 const renewChunk = 1024
 
-// renewGroup is the number of sessions renewed by one script: many enough that
-// the call of a script does not count, few enough that it is over in a moment.
+// renewGroup is the number of sessions renewed by one script. It is large enough that the call of a
+// script does not count, and small enough that it is over in a moment.
 const renewGroup = 64
 
 // Renew makes each of the sessions live for at least lease from now; see
@@ -147,9 +147,9 @@ func (r *renewal) renew(chunk []target) {
 	r.each(alone)
 }
 
-// merged renews many sessions with few scripts, and returns those that have to be
-// asked about individually: that a life has ended does not count before the
-// session says so on the server of its own key, see merger.
+// merged renews many sessions with few scripts, and returns those that have to be asked about
+// individually. That a life has ended does not count before the server of the session's own key
+// says so; see merger.
 func (r *renewal) merged(m *merger, chunk []target) (rest []target) {
 	script, known := r.mergedScript(m)
 	if script == nil {
@@ -242,9 +242,8 @@ func (r *renewal) mergedArgs(args []any, group []target) []any {
 	return args
 }
 
-// pipeline executes a command for each session of chunk, in one round trip for each
-// node, and returns the outcomes: nil, one that satisfies ErrDestroyed, or the
-// client's error.
+// pipeline executes a command for each session of chunk, in one round trip for each node. It
+// returns the outcomes: nil, one that satisfies ErrDestroyed, or the client's error.
 func (r *renewal) pipeline(chunk []target) []error {
 	outcomes := make(chan []error, 1)
 	// When the context ends, what still runs keeps its commands.

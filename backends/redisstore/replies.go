@@ -8,13 +8,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// replies remembers how large the replies to reads were, by what was read: the
-// values of one key are of about one size in all sessions. It implements
-// batch.Foreteller.
+// replies remembers how large the replies to reads were, by what was read. The values of one key
+// are of about one size in all sessions. It implements batch.Foreteller.
 //
-// Keys share the places of a small table, so that any number of them takes no more
-// memory. A place holds the largest reply of late: one that is smaller moves it by an
-// eighth of the difference, so it is never below the mean.
+// Keys share the places of a small table, so that any number of them takes no more memory. A place
+// holds the largest reply of late. One that is smaller moves it by an eighth of the difference, so
+// it is never below the mean.
 type replies struct {
 	seed  maphash.Seed
 	sizes [1024]atomic.Uint32 // zero: none was read yet

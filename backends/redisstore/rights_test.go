@@ -80,8 +80,8 @@ func commitOf(write ...store.Entry) func(*redisstore.Backend, string, store.Stor
 	}
 }
 
-// A script of which the server refuses any one command, in whatever place, leaves the
-// session as it was: all fields, and the time that it has left.
+// A script of which the server refuses any one command, in whatever place, leaves the session as it
+// was. It keeps all fields, and the time that it has left.
 func TestRefusedCommandsChangeNothing(t *testing.T) {
 	for _, flavour := range []testserver.Flavour{testserver.FlavourRedis, testserver.FlavourRedis8, testserver.FlavourValkey, testserver.FlavourValkey9} {
 		t.Run(string(flavour), func(t *testing.T) {

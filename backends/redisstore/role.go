@@ -27,8 +27,8 @@ var errSentinel = errors.New("the server is a Sentinel and has no data; use redi
 // It does not fail where the server keeps its role to itself. It must not be used
 // for the client of a Cluster, whose nodes redirect.
 //
-// When the server did not answer, it fails as well: the answer may arrive later, and
-// the client would take it for that of the next command, and so on with every one.
+// When the server did not answer, it fails as well. The answer may arrive later, and the client
+// would take it for that of the next command, and so on.
 //
 // For a client whose options name protocol 2, use [RefuseReplicaOver].
 func RefuseReplica(ctx context.Context, conn *redis.Conn) error { return refuseReplica(ctx, conn, 0) }
@@ -67,11 +67,11 @@ type doer interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
 
-// askRole asks by HELLO, which needs no right on Redis 7 and later and names the
-// role, and by ROLE where that does not. protocol is that of the connection, zero
-// for the client's default. The role is empty where the server keeps it to itself. The
-// error is that of a connection that failed. A client with a cache refuses HELLO itself;
-// on a connection that has failed at HELLO, ROLE fails as well.
+// askRole asks by HELLO, which needs no right on Redis 7 and later and names the role, and by ROLE
+// where that does not. Pass the protocol of the connection, or zero for the client's default. The
+// role is empty where the server keeps it to itself. The error is that of a connection that failed.
+// A client with a cache refuses HELLO itself; on a connection that has failed at HELLO, ROLE fails
+// as well.
 func askRole(ctx context.Context, c doer, protocol int) (string, error) {
 	if answer, err := askHello(ctx, c, protocol); err == nil {
 		switch {
@@ -118,8 +118,8 @@ func askHello(ctx context.Context, c doer, protocol int) (map[string]any, error)
 	return hello.Val(), nil
 }
 
-// isDragonfly reports whether Dragonfly has given answer to HELLO. It calls its server
-// "redis", as old clients want it, and adds a version of its own.
+// isDragonfly reports whether Dragonfly has given answer to HELLO. It calls its server "redis", as
+// old clients require, and adds a version of its own.
 func isDragonfly(answer map[string]any) bool {
 	_, versioned := answer["dragonfly_version"]
 	return versioned || answer["server"] == any("dragonfly")

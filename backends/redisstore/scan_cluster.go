@@ -13,7 +13,7 @@ import (
 
 // The scan of a Cluster goes by slots, because these stay while nodes come and go.
 //
-//  1. The cursor names the slots that are done, and where the scan of one primary stands: which process
+//  1. The cursor names the slots that are done, and how far the scan of one primary is: which process
 //     it is, and which slots it serves since which configuration epoch.
 //  2. A primary that ends its scan and has served the same slots all the time has these slots done.
 //  3. One that is another process, serves other slots or has another epoch is begun anew.

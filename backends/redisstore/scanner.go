@@ -21,14 +21,13 @@ var (
 	errExchanged  = &clientError{text: "redis: the server was restarted, or another one took its place, so that the scan would miss sessions; begin it anew"}
 )
 
-// Scan returns a page of the IDs of all sessions; see [store.Scanner]. It is a SCAN with the namespace as its pattern and
-// looks at 1000 keys of the server, those of other applications among them, so that most
-// pages may be empty.
+// Scan returns a page of the IDs of all sessions; see [store.Scanner]. It is a SCAN with the namespace as its pattern. It
+// looks at 1000 keys of the server, those of other applications among them, so that most pages may be empty.
 //
 // A cursor of SCAN means something to one process of the server only. Where another one answers, after a restart or a
-// failover of Sentinel, Scan fails and the scan has to begin anew; DragonflyDB does not name its process, and there
-// that is not noticed. In a Cluster one primary is scanned after the other. One that is replaced is scanned anew
-// in its successor; while slots are being moved, Scan fails. The package comment has the rights that it needs.
+// failover of Sentinel, Scan fails and the scan has to begin anew. DragonflyDB does not name its process, so there
+// that is not noticed. In a Cluster one primary is scanned after the other. One that is replaced is scanned anew in
+// its successor; while slots are being moved, Scan fails. The package comment has the rights that it needs.
 func (b *Backend) Scan(ctx context.Context, cursor string) (ids []string, next string, err error) {
 	if err := b.open(ctx); err != nil {
 		return nil, "", err
@@ -73,7 +72,7 @@ func parsePosition(text string) (position, bool) {
 	return position{process, cursor}, true
 }
 
-// noProcess stands for a server that does not name its process.
+// noProcess represents a server that does not name its process.
 const noProcess = "-"
 
 // processOf returns the process that an answer to INFO names.

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// The names of the fields that hold no value. They begin with NUL, so that no
-// key can be one of them. The scripts write them as \0t and \0c, those of the
-// fence, see fenceField, as \0r and \0L, and \0x for one that no session ever has.
+// The names of the fields that hold no value. They begin with NUL, so that no key can be one of
+// them. The scripts write them as \0t and \0c. They write those of the fence, see fenceField, as
+// \0r and \0L, and one that no session ever has as \0x.
 const (
 	tokenField  = "\x00t"
 	commitField = "\x00c"
@@ -144,7 +144,7 @@ var (
 	confirmedTraceScript   = newScript("confirmed_trace", values)
 
 	// Those of indexes. A list is a sorted set: a member's score is when it goes, in milliseconds of the
-	// server's clock. Each has an expiry that is no earlier than its last member's.
+	// server's clock. Each has an expiry that is not earlier than its last member's.
 	putScript           = newScript("put", nil, answerDone)
 	mergedPutScript     = newScript("merged_put", nil)
 	removeScript        = newScript("remove", nil, answerDone)

@@ -22,8 +22,8 @@ type slot struct {
 	older, newer *slot
 }
 
-// A kept is what is kept of one life of a session, all from one reading of the server: of two, nobody
-// could say which is the older. It does not change.
+// A kept is what is kept of one life of a session, all from one reading of the server. Of two
+// readings, nobody could say which is the older. It does not change.
 type kept struct {
 	token  any // string
 	names  []string

@@ -95,8 +95,8 @@ func (r *renewal) groups(chunk []target) (groups [][]target, rest []target) {
 	return groups, rest
 }
 
-// ofTheSlot reports whether a node refused a script since the slot moves, or has moved, or since a script before it in
-// the pipeline was refused so, which would have taught it.
+// ofTheSlot reports whether a node refused a script because the slot moves or has moved. It may also have refused a
+// script before it in the pipeline so, which would have taught it.
 func ofTheSlot(err error) bool {
 	return batch.Redirected(err) || redis.IsTryAgainError(err) || redis.IsClusterDownError(err) || redis.HasErrorPrefix(err, "NOSCRIPT")
 }

@@ -157,8 +157,8 @@ func (s *handle) Set(ctx context.Context, key string, value []byte) error {
 		if written, err := s.setNative(ctx, key, value); written || err != nil {
 			return err
 		}
-		// The script decides: this life has ended, the key is new, the session has no
-		// fence yet, or the server does not take native writes any more.
+		// The script finds out why: this life has ended, the key is new, the session has no fence,
+		// or the server does not take native writes any more.
 		fence = s.fence()
 	}
 	var answer any
@@ -201,8 +201,7 @@ func (s *handle) Destroy(ctx context.Context) error {
 	}
 	script := destroyScript
 	if s.b.waits {
-		// That the life has ended, perhaps by an earlier attempt, is no word of the
-		// replicas.
+		// That the life has ended, perhaps by an earlier attempt, says nothing of the replicas.
 		script = confirmedDestroyScript
 	}
 	if how := s.ended.Load(); how == destroyed || how != lives && !s.b.waits {
@@ -254,9 +253,9 @@ func (s *handle) DestroyIf(ctx context.Context, values []store.Entry) error {
 
 // Commit writes conditionally; see [store.Committer].
 //
-// Where the reply was lost, Commit looks whether the server has executed it and
-// tells so; it fails with [store.ErrUnknownOutcome] only when another Commit
-// or the end of the session has covered its trace, or the server stays silent.
+// Where the reply was lost, Commit looks whether the server has executed it and tells so. It fails
+// with [store.ErrUnknownOutcome] when another Commit or the end of the session has covered its
+// trace, or the server stays silent.
 func (s *handle) Commit(ctx context.Context, expect, write []store.Entry) ([][]byte, error) {
 	current, _, err := s.commit(ctx, commitScript, expect, write)
 	return current, err
@@ -489,9 +488,8 @@ func bytesOf(reply any) []byte {
 	}
 }
 
-// lend returns value as it may be given to a command. When ctx can end before
-// the command has been written, the caller may change its slice while the
-// command is being written, so the command gets a copy.
+// lend returns value as it may be given to a command. When ctx can end before the command has been
+// written, the caller may change its slice meanwhile. So the command gets a copy.
 func lend(ctx context.Context, value []byte) []byte {
 	if ctx.Done() == nil {
 		return value

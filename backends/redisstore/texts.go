@@ -95,9 +95,9 @@ func describe(err error, secrets ...string) string {
 	}
 }
 
-// connectionText is the text of an error of the connection. The client's parser
-// puts what it could not read into its errors, and that can be a piece of a value
-// or the token of a life, so what is not known to be harmless is left out.
+// connectionText is the text of an error of the connection. The client's parser puts what it could
+// not read into its errors. That can be a piece of a value or the token of a life, so what is not
+// known to be harmless is left out.
 func connectionText(err error) string {
 	var (
 		op          *net.OpError
@@ -164,8 +164,8 @@ func essence(text string) string {
 	return strings.TrimSpace(strings.TrimPrefix(text, "ERR "))
 }
 
-// scrub returns a server's text without secrets, and without anything else that
-// is not plain words: a server repeats what it was sent, whole or cut off.
+// scrub returns a server's text without secrets, and without anything else that is not plain words.
+// A server repeats what it was sent, whole or cut off.
 func scrub(text string, secrets []string) string {
 	for _, secret := range secrets {
 		if len(secret) > 2 {
@@ -188,8 +188,8 @@ func scrub(text string, secrets []string) string {
 	return text
 }
 
-// secretsOf are the strings of a command that no text may show: its arguments and
-// the session's ID, as it is and as it is written in the hash's name.
+// secretsOf returns the strings of a command that no text may show. They are its arguments and the
+// session's ID, as it is and as it is written in the hash's name.
 func secretsOf(name any, args []any) []string {
 	var secrets []string
 	if full, ok := name.(string); ok {

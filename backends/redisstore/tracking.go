@@ -156,8 +156,8 @@ func (t *tracking) connect(ctx context.Context) (lasted time.Duration, err error
 		return 0, err
 	}
 	defer client.Close()
-	// Without channels it does not connect yet. It is no subscription: it is what go-redis
-	// has for connections on which the server speaks first.
+	// Without channels it does not connect yet. It is not a subscription, but what go-redis has for
+	// connections on which the server speaks first.
 	s := client.Subscribe(ctx)
 	connecting, stop := context.WithTimeout(ctx, subscribeTimeout)
 	err = await(connecting, func() error { return s.Ping(connecting) })

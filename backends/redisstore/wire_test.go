@@ -116,7 +116,7 @@ func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return &wireConn{Conn: c, w: w}, nil
 }
 
-// A wireConn is one connection. It knows which reply belongs to which command.
+// A wireConn is one connection. It can tell which reply belongs to which command.
 type wireConn struct {
 	net.Conn
 	w *wire

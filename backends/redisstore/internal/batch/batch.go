@@ -10,19 +10,17 @@ import (
 
 // Options tunes a [Batcher]. The zero value is ready to use.
 type Options struct {
-	// MaxInFlight bounds the pipelines that are in progress to one server at
-	// the same time, and so the connections taken from the client's pool.
-	// Zero means the size of the pool that the client keeps for pipelines
-	// (10, unless its PipelinePoolSize says otherwise), or three quarters of
-	// its PoolSize if that is less, so that others find connections, too.
+	// MaxInFlight bounds the pipelines that are in progress to one server at the same time, and so
+	// the connections taken from the client's pool. Zero means the size of the pool that the client
+	// keeps for pipelines: 10, unless its PipelinePoolSize says otherwise. If three quarters of its
+	// PoolSize are less, zero means those, so that others find connections, too.
 	MaxInFlight int
 
 	// MaxBatch bounds the commands in one pipeline. Zero means 512.
 	MaxBatch int
 
-	// MaxBytes bounds the bytes of arguments in one pipeline, so that small
-	// commands do not wait behind large values. A command that exceeds it by
-	// itself is sent alone. Zero means 64 KiB.
+	// MaxBytes bounds the bytes of arguments in one pipeline, so that small commands do not wait
+	// behind large values. A command that alone exceeds it is sent alone. Zero means 64 KiB.
 	MaxBytes int
 
 	// MaxReplyBytes bounds the bytes of replies that are expected for one
@@ -57,9 +55,9 @@ type Merger interface {
 	Ready() bool
 	// Merge returns a command that does what cmds do.
 	Merge(cmds []redis.Cmder) redis.Cmder
-	// Split sets the outcomes of cmds from that of merged, and returns the places
-	// of those that merged has not executed, and that have to be sent individually.
-	// It leaves these without an outcome.
+	// Split sets the outcomes of cmds from that of merged. It returns the places of those that
+	// merged has not executed and that have to be sent individually. It leaves these without an
+	// outcome.
 	Split(merged redis.Cmder, cmds []redis.Cmder) (rest []int)
 	// Learn looks at the outcomes of commands that Split returned although the
 	// server had executed merged, after they were sent individually.
@@ -104,9 +102,8 @@ type Batcher struct {
 	deadlines bool // the client keeps to the deadlines of contexts
 	bounded   bool // the client gives up a server that does not answer
 
-	// only is the single lane of a client that is not a cluster. A pipeline
-	// over several nodes is as slow as the slowest of them, so every node of
-	// a cluster has a lane of its own, by address.
+	// only is the single lane of a client that is not a cluster. A pipeline over several nodes is
+	// as slow as the slowest of them. So every node of a cluster has a lane of its own, by address.
 	only  *lane
 	lanes sync.Map // string to *lane
 
@@ -147,18 +144,16 @@ func New(client redis.UniversalClient, opts Options) *Batcher {
 // cluster's redirections are followed, for each command individually. The error is
 // nil only if the command's own reply was read.
 //
-// When ctx ends while the command is queued or in a pipeline, Process returns
-// at once with an error that wraps the cause of ctx. If [Unknown] reports true
-// for it, the command may already be on its way, and its outcome is not known;
-// cmd and the memory its arguments refer to are then still in use: they must
-// not be written to, and cmd not be read, ever again. Otherwise the command
-// was not and will not be sent.
+// When ctx ends while the command is queued or in a pipeline, Process returns at once with an error
+// that wraps the cause of ctx. If [Unknown] reports true for it, the command may already be on its
+// way, and its outcome is not known. cmd and the memory its arguments refer to are then still in
+// use. They must not be written to, and cmd not be read, ever again. Otherwise the command was not
+// and will not be sent.
 //
-// A caller that finds nothing in progress runs its command itself, on its own
-// goroutine. It notices a cancellation only after the reply or the timeouts
-// of the client, as with the client itself. Its deadline is kept. That is
-// cheapest when the client keeps to deadlines on its own (ContextTimeoutEnabled
-// in its options); otherwise it costs a lone caller a goroutine switch.
+// A caller that finds nothing in progress runs its command itself, on its own goroutine. It notices
+// a cancellation only after the reply or the timeouts of the client, as with the client itself. Its
+// deadline is kept. That is cheapest when the client itself keeps to deadlines
+// (ContextTimeoutEnabled in its options); otherwise it costs a lone caller a goroutine switch.
 func (b *Batcher) Process(ctx context.Context, cmd redis.Cmder) error {
 	if err := ctx.Err(); err != nil {
 		return notSent(context.Cause(ctx))

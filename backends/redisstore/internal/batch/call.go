@@ -100,9 +100,9 @@ func size(cmd redis.Cmder) int {
 	return n
 }
 
-// Callers yields the contexts of those whose commands cmd, a command of a pipeline that a Batcher has made, executes: one, or
-// several where they were merged. Of other commands it yields none. It is for hooks of the client: the contexts are those
-// of callers only until the pipeline has been executed.
+// Callers yields the contexts of those whose commands cmd executes: one, or several where they were merged. cmd is a command
+// of a pipeline that a Batcher has made. Of other commands it yields none. It is for hooks of the client: the contexts are
+// those of callers only until the pipeline has been executed.
 func Callers(cmd redis.Cmder) iter.Seq[context.Context] {
 	return func(yield func(context.Context) bool) {
 		c, ok := cmd.(*call)

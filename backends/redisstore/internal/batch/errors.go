@@ -12,8 +12,8 @@ import (
 // their context ended while they were queued, or the Batcher is closed.
 var ErrNotSent = errors.New("redis command was not sent")
 
-// ErrQueueFull is wrapped, beside [ErrNotSent], by the errors of commands for which
-// too many others wait already: the server hangs, or is too slow for its callers.
+// ErrQueueFull is wrapped, beside [ErrNotSent], by the errors of commands for which too many others
+// wait already. The server hangs, or is too slow for its callers.
 var ErrQueueFull = errors.New("too many commands wait for the server")
 
 var errClosed = errors.New("batcher is closed")
@@ -26,11 +26,10 @@ var errAbandoned = errors.New("redis command is in progress, its outcome is unkn
 
 func abandoned(cause error) error { return fmt.Errorf("%w: %w", errAbandoned, cause) }
 
-// Unknown reports whether a command that ended with err may or may not have
-// been executed. It is false for a nil err, for a reply of the server
-// (including [redis.Nil] and refusals), and for a command that certainly was not
-// sent: [ErrNotSent], no connection to the server, none free in the pool.
-// When in doubt it is true.
+// Unknown reports whether a command that ended with err may or may not have been executed. It is
+// false for a nil err, for a reply of the server (including [redis.Nil] and refusals), and for a
+// command that certainly was not sent. That is [ErrNotSent], no connection to the server, or none
+// free in the pool. When in doubt it is true.
 func Unknown(err error) bool {
 	var reply redis.Error
 	var op *net.OpError

@@ -143,12 +143,11 @@ const (
 	ifIdle                     // the same, and give up if the process is busy
 )
 
-// startRun decides whether a new call starts another batch, and counts it if
-// so. Those that return will fetch the queue in any case, and the fewer they
-// are, the more each of them carries. More than a few are worth their system
-// calls when more waits than one batch can carry, and otherwise only when everybody
-// waits for the network; as only one at a time may find that out, it costs little
-// to ask. l.mu is held.
+// startRun reports whether a new call starts another batch, and counts it if so. Those that return
+// will fetch the queue in any case, and the fewer they are, the more each of them carries. More
+// than a few are worth their system calls when more waits than one batch can carry. Otherwise they
+// are only when everybody waits for the network. As only one at a time may find that out, it costs
+// little to ask. l.mu is held.
 func (l *lane) startRun() (startMode, bool) {
 	how := gathering
 	switch {
@@ -172,11 +171,11 @@ func (l *lane) overflows() bool {
 	return l.queue.len() > l.b.opts.MaxBatch || l.queue.bytes > l.b.opts.MaxBytes && l.queue.len() > 1
 }
 
-// few batches in flight keep a server busy that answers at once: one that it
-// works on, one on the way there, one on the way back, one that is filled.
+// few batches in flight keep a server busy that answers at once. It works on one, one is on the way
+// there, one on the way back, and one is filled.
 const few = 4
 
-// yields above this time mean that other goroutines wanted to run.
+// yields above this time mean that other goroutines could run.
 const idleYield = 3 * time.Microsecond
 
 // leave ends a command that ran on its caller's goroutine. That caller has its

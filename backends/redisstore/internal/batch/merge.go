@@ -54,7 +54,7 @@ func (l *lane) merge(bt *batch) {
 	}
 }
 
-// alike brings those of calls that can be in one group with the first to the front, in their order, and returns how many
+// alike brings those of calls that can be in one group with the first to the front, in their order. It returns how many
 // they are. Calls of a pipeline run at the same time, so that the order of the others does not matter.
 func (l *lane) alike(calls []*call) int {
 	n := 1

@@ -15,10 +15,10 @@ import (
 // lookupTimeout bounds one look-up of a cluster's nodes that nobody else bounds.
 const lookupTimeout = 10 * time.Second
 
-// Nodes finds the node of a cluster that serves a key. The client looks up the
-// nodes on the goroutine of whoever asks first, and of everybody else until it has
-// found them once, and does not keep to their contexts. Nodes lets one look-up do
-// for all, aside, and each wait for it as long as its own context lasts.
+// Nodes finds the node of a cluster that serves a key. The client looks up the nodes on the
+// goroutine of whoever asks first, and of everybody else until it has found them once. It does not
+// keep to their contexts. Nodes lets one look-up do for all, aside, and each wait for it as long as
+// its own context lasts.
 //
 // Once the nodes are known the client asks for changes in the background.
 type Nodes struct {
