@@ -77,9 +77,9 @@ func (g *halting) RemoveIfSame(ctx context.Context, key, value any) (done bool, 
 	return done, err
 }
 
-// Whichever member stalls, at whichever moment of whichever operation, and for longer than
-// the operation waits: what was acknowledged holds, what was refused has not happened, and
-// no session stays beyond its lease.
+// Whichever member stalls, at whichever moment of whichever operation, and for longer than the
+// operation waits, no session stays beyond its lease. What was acknowledged holds, and what was
+// refused has not happened.
 func TestMemberStallsAtEachMoment(t *testing.T) {
 	if os.Getenv("STORE_TEST_HAZELCAST_ADDRS") != "" {
 		t.Skip("needs members that can be paused")

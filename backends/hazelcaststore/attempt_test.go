@@ -12,8 +12,8 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// A forgetful grid loses the first call of each kind, as the client does when a connection
-// breaks: the call waits for its answer until its context ends.
+// A forgetful grid loses the first call of each kind, as the client does when a connection breaks.
+// The call waits for its answer until its context ends.
 type forgetful struct {
 	grid
 

@@ -22,9 +22,9 @@ const DefaultDocumentSize = store.DefaultValueSize + 64<<10
 
 // Options configures [New]. The zero value is ready to use.
 type Options struct {
-	// Namespace keeps the sessions of one application apart from those of
-	// others on the same cluster: 1 to 64 of the characters A-Z a-z 0-9 _ . -
-	// The map is called by the namespace and ":sessions". Empty means "store".
+	// Namespace keeps the sessions of one application apart from those of others on the same
+	// cluster. It has 1 to 64 of the characters A-Z a-z 0-9 _ . - The map's name is the namespace
+	// and ":sessions". Empty means "store".
 	Namespace string
 
 	// Timeout bounds how long one operation waits for the cluster, the retries
@@ -38,10 +38,9 @@ type Options struct {
 	// wait. Zero means [DefaultDocumentSize], and a negative number no limit.
 	DocumentSize int
 
-	// NearCache allows reads to be answered from a near cache that the client
-	// has for the map. They are then as old as the near cache lets them be: a
-	// session that another process destroyed or changed can be read for a
-	// while yet. Writes, renewals and this process's own changes are not
+	// NearCache allows reads to be answered from a near cache that the client has for the map. They
+	// are then as old as the near cache lets them be. A session that another process destroyed or
+	// changed can be read for a while yet. Writes, renewals and this process's own changes are not
 	// affected. Without it, New refuses a client that has a near cache there.
 	NearCache bool
 
@@ -86,11 +85,10 @@ var _ store.Backend = (*Backend)(nil)
 // New returns a Backend on client, which the caller keeps and shuts down, after
 // the Backend. A nil opts means defaults.
 //
-// It asks the cluster how the map is configured, and fails with an error that
-// satisfies errors.Is(err, [ErrMapConfig]) and shows the lines to add when
-// sessions would not be safe there. It also learns the cluster's time. That takes
-// some six hundred small calls, sixteen at once. An unreachable cluster is an error when ctx or
-// Options.Timeout ends.
+// It asks the cluster how the map is configured. If sessions would not be safe there, it fails with
+// an error that satisfies errors.Is(err, [ErrMapConfig]) and shows the lines to add. It also learns
+// the cluster's time. That takes some six hundred small calls, sixteen at once. An unreachable
+// cluster is an error when ctx or Options.Timeout ends.
 func New(ctx context.Context, client *hazelcast.Client, opts *Options) (*Backend, error) {
 	if client == nil {
 		return nil, errClient
@@ -182,10 +180,9 @@ func (b *Backend) Namespace() string {
 // made reports whether b was made by New or Open.
 func (b *Backend) made() bool { return b != nil && b.ctx != nil }
 
-// Close ends the calls in progress and waits for them, which takes up to about two
-// seconds while no member can be reached: so long the client does not look up. It
-// shuts the client down only if [Open] started it. A write in progress fails with
-// [store.ErrUnknownOutcome].
+// Close ends the calls in progress and waits for them. While no member can be reached, that takes
+// up to about two seconds: so long the client does not look up. It shuts the client down only if
+// [Open] started it. A write in progress fails with [store.ErrUnknownOutcome].
 func (b *Backend) Close() error {
 	if !b.made() {
 		return nil

@@ -33,11 +33,10 @@ func (b *Backend) Create(ctx context.Context, id string, initial []store.Entry, 
 	})
 }
 
-// A gate lies between a call that may be left by its caller and its writes.
-// Either a write passes first, and then its outcome is unknown to a caller who
-// leaves, or the caller leaves first, and then no write is sent. A flag that says
-// "written" is not enough: the write could follow the moment when the caller
-// looked at it.
+// A gate lies between a call that may be left by its caller and its writes. Either a write passes
+// first, and its outcome is unknown to a caller who leaves. Or the caller leaves first, and no
+// write is sent. A flag that says "written" is not enough: the write could follow the moment when
+// the caller looked at it.
 type gate struct{ state atomic.Int32 }
 
 const (
@@ -55,8 +54,8 @@ func (g *gate) shut() bool {
 	return g.state.CompareAndSwap(0, gateShut) || g.state.Load() == gateShut
 }
 
-// begun wraps the life that begin finds or begins. writes tells whether one was
-// sent, so that its outcome is unknown when begin is not waited for.
+// begun wraps the life that begin finds or begins. It asks writes whether one was sent, so that its
+// outcome is unknown when begin is not waited for.
 func (b *Backend) begun(ctx context.Context, t store.Terms, begin func(ctx context.Context, writes *gate) (*life, error)) (store.Store, error) {
 	if err := b.keepTime(ctx); err != nil {
 		return nil, err
@@ -133,10 +132,10 @@ func (b *Backend) create(ctx context.Context, key string, initial []store.Entry,
 	}
 }
 
-// created looks whether the life with token has begun, after the call that should begin
-// it came to lost. The call is never repeated: the life may have begun and ended
-// meanwhile, and a second call would bring back a session that somebody has destroyed.
-// (No other write has this trouble: each of them rests on bytes that never recur.)
+// created looks whether the life with token has begun, after the call that should begin it came to
+// lost. The call is never repeated. The life may have begun and ended meanwhile, and a second call
+// would bring back a session that somebody has destroyed. (No other write has this trouble: each of
+// them rests on bytes that never recur.)
 func (b *Backend) created(ctx context.Context, key string, token document.Token, writer uint64, lost error) (*life, error) {
 	doc, err := b.read(ctx, key)
 	if err != nil {

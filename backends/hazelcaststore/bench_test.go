@@ -16,9 +16,8 @@ import (
 
 var userID = store.Key[string]("userId")
 
-// Each operation alternates with the raw client's call for as many bytes, so that
-// both meet the same noise. ns/op is both together; the medians of each and their
-// ratio are reported.
+// Each operation alternates with the raw client's call for as many bytes, so that both meet the
+// same noise. The figure ns/op is both together; the medians of each and their ratio are reported.
 func BenchmarkBesideRawClient(b *testing.B) {
 	r := newRig(b, testserver.SharedHazelcast(b), namespace())
 	r.b.grid = r.raw

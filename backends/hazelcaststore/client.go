@@ -32,11 +32,10 @@ const (
 // Open starts a client and returns a Backend on it. Close shuts the client down. A nil
 // opts means defaults.
 //
-// A client that has lost the cluster is replaced by a new one after some seconds
-// without success, while the Backend and its Stores go on. Open returns at once when
-// the cluster refuses the client, because of its name or of the credentials, and then
-// the error satisfies errors.Is(err, [hzerrors.ErrAuthentication]). The client's own
-// log is kept unless config names a custom logger.
+// When a client has lost the cluster, a new one replaces it after some seconds without success. The
+// Backend and its Stores go on. Open returns at once when the cluster refuses the client, because
+// of its name or of the credentials, and then the error satisfies errors.Is(err,
+// [hzerrors.ErrAuthentication]). The client's own log is kept unless config names a custom logger.
 func Open(ctx context.Context, config hazelcast.Config, opts *Options) (*Backend, error) {
 	o := &ownClient{config: config, words: &lastWords{next: config.Logger.CustomLogger, addresses: known(config.Cluster.Network.Addresses)}}
 	o.config.Logger.Level = ""

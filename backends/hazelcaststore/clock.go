@@ -28,8 +28,8 @@ const (
 // can say which sessions have outlived their leases. Keep the members' clocks in step,
 // by NTP for instance.
 //
-// [New] fails with it. A Backend that runs already goes by the median of the members'
-// clocks where most of them agree; what it must not decide by time fails with this error.
+// [New] fails with it. A Backend that runs already goes by the median of the members' clocks where
+// most of them agree. Where it must not go by time, it fails with this error.
 var ErrClocks = errors.New("the clocks of the Hazelcast members differ; keep them in step, by NTP for instance")
 
 // A clock tells the time of the cluster. Deadlines are written on it, so that
@@ -60,8 +60,8 @@ func (c *clock) now() (earliest, latest int64) {
 	return (b.lo + gone) / 1e6, (b.hi+gone)/1e6 + 1
 }
 
-// age returns how long ago the clock was calibrated. The monotonic clock stands
-// still while the machine sleeps; the wall clock tells then.
+// age returns how long ago the clock was calibrated. The monotonic clock stops while the machine
+// sleeps; the wall clock tells then.
 func (c *clock) age() time.Duration {
 	b := c.bounds.Load()
 	if b == nil {
@@ -75,9 +75,8 @@ func (c *clock) age() time.Duration {
 	return age
 }
 
-// keepTime sees to it that the clock is calibrated. It hardly ever waits; where the
-// calibration is too old to go by, for instance because the machine slept, it does,
-// and fails when there is no new one.
+// keepTime sees to it that the clock is calibrated. It hardly ever waits. Where the calibration is
+// too old to go by, for instance because the machine slept, it does, and fails without a new one.
 func (b *Backend) keepTime(ctx context.Context) error {
 	switch age := b.clock.age(); {
 	case age < calibrationAge && !b.clock.due.Load():
@@ -103,8 +102,8 @@ func (b *Backend) keepTime(ctx context.Context) error {
 	return err
 }
 
-// recalibrate returns when the last calibration was begun less than most ago. Of those
-// who want that at the same time one does it, and the others wait.
+// recalibrate returns when the last calibration was begun less than most ago. Of those who need
+// that at the same time one does it, and the others wait.
 func (b *Backend) recalibrate(ctx context.Context, most time.Duration) error {
 	select {
 	case b.clock.busy <- struct{}{}:
@@ -123,8 +122,8 @@ func (b *Backend) recalibrate(ctx context.Context, most time.Duration) error {
 	}
 }
 
-// judge makes sure that the time is known well enough to remove a session by it: it was
-// found out just now, and the members agree about it.
+// judge makes sure that the time is exact enough to remove a session by it. It was found out just
+// now, and the members agree about it.
 func (b *Backend) judge(ctx context.Context) error {
 	if b.clock.age() >= freshness {
 		if err := b.recalibrate(ctx, freshness); err != nil {
@@ -195,10 +194,9 @@ func (b *Backend) calibrate(ctx context.Context) error {
 	return nil
 }
 
-// bisect finds the time of the member that f is about. A member keeps the time at
-// which an entry expires rounded down to seconds, and rounds after it has added
-// the time to live, which is in milliseconds: so by its fraction, the time to live
-// asks in which part of a second the member is.
+// bisect finds the time of the member that f is about. A member keeps the time at which an entry
+// expires rounded down to seconds. It rounds after it has added the time to live, which is in
+// milliseconds. So by its fraction, the time to live asks in which part of a second the member is.
 func (b *Backend) bisect(ctx context.Context, f finding) (lo, hi int64, err error) {
 	const second, ms = int64(time.Second), int64(time.Millisecond)
 	mark := []byte{0}
@@ -239,9 +237,9 @@ func (b *Backend) bisect(ctx context.Context, f finding) (lo, hi int64, err erro
 	return lo, hi, nil
 }
 
-// configured takes over what a survey found out about the map's configuration. A member
-// that joined with another one makes entries without an end: no session is begun then,
-// and after each write the entry is told how long to stay.
+// configured takes over what a survey found out about the map's configuration. A member that joined
+// with another one makes entries without an end. No session is begun then, and after each write the
+// entry is told how long to stay.
 func (b *Backend) configured(s *survey) {
 	if s.config != nil {
 		b.misconfiguration.Store(&s.config)

@@ -35,8 +35,8 @@ func awaitClocks(t *testing.T, b *Backend, apart time.Duration) {
 	}
 }
 
-// One member's wrong clock ends no living session: who starts then is told of it, who
-// runs already goes by the others and removes nothing by the time.
+// One member's wrong clock ends no living session. Who starts then is told of it. Who runs already
+// goes by the others and removes nothing by the time.
 func TestOneOfThreeClocksIsWrong(t *testing.T) {
 	clocks(t)
 	c := testserver.Hazelcast(t, 3, maps(4*time.Hour))
@@ -162,7 +162,7 @@ func TestCalibrationThatSeesNothing(t *testing.T) {
 func TestEverybodyWaitsForTheTime(t *testing.T) {
 	b := open(t, dial(t, testserver.SharedHazelcast(t)), namespace())
 	for range 3 {
-		// As after the machine slept for an hour: the monotonic clock stood still.
+		// As after the machine slept for an hour: the monotonic clock stopped.
 		slept := *b.clock.bounds.Load()
 		slept.lo -= int64(time.Hour)
 		slept.hi -= int64(time.Hour)

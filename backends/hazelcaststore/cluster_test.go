@@ -68,9 +68,9 @@ func increment(ctx context.Context, s store.Store, key string) error {
 	}
 }
 
-// Members are killed and started again while sessions are written to: nothing that
-// was acknowledged is lost, nothing that was refused is there, and what is unknown is
-// counted as such. With one synchronous backup, one member at a time may go.
+// Members are killed and started again while sessions are written to. Nothing that was acknowledged
+// is lost, nothing that was refused is there, and what is unknown is counted as such. With one
+// synchronous backup, one member at a time may go.
 func TestMembersKilledUnderLoad(t *testing.T) {
 	if os.Getenv("STORE_TEST_HAZELCAST_ADDRS") != "" {
 		t.Skip("needs members that can be killed")

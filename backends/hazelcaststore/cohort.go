@@ -9,11 +9,11 @@ import (
 // cohortsPerLease is how many cohorts an owner makes in a lease, at most.
 const cohortsPerLease = 64
 
-// A cohort is the lives that an owner keeps alive and that were renewed last at about the
-// same time. A renewal moves a life to the newest cohort, which touches nothing but that
-// life. In a list of all lives each renewal would change the neighbours, of which hardly
-// anything is in a cache: that took 7 % of the client's time for 10⁵ sessions. Nor could
-// a list tell when one of its lives had moved to the list of another owner.
+// A cohort is the lives that an owner keeps alive and that were renewed last at about the same
+// time. A renewal moves a life to the newest cohort, which touches nothing but that life. In a list
+// of all lives each renewal would change the neighbours, of which hardly anything is in a cache.
+// That took 7 % of the client's time for 10⁵ sessions. Nor could a list tell when one of its lives
+// had moved to the list of another owner.
 //
 // A life names its cohort. One that has moved to another, or to another owner, stays in
 // lives until the cohort is over, and does not count.

@@ -29,8 +29,8 @@ or in hazelcast.yaml:
       %s`, ErrMapConfig, why, name, xml, name, yaml)
 }
 
-// follow refuses a client that is configured so that others do not see its sessions, and
-// sees to it that the members are looked at again when one joins.
+// follow refuses a client that is configured so that others do not see its sessions. It has the
+// members looked at again when one joins.
 func (b *Backend) follow(client *hazelcast.Client) error {
 	if littleEndian(client) {
 		return errLittleEndian

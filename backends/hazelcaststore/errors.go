@@ -60,8 +60,8 @@ func (b *Backend) describe(key string, err error) error {
 	return &clusterError{"hazelcast: " + redact(summary(err.Error()), key), err}
 }
 
-// redact puts … in the place of name wherever text has it as a whole word, so that
-// a name of one letter leaves the other words alone.
+// redact puts … in the place of name wherever text has it as a whole word. So a name of one letter
+// leaves the other words alone.
 func redact(text, name string) string {
 	var b strings.Builder
 	for at := 0; ; {

@@ -18,10 +18,9 @@ import (
 // errLost is what the client reports when a connection breaks under a call.
 var errLost = fmt.Errorf("connection closed: %w", hzerrors.ErrTargetDisconnected)
 
-// A faulty grid is a real map whose writes can be made to go wrong. after is called
-// when a write has been carried out by the members, and may change what the backend
-// gets to hear. before is called first; a write that it returns an error for is
-// not sent.
+// A faulty grid is a real map whose writes can be made to go wrong. It first calls before; a write
+// for which that returns an error is not sent. When the members have carried out a write, it calls
+// after, which may change the answer that the backend gets.
 type faulty struct {
 	grid
 	before func(op string) error
@@ -129,8 +128,8 @@ func (f *faulty) hold() (held, goOn chan struct{}) {
 	return held, goOn
 }
 
-// once makes the next write that is called op report done and err, after it has
-// been carried out, and runs meanwhile, if not nil, before the backend hears that.
+// once makes the next write that is called op report done and err, after it has been carried out.
+// Before the backend gets that, it runs meanwhile, if not nil.
 func (f *faulty) once(op string, done bool, err error, meanwhile func()) {
 	var used atomic.Bool
 	f.after = func(o string, d bool, e error) (bool, error) {
@@ -313,7 +312,7 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
-// A call that the members have rejected is no unknown outcome.
+// A call that the members have rejected does not have an unknown outcome.
 func TestRejectedWrite(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	_, s := r.session(t)

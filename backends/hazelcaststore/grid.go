@@ -44,9 +44,9 @@ func (b *Backend) begin() error {
 	return nil
 }
 
-// A limit is a context that all calls share which begin within a while. A timer for
-// each call would wake the thread that waits for the network, which takes as long as a
-// tenth of a round trip on loopback.
+// A limit is a context that all calls share which begin within a while. A timer for each call would
+// wake the thread that waits for the network. That takes as long as a tenth of a round trip on
+// loopback.
 type limit struct {
 	current atomic.Pointer[limited]
 }
@@ -67,7 +67,7 @@ func (l *limit) context(parent context.Context, d time.Duration) context.Context
 		return c.ctx
 	}
 	ctx, cancel := context.WithDeadline(parent, now.Add(d))
-	context.AfterFunc(ctx, cancel) // it ends on its own
+	context.AfterFunc(ctx, cancel) // it ends without help
 	l.current.Store(&limited{ctx, now.Add(d / limitShare)})
 	return ctx
 }
@@ -76,9 +76,9 @@ func (l *limit) context(parent context.Context, d time.Duration) context.Context
 // has waited long enough.
 func (b *Backend) limited() context.Context { return b.limit.context(b.ctx, b.timeout) }
 
-// firstAttempt is how long the first attempt of an operation may take, and each further
-// one takes twice as long as the one before: the client loses track of requests when a
-// connection breaks, and waits for their answers until its context ends.
+// firstAttempt is how long the first attempt of an operation may take. Each further one may take
+// twice as long as the one before. The client loses track of requests when a connection breaks, and
+// waits for their answers until its context ends.
 const firstAttempt = 500 * time.Millisecond
 
 // attempt returns the context of attempt number n (from 1) at an operation whose
@@ -96,8 +96,8 @@ func (b *Backend) attempt(ctx context.Context, n int) context.Context {
 	return within{shared, ctx}
 }
 
-// locked is the key of a value that a context has in which an entry is locked: the client
-// looks for another one there, which says whose lock it is.
+// locked is the key of a value that a context has in which an entry is locked. The client looks for
+// another one there, which says whose lock it is.
 type locked struct{}
 
 // within is an attempt's context with the values of its operation's, which holds a lock.
@@ -108,9 +108,8 @@ type within struct {
 
 func (w within) Value(key any) any { return w.operation.Value(key) }
 
-// await calls f and returns when it does or when ctx ends. The client sleeps
-// between its own retries without looking at the context, for up to a second or
-// two; f is left to finish that then.
+// await calls f and returns when it does or when ctx ends. The client sleeps between its own
+// retries without looking at the context, for up to a second or two. Then f is left to finish that.
 func await[T any](b *Backend, ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	if err := b.begin(); err != nil {

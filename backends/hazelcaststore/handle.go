@@ -77,8 +77,8 @@ func (h *handle) view(ctx context.Context, keys ...string) (document.View, error
 	return h.life.view(ctx)
 }
 
-// detach copies a value that is a small part of a large document, which it would
-// otherwise keep in memory for as long as the caller holds it.
+// detach copies a value that is a small part of a large document. Otherwise the document would stay
+// in memory for as long as the caller holds the value.
 func detach(value []byte, v document.View) []byte {
 	const large = 4 << 10
 	if size := len(v.Bytes()); value == nil || size <= large || len(value) >= size/4 {

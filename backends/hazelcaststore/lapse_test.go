@@ -71,8 +71,8 @@ func TestLapseWhileMoving(t *testing.T) {
 	}
 }
 
-// No life stays with its owner for more than a part of the lease beyond its end, whatever the
-// order in which lives are renewed, and each is taken out once, by its last renewal.
+// No life stays with its owner for more than a part of the lease beyond its end, whatever the order
+// in which lives are renewed. Each is taken out once, by its last renewal.
 func TestLapseInTime(t *testing.T) {
 	for _, lease := range []time.Duration{time.Nanosecond, time.Millisecond, 63 * time.Millisecond, time.Second, time.Hour} {
 		o, lives := unkept(lease, 257)

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// entrySlack is how much longer than the session the entry is to stay. A
-	// member drops it up to a second early, because it counts whole seconds,
-	// and its clock may differ from that of the member that was asked the time.
+	// entrySlack is how much longer than the session the entry is to stay. A member drops it up to
+	// a second early, because it counts whole seconds. Its clock may differ from that of the member
+	// that was asked the time.
 	entrySlack = 2 * time.Second
 
 	// maxLease is what longer leases are cut to. Members keep expiry times as
@@ -39,17 +39,16 @@ func (b *Backend) entryTTL(deadline int64) time.Duration {
 	return time.Duration(deadline-earliest)*time.Millisecond + entrySlack
 }
 
-// firstTTL returns the time to live of a new entry: as long as that of one that was
-// replaced, so that a member whose clock is ahead does not drop what moves to it.
+// firstTTL returns the time to live of a new entry. It is as long as that of one that was replaced,
+// so that a member whose clock is ahead does not drop what moves to it.
 func (b *Backend) firstTTL(deadline int64) time.Duration {
 	return max(b.entryTTL(deadline), b.defaultTTL())
 }
 
-// stretch lets the entry under key stay as long as its session lives, after v was
-// put in place, which left the entry the map's default time to live. That is enough
-// for most. For the others the time to live is set, and, because an entry's time to
-// live cannot be set conditionally, what is there is looked at afterwards: if a
-// later document needs longer, it gets it. An entry is never without an end.
+// stretch lets the entry under key stay as long as its session lives. It is for after v was put in
+// place, which left the entry the map's default time to live. That is enough for most. For the
+// others the time to live is set. Because that cannot be conditional, what is there is looked at
+// afterwards. If a later document needs longer, it gets it. An entry is never without an end.
 func (b *Backend) stretch(ctx context.Context, key string, v document.View) error {
 	return b.stretchTo(ctx, key, v.Deadline(), func(doc []byte) (int64, error) {
 		later, err := document.Open(doc)
@@ -60,8 +59,8 @@ func (b *Backend) stretch(ctx context.Context, key string, v document.View) erro
 	})
 }
 
-// stretchTo is stretch for an entry that is to stay until until. deadlineOf tells until when
-// what it finds there is to stay, and fails when that does not matter, as without an entry.
+// stretchTo is stretch for an entry that is to stay until until. It asks deadlineOf until when what
+// it finds there is to stay. That fails when it does not matter, as without an entry.
 func (b *Backend) stretchTo(ctx context.Context, key string, until int64, deadlineOf func(doc []byte) (int64, error)) error {
 	for n := 1; ; n++ {
 		ttl := b.entryTTL(until)
@@ -87,9 +86,8 @@ func (b *Backend) stretchTo(ctx context.Context, key string, until int64, deadli
 	}
 }
 
-// keepStretching goes on with what stretch could not do in time, until the entry
-// has dropped for want of it: the write has taken effect, and left the session less
-// time than it was promised.
+// keepStretching goes on with what stretch could not do in time, until the entry has dropped
+// without it. The write has taken effect, and left the session less time than it was promised.
 func (b *Backend) keepStretching(key string, v document.View) {
 	if b.begin() != nil {
 		return
@@ -113,8 +111,8 @@ func (b *Backend) stretchUnknown(key string, v document.View, err error) {
 	}
 }
 
-// keptFrom remembers that the entry was replaced after the cluster's clock showed asked,
-// in milliseconds: it stays for the map's default time to live from then on.
+// keptFrom remembers that the entry was replaced after the cluster's clock showed asked, in
+// milliseconds. It stays for the map's default time to live from then on.
 func (l *life) keptFrom(asked int64) {
 	stays := asked + (l.backend.defaultTTL() - entrySlack).Milliseconds()
 	l.mu.Lock()
@@ -122,13 +120,12 @@ func (l *life) keptFrom(asked int64) {
 	l.stays.Store(max(l.stays.Load(), stays))
 }
 
-// Renew implements [store.Backend]. The first renewal of a session takes one
-// compare-and-swap of its document, that is one round trip when no other process has
-// written to it since this one looked; up to 64 of them are in progress at once. Further
-// ones take one for all sessions together, however many, and one of the document shortly
-// before the map's default time to live has passed since the last write. With a lease
-// beyond that time, each renewal is as the first. With a lease of zero it takes one read
-// for each session.
+// Renew implements [store.Backend]. The first renewal of a session takes one compare-and-swap of
+// its document. That is one round trip when no other process has written to it since this one
+// looked. Up to 64 of them are in progress at once. Further ones take one for all sessions
+// together, however many. Shortly before the map's default time to live has passed since the last
+// write, one takes a compare-and-swap of the document again. With a lease beyond that time, each
+// renewal is as the first. With a lease of zero it takes one read for each session.
 func (b *Backend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
 	if len(sessions) == 0 {
 		return nil
@@ -211,8 +208,8 @@ func (b *Backend) newRenewal(sessions []store.Store, lease time.Duration) *renew
 	return r
 }
 
-// begin finds the owner, if the lease is one that records can carry, and makes sure that it has a record, which is to last until
-// wanted. Otherwise owner stays nil. When begin reports false, every session has its error.
+// begin finds the owner, if the lease is one that records can carry. It makes sure that the owner has a record, which is to last
+// until wanted. Otherwise owner stays nil. When begin reports false, every session has its error.
 func (r *renewal) begin(ctx context.Context) (wanted int64, ok bool) {
 	if !r.b.made() {
 		r.failAll(errNotMade)
@@ -281,9 +278,9 @@ func (r *renewal) split(wanted int64) (rest, kept []int) {
 	return rest, kept
 }
 
-// ownerWithRecord makes sure that the owner has a record before a document names it.
-// Whoever ends a session of an owner without one could leave no word for it, and the owner
-// would go on until it looks at the document.
+// ownerWithRecord makes sure that the owner has a record before a document names it. Whoever ends a
+// session of an owner without one could leave no word for it. The owner would go on until it looks
+// at the document.
 func (r *renewal) ownerWithRecord(ctx context.Context, wanted int64) error {
 	for r.owner != nil && r.owner.until.Load() == 0 {
 		_, err := await(r.b, ctx, func(ctx context.Context) (struct{}, error) {

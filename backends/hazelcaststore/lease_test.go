@@ -174,7 +174,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// A process whose calibration is old asks again, even when its clock stood still.
+// A process whose calibration is old asks again, even when its clock stopped.
 func TestClockIsRenewed(t *testing.T) {
 	b := open(t, dial(t, testserver.SharedHazelcast(t)), namespace())
 	s, err := b.Create(t.Context(), store.NewID(), nil, store.Terms{Lease: time.Minute})

@@ -12,10 +12,10 @@ import (
 	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
 )
 
-// A list of an index is one entry of the map, or several when it has many members: a power of two, which
-// is in the first. A member is in the part that its hash says. Parts are added and never taken
-// away while there are members, so a member may be in a part where it belonged when there were fewer: whoever reads
-// takes all parts, and whoever removes tries each where it can be.
+// A list of an index is one entry of the map, or several when it has many members. Their number is a power of two,
+// which is in the first. A member is in the part that its hash says. Parts are added and never taken away while
+// there are members. So a member may be in a part where it belonged when there were fewer. Whoever reads takes all
+// parts, and whoever removes tries each where it can be.
 //
 // Each part is replaced by a compare-and-swap. Members whose deadline has come are left out then; a part without
 // members is removed. Its entry's time to live is the map's default, or until its last member's deadline.

@@ -11,8 +11,8 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// A session that a later version has written, in a format that this one cannot read, is
-// left as it is, can be told from others, and can be destroyed; and it ends in time.
+// A session that a later version has written, in a format that this one cannot read, is left as it
+// is. It can be told from others and destroyed, and it ends in time.
 func TestSessionInANewerFormat(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()

@@ -32,8 +32,8 @@ import (
 //     owner, and then the document. An owner without a record renews its sessions one by
 //     one, under a new ID; those that have outlived their deadlines have ended.
 //
-// Renewing 10⁵ documents of 263 bytes takes 1.8 s of CPU, and 3 s at 4 KB; the record
-// takes one write in half a second, whatever the documents.
+// Renewing 10⁵ documents of 263 bytes takes 1.8 s of CPU, and 3 s at 4 KB. The record takes one
+// write in half a second, whatever the documents.
 type owner struct {
 	backend *Backend
 	id      uint64
@@ -357,11 +357,10 @@ func (o *owner) sweep() {
 // ownedBy returns the owner in the newest document that was seen, 0 for none.
 func (l *life) ownedBy() uint64 { return l.owned.Load() }
 
-// tell leaves word for the owner of v, if that is in another process, that the life of v
-// has ended. Every operation of the owner on the life is refused anyway, and it looks at
-// the document itself once in a while; word lets it end the handle with its next
-// renewal. What others who write to the record, or a broken connection, prevent is
-// tried again after the caller has its answer.
+// tell leaves word for the owner of v, if that is in another process, that the life of v has ended.
+// Every operation of the owner on the life is refused anyway, and it looks at the document itself
+// once in a while. word lets it end the handle with its next renewal. What others who write to the
+// record, or a broken connection, prevent is tried again after the caller has its answer.
 func (b *Backend) tell(ctx context.Context, v document.View) {
 	id := v.Owner()
 	if id == 0 || b.owners.own(id) {

@@ -65,7 +65,7 @@ func TestRenewalThroughOwner(t *testing.T) {
 	}
 }
 
-// A renewal on a condition is one write of each document, and leaves it with the owner: the next without one is one write of all.
+// A renewal on a condition is one write of each document, and leaves it with the owner. The next without one is one write of all.
 func TestRenewalIfKeepsTheOwner(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	const n = 50
@@ -383,8 +383,8 @@ func TestSuspendLeavesTheOwner(t *testing.T) {
 	}
 }
 
-// When the cluster has lost the record, sessions within their own deadlines go on under
-// another, and nobody's life is shortened by a renewal for less.
+// When the cluster has lost the record, sessions within their own deadlines go on under another.
+// Nobody's life is shortened by a renewal for less.
 func TestRecordIsLost(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()

@@ -15,8 +15,8 @@ import (
 	"github.com/sessionkv/store/backends/hazelcaststore/internal/document"
 )
 
-// Delays between attempts: after losing against another process, which is no
-// failure, and after a failed call.
+// Delays between attempts: after losing against another process, which does not count as a failure,
+// and after a failed call.
 const (
 	rivalPause, rivalPauseMost     = 400 * time.Microsecond, 10 * time.Millisecond
 	failurePause, failurePauseMost = 20 * time.Millisecond, time.Second
@@ -241,9 +241,8 @@ func (l *life) write(ctx context.Context, ops []*op, base document.View) {
 	}
 }
 
-// succeed tells ops that their write took effect, unless the entry could not be
-// told to stay as long as the session lives: then nobody gets to hear that all went
-// well, and somebody goes on trying.
+// succeed tells ops that their write took effect, unless the entry could not be told to stay as
+// long as the session lives. Then no caller gets success, and the backend goes on trying.
 func (l *life) succeed(ops []*op, next document.View, stretched error) {
 	for _, o := range ops {
 		if o.err == nil && stretched != nil {
@@ -410,10 +409,9 @@ func (b *Backend) final(err error) bool {
 
 var errForgotten = errors.New("the reply was lost, and too many others have written since to tell")
 
-// replace puts next, by writer, in the place of base. It reports whether it did and
-// otherwise returns the document that is there instead, nil for none. The same
-// bytes never recur under one key, so that it may try again and again after a lost
-// reply: next is put in place once at most.
+// replace puts next, by writer, in the place of base. It reports whether it did and otherwise
+// returns the document that is there instead, nil for none. The same bytes never recur under one
+// key. So it may try again and again after a lost reply: next is put in place once at most.
 func (b *Backend) replace(ctx context.Context, key string, base, next document.View, writer uint64) (done bool, current []byte, err error) {
 	lost := false
 	for n := 1; ; n++ {
@@ -445,12 +443,10 @@ func (b *Backend) replace(ctx context.Context, key string, base, next document.V
 	}
 }
 
-// wrote reports whether writer has replaced base, going by what is there now,
-// and whether that is sure. It holds only for a writer of whose earlier writes the
-// outcome is known: a later revision by it is then the attempt in question. lost says that a reply was lost: without that, the
-// refusal that was received is true unless the document says otherwise. (The
-// client repeats calls on its own, so that one whose first reply was lost can be
-// refused the second time.)
+// wrote reports whether writer has replaced base, going by what is there now, and whether that is sure. It holds only for a
+// writer of whose earlier writes the outcome is known. A later revision by it is then the attempt in question. Unless lost
+// says that a reply was lost, the refusal that was received is true, provided that the document does not say otherwise. (The
+// client itself repeats calls, so that one whose first reply was lost can be refused the second time.)
 func wrote(current []byte, base document.View, writer uint64, lost bool) (done, sure bool) {
 	v, err := document.Open(current)
 	if err != nil {

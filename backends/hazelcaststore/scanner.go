@@ -24,9 +24,9 @@ const scanAttempt = 4
 var errScanCursor = errors.New("the cursor does not come from Scan")
 
 // Scan implements [store.Scanner]. The client has no page of a map's keys. So a page is a range of keys in byte order, with 10 000 at
-// most, which members count before they send it: each page costs them two looks at every key of the map, and some
-// more where the range has to be narrowed. Documents are not loaded. A session that expired is named until its entry
-// goes, by the map's default time to live after the last write.
+// most, which members count before they send it. Each page costs them two looks at every key of the map, and some more where the
+// range has to be narrowed. Documents are not loaded. A session that expired is named until its entry goes, by the map's default time
+// to live after the last write.
 func (b *Backend) Scan(ctx context.Context, cursor string) (ids []string, next string, err error) {
 	if err := b.usable(ctx); err != nil {
 		return nil, "", err

@@ -34,8 +34,8 @@ func newStalled(t *testing.T) *stalled {
 	return &stalled{t, c, b, open(t, dial(t, c), opts)}
 }
 
-// whilePaused calls first with the member paused, which must leave its outcome
-// unknown, then begins second, and returns how that came out after the member went on.
+// whilePaused calls first with the member paused, which must leave its outcome unknown. Then it
+// begins second, and returns how that came out after the member went on.
 func (st *stalled) whilePaused(s store.Store, first, second func() error) error {
 	st.t.Helper()
 	st.c.Pause(0)
@@ -208,8 +208,8 @@ func TestEntryThatCameBack(t *testing.T) {
 	}
 }
 
-// A write that could not tell the entry to stay for the lease, or whose own reply was
-// lost, is not acknowledged, and the entry is told later all the same.
+// A write that could not tell the entry to stay for the lease, or whose own reply was lost, is not
+// acknowledged. The entry is told later all the same.
 func TestWriteThatShortensTheEntry(t *testing.T) {
 	r := newRig(t, testserver.SharedHazelcast(t), namespace())
 	ctx := t.Context()

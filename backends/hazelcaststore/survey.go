@@ -16,12 +16,11 @@ import (
 )
 
 const (
-	// A survey asks about random keys, which the members share evenly, because the
-	// client does not tell who holds what. The first survey, and the next after a
-	// member has joined, misses one of ten members with a probability of 10⁻⁵; the
-	// others are repeated every minute. To tell who is right when members disagree
-	// takes more: of three members the one that is wrong holds half of so many keys
-	// with a probability of 10⁻⁶.
+	// A survey asks about random keys, which the members share evenly, because the client does not
+	// tell who holds what. The first survey, and the next after a member has joined, misses one of
+	// ten members with a probability of 10⁻⁵. The others are repeated every minute. To tell who is
+	// right when members disagree takes more. Of three members the one that is wrong holds half of
+	// so many keys with a probability of 10⁻⁶.
 	surveyAll     = 128
 	surveySome    = 32
 	surveyDispute = 192

@@ -15,20 +15,19 @@ import (
 // A wire is the grid over a client's map. The client can be exchanged for another one
 // under it, and large writes are sent so that they do not wait on the way.
 //
-// The client writes a message of more than 16 KiB to its socket in several parts, with
-// Nagle's algorithm switched on. The last part then waits until the member has
-// acknowledged the first, and the member delays that by 40 ms because it has nothing
-// to say yet. The way out:
+// The client writes a message of more than 16 KiB to its socket in several parts, with Nagle's
+// algorithm switched on. The last part then waits until the member has acknowledged the first. The
+// member delays that by 40 ms because it has nothing to say yet. The way out:
 //
 //  1. The context of a large write tells when the client is about to send it.
 //  2. At that moment a small request goes ahead of it on the same connection.
 //  3. While that is without an answer, the parts of the large one collect in the
 //     socket. The answer acknowledges what was sent, and all parts leave together.
 //
-// That costs a round trip of about 0.1 ms instead of 44 ms. On a machine so busy that the
-// answers arrive before the client has written the first part, the write does take 44 ms: 1 in
-// 20 with six runnable threads on two cores. More requests ahead did not change that. Should a later client send
-// at another moment, the write is slow again, and right.
+// That costs a round trip of about 0.1 ms instead of 44 ms. On a machine so busy that the answers arrive before
+// the client has written the first part, the write does take 44 ms. That is 1 in 20 with six runnable threads on
+// two cores. More requests ahead did not change that. Should a later client send at another moment, the write is
+// slow again, and right.
 type wire struct {
 	current atomic.Pointer[hazelcast.Map]
 }
@@ -40,13 +39,13 @@ const (
 	// client's buffer, less what else is in a message.
 	largeWrite = 16<<10 - 1<<10
 
-	// requestsAhead is how many small requests go ahead. The second leaves with the
-	// first part of the large write, or when the first was answered: so that the
-	// client may take two round trips until it has written all parts.
+	// requestsAhead is how many small requests go ahead. The second leaves with the first part of
+	// the large write, or when the first was answered. So the client may take two round trips until
+	// it has written all parts.
 	requestsAhead = 2
 
-	// The client looks at the context before each try of a request, then when it
-	// hands the request over, then when it waits for the answer.
+	// The client looks at the context before each try of a request, when it hands the request over,
+	// and when it waits for the answer.
 	lookHandOver, lookAnswer = 2, 3
 )
 

@@ -1,5 +1,5 @@
-// Package document is the form in which a session lies in the Hazelcast map: one
-// byte array that holds the life's token, its deadline, and all keys and values.
+// Package document is the form in which a session lies in the Hazelcast map. It is one byte array
+// that holds the life's token, its deadline, and all keys and values.
 //
 // All integers of fixed size are big-endian; uvarint is the variable-length
 // encoding of encoding/binary and Protocol Buffers, in its shortest form.
@@ -23,17 +23,17 @@
 //	        uvarint  length of the value in bytes
 //	        …        value
 //
-// Nothing follows. The encoding is canonical: equal content has equal bytes, and a
-// session without an owner is written in format 1. Since the revision grows and
-// tokens are random, no bytes ever recur under one key of the map, which is what
-// makes it safe to repeat a compare-and-swap whose reply was lost.
+// Nothing follows. The encoding is canonical: equal content has equal bytes, and a session without
+// an owner is written in format 1. Since the revision grows and tokens are random, no bytes ever
+// recur under one key of the map. That makes it safe to repeat a compare-and-swap whose reply was
+// lost.
 //
 // # Formats of the future
 //
-// The first 36 bytes, from the magic to the revision, stay as they are in every
-// format, and so do the 8 bytes of the owner from format 2 on. A reader that meets a
-// later format can so tell one life from another, judge whether it has ended, and
-// destroy it; everything else fails with [ErrNewer]. To bring in a format:
+// The first 36 bytes, from the magic to the revision, stay as they are in every format. So do the 8
+// bytes of the owner from format 2 on. A reader that meets a later format can so tell one life from
+// another, judge whether it has ended, and destroy it. Everything else fails with [ErrNewer]. To
+// bring in a format:
 //
 //  1. Release a version that reads it and still writes the one before.
 //  2. When every process runs that version, release one that writes it.
@@ -308,8 +308,8 @@ func (v View) Get(key string) []byte {
 	return value
 }
 
-// GetMany returns the value under each of keys, nil for those that are absent, in
-// time that is linear in the document but for a logarithm.
+// GetMany returns the value under each of keys, nil for those that are absent. Its time is linear
+// in the document but for a logarithm.
 func (v View) GetMany(keys []string) [][]byte {
 	values := make([][]byte, len(keys))
 	if len(keys) < 4 { // an index would cost more than it saves

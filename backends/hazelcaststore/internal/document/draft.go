@@ -86,8 +86,8 @@ func (d *Draft) Get(key string) []byte {
 	return d.base.Get(key)
 }
 
-// Kept is Get for a caller who keeps the value for longer than the draft lives: what was
-// put into it belongs to the one who did.
+// Kept is Get for a caller who keeps the value for longer than the draft lives. What was put into
+// the draft belongs to the one who did.
 func (d *Draft) Kept(key string) []byte {
 	if i, ok := d.find(key); ok {
 		return bytes.Clone(d.changes[i].value)
@@ -272,8 +272,8 @@ func (d *Draft) sameSizes() bool {
 	return true
 }
 
-// keep adds to the index the keys of base from number next on that lie before offset
-// to, moved by shift, and returns the number of the first that does not.
+// keep adds to the index the keys of base from number next on that lie before offset to, moved by
+// shift. It returns the number of the first that does not.
 func (v *View) keep(base View, next, to, shift int) int {
 	for next < len(base.index) && int(base.index[next]) < to {
 		v.index = append(v.index, uint32(int(base.index[next])+shift))

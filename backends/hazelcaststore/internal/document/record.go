@@ -2,8 +2,8 @@ package document
 
 import "encoding/binary"
 
-// A Record is what a process that keeps sessions alive says about itself: one small
-// entry, in the place of a renewal of each of its sessions. Integers are big-endian:
+// A Record is what a process that keeps sessions alive says about itself. It is one small entry, in
+// the place of a renewal of each of its sessions. Integers are big-endian:
 //
 //	offset  size  field
 //	0       3     magic: the ASCII letters "SKO"
