@@ -8,9 +8,9 @@ import (
 	"unicode"
 )
 
-// Sensitive reports whether a value under such a name is kept off the page, unless
-// [Options].Redact says otherwise: names of tokens, claims, passwords, keys and the like, however they
-// are written (accessToken, ACCESS_TOKEN, x-access-token).
+// Sensitive reports whether a value under such a name is kept off the page, unless [Options].Redact
+// says otherwise. These are names of tokens, claims, passwords, keys and the like, however they are
+// written (accessToken, ACCESS_TOKEN, x-access-token).
 func Sensitive(name string) bool {
 	if len(name) > maxName {
 		return true
@@ -65,7 +65,8 @@ const redacted = Omitted("redacted")
 // A concealer takes out of values what names say must not be shown.
 type concealer func(name string) bool
 
-// hides reports whether a value is kept off the page. What a function of the program fails to decide is.
+// hides reports whether a value is kept off the page. If the function of the program fails, the value is
+// hidden.
 func (c concealer) hides(name string) (hide bool) {
 	defer func() {
 		if recover() != nil {
@@ -120,8 +121,8 @@ var (
 	namedText = regexp.MustCompile(`(?:^|[?&;,\s])([\w.\[\]%-]{1,64})\s*[=:]|"([^"\\]{1,64})"\s*:`)
 )
 
-// hidesText reports whether a text is kept off the page: a token as such, or a text such as a URL or JSON with a name in it
-// that is to be hidden.
+// hidesText reports whether a text is kept off the page. It is if it is a token, or a text such as a URL or JSON with a
+// name in it that is to be hidden.
 func (c concealer) hidesText(text string) bool {
 	if tokenText.MatchString(text) {
 		return true
@@ -138,7 +139,7 @@ func (c concealer) hidesText(text string) bool {
 	return false
 }
 
-// scalarName returns a name that is no string as text; of a container it is its line.
+// scalarName returns as text a name that is not a string; of a container it is its line.
 func scalarName(name any) string {
 	if b, ok := name.([]byte); ok {
 		return string(b)

@@ -29,13 +29,12 @@ var errBatch = errors.New("the backend breaks the contract of GetMany: not one v
 // them from the backend, some at a time, so that those that change meanwhile may be from different
 // moments. It changes nothing, and keeps no session alive.
 //
-// Stored bytes do not say which codec wrote them. Dump goes by the codec of the session, then by
-// msgpack, JSON and raw, and takes the first that fits all bytes of a value. So a single digit
-// that a key of its own stored as JSON reads as a number of msgpack. Marks of codec.Versioned and
-// of a change of codecs are understood. A sealed value stays sealed. A value within which the session's ID
-// stands is [Omitted].
+// Stored bytes do not say which codec wrote them. Dump goes by the codec of the session, then by msgpack,
+// JSON and raw, and takes the first that fits all bytes of a value. So a single digit that a key of its
+// own stored as JSON reads as a number of msgpack. Marks of codec.Versioned and of a change of codecs are
+// understood. A sealed value stays sealed. A value within which the session's ID appears is [Omitted].
 //
-// Whatever the bytes are, Dump does not panic; it keeps 10 000 elements, 32 levels, 4 KiB of each
+// Whatever the bytes are, Dump does not panic. It keeps 10 000 elements, 32 levels, 4 KiB of each
 // string and 1 MiB of all, and says what it left out. After 16 MiB it lists keys without their values.
 //
 // It fails with store.ErrDestroyed when the life of s has ended, and with
@@ -101,7 +100,7 @@ func look(s *store.Session) (about peek.Session, err error) {
 	return about, nil
 }
 
-// getMany reads several values; nil stands for one that is absent.
+// getMany reads several values; nil is one that is absent.
 func getMany(ctx context.Context, raw store.Store, keys []string) ([][]byte, error) {
 	values, err := store.GetMany(ctx, raw, keys)
 	if !errors.Is(err, errors.ErrUnsupported) {
@@ -171,7 +170,7 @@ func (d *decoder) raw(b []byte) any {
 	return d.binary(b)
 }
 
-// sealedText names the key of a value that a KeyRing sealed, which stands in clear before it.
+// sealedText names the key of a value that a KeyRing sealed, which precedes it in clear.
 func sealedText(b []byte) Omitted {
 	const format, overhead = 1, 1 + 4 + 12 + 16
 	if len(b) >= overhead && b[0] == format {

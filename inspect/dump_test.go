@@ -329,7 +329,8 @@ func TestTextCanBePrinted(t *testing.T) {
 	}
 }
 
-// TestTextOfOtherData: whoever makes Values of their own cannot make Text panic or go on for ever.
+// TestTextOfOtherData: whoever makes Values of their own cannot make Text panic or go on without
+// end.
 func TestTextOfOtherData(t *testing.T) {
 	loop := make([]any, 1)
 	loop[0] = loop

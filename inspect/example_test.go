@@ -63,7 +63,7 @@ func writeValues() (err error) {
 	return nil
 }
 
-// Operators look at the sessions of a process; a header stands for a log-in here.
+// Operators look at the sessions of a process; a header takes the place of a log-in here.
 func ExampleHandler() {
 	if err := lookAtSessions(); err != nil {
 		log.Fatal(err)

@@ -24,7 +24,7 @@ func (d *decoder) json(b []byte) (any, error) {
 	return r.value(0)
 }
 
-// next returns the next byte that is no space, and stays before it. The end is a zero byte.
+// next returns the next byte that is not a space, and stays before it. The end is a zero byte.
 func (r *jsonReader) next() byte {
 	for ; r.pos < len(r.b); r.pos++ {
 		switch c := r.b[r.pos]; c {
@@ -101,7 +101,7 @@ func (r *jsonReader) value(depth int) (any, error) {
 	return all, nil
 }
 
-// scalar reads what is no container.
+// scalar reads what is not a container.
 func (r *jsonReader) scalar() (any, error) {
 	start := r.pos
 	r.skip()

@@ -46,7 +46,7 @@ const (
 )
 
 // An item is the head of a value. The body of a string, binary data, an extension or a number follows
-// it at once; of an array or a map, n values or pairs of values follow.
+// it at once. Of an array or a map, n values or pairs of values follow.
 type item struct {
 	kind kind
 	n    int    // elements of a container
@@ -55,7 +55,7 @@ type item struct {
 	body []byte // of a string, binary data or an extension
 }
 
-// next reads a head, and the body if it is no container.
+// next reads a head, and the body if it is not a container.
 func (r *msgpackReader) next() (item, error) {
 	c, err := r.take(1)
 	if err != nil {

@@ -39,7 +39,7 @@ func parseName(s string) (n name, ok bool) {
 	return name(b), true
 }
 
-// decode returns the n bytes that s encodes, and false for anything that is no such encoding.
+// decode returns the n bytes that s encodes, and false for anything that is not such an encoding.
 func decode(s string, n int) ([]byte, bool) {
 	if len(s) != letters.EncodedLen(n) {
 		return nil, false

@@ -19,7 +19,7 @@ type named struct {
 	session *store.Session
 }
 
-// rounds say how the sessions of the process stand with their renewals.
+// rounds say how far the sessions of the process are with their renewals.
 type rounds struct {
 	Half, Lease, Longer int // whose last confirmed renewal is at most half a lease ago, a lease, or longer
 }

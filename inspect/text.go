@@ -106,7 +106,7 @@ func (w *writer) line(depth int) {
 	}
 }
 
-// scalar returns the text of what is no container.
+// scalar returns the text of what is not a container.
 func scalar(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -49,7 +49,7 @@ type Extension struct {
 	Data []byte
 }
 
-// Omitted stands for what is not shown, and says why.
+// Omitted takes the place of what is not shown, and says why.
 type Omitted string
 
 const (

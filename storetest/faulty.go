@@ -12,11 +12,11 @@ import (
 
 // An Op names an operation of a [store.Backend] or a [store.Store].
 //
-// Typed keys make these of their own methods: Key.Get, GetOr and Lookup are OpGet,
-// Set is OpSet; SetIfAbsent, Save and the writes of Take, Update and Session.Update
-// are OpCommit; Load of several keys is OpGetMany; the renewal of leases is OpRenew. The last step of
-// Sessions.Rotate is OpDestroyIf. Where there are indexes, a Set of an indexed key is OpPutEntries and OpCommit,
-// Key.Find is OpEntries, OpAttach and OpGet, and RenewIf and SuspendIf of the backend are OpRenew and OpSuspend.
+// Typed keys make these of their own methods: Key.Get, GetOr and Lookup are OpGet, Set is OpSet. SetIfAbsent,
+// Save and the writes of Take, Update and Session.Update are OpCommit. Load of several keys is OpGetMany. The
+// renewal of leases is OpRenew. The last step of Sessions.Rotate is OpDestroyIf. Where there are indexes, a Set
+// of an indexed key is OpPutEntries and OpCommit. Key.Find is OpEntries, OpAttach and OpGet. RenewIf and
+// SuspendIf of the backend are OpRenew and OpSuspend.
 type Op string
 
 // The operations. AnyOp is all of them.

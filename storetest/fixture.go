@@ -31,10 +31,9 @@ func NewSession(t testing.TB, initial ...store.Change) *store.Session {
 	return s
 }
 
-// Kill stops sessions as a crash of the process would: no lease is renewed any more
-// and nothing is suspended, destroyed or said to the backend. What the process owned
-// lives on until its lease runs out, or until somebody resumes it. The handles
-// end with [store.ErrClosed], so that what the test still does with them, a deferred
-// Release for example, changes nothing. The backend stays open; calls that are under
-// way end as they would.
+// Kill stops sessions as a crash of the process would. No lease is renewed any more, and nothing is
+// suspended, destroyed or said to the backend. What the process owned lives on until its lease runs
+// out, or until somebody resumes it. The handles end with [store.ErrClosed], so that what the test
+// still does with them, a deferred Release for example, changes nothing. The backend stays open;
+// calls in progress end as they would.
 func Kill(sessions *store.Sessions) { crash.Sessions(sessions) }

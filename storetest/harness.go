@@ -23,15 +23,15 @@ type Harness struct {
 	// namespaces; the rule about them is skipped then.
 	Other func(t testing.TB) store.Backend
 
-	// Lease is the shortest lease that the storage keeps exactly enough: a
-	// session must not end before it, and a call must be short beside it.
-	// Zero means one second, and ten with Synctest, where time costs nothing.
+	// Lease is the shortest lease that the storage keeps exactly enough. A session must not end
+	// before it, and a call must be short beside it. Zero means one second, and ten with Synctest,
+	// where time costs nothing.
 	Lease time.Duration
 
-	// Granularity is how much longer than asked the storage may let a session
-	// live, because it rounds leases up or judges them by a clock that is a
-	// little behind. A session that is seen alive later than that breaks the
-	// contract. Zero means a quarter of Lease, and with Synctest a tenth.
+	// Granularity is how much longer than asked the storage may let a session live. It may round
+	// leases up, or judge them by a clock that is a little behind. A session that is seen alive
+	// later than that breaks the contract. Zero means a quarter of Lease, and with Synctest a
+	// tenth.
 	Granularity time.Duration
 
 	// Synctest says that the sessions live in the memory of this process. Open

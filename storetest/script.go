@@ -542,9 +542,9 @@ func (r renewal) gives(want ...error) {
 	}
 }
 
-// endsAfter waits until each probe finds that its session has ended, and checks
-// that this is neither before least has passed nor, beyond [Harness.Granularity],
-// after that. Start must be taken before the call that leased the sessions.
+// endsAfter waits until each probe finds that its session has ended. It checks that this is neither
+// before least has passed nor, beyond [Harness.Granularity], after that. Start must be taken before
+// the call that leased the sessions.
 func (x *env) endsAfter(start time.Time, least time.Duration, probes ...func() result) {
 	x.t.Helper()
 	x.endsBetween(start, time.Now(), least, probes...)

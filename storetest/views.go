@@ -234,8 +234,8 @@ func (s *handle) sees(key string, value any) {
 	s.get(key).gives(value)
 }
 
-// beside runs write(0), write(1), … in one goroutine, and readers in others for
-// as long as it takes each of them to meet a good many different results of read.
+// beside runs write(0), write(1), … in one goroutine, and readers in others. It does so for as long
+// as it takes each of them to meet a good many different results of read.
 func (x *env) beside(readers int, write func(n int), read func(i int) any) {
 	const changes, most = 60, 3000
 	var reading atomic.Int64

@@ -14,10 +14,9 @@ import (
 
 const library = "github.com/sessionkv/store"
 
-// A modules is a folder that serves the modules of a checkout to the go command,
-// as they would be published. So a new module gets them with the very commands of
-// the README, and with the go.sum that these make: a replace directive would
-// hide what is missing.
+// A modules is a folder that serves the modules of a checkout to the go command, as they would be
+// published. So a new module gets them with the very commands of the README, and with the go.sum
+// that these make. A replace directive would hide what is missing.
 type modules struct {
 	dir     string
 	version string

@@ -182,8 +182,8 @@ func pages(t *testing.T, root string) []page {
 	return all
 }
 
-// TestDocs makes a new module with the commands of the README, go mod init and
-// go get, compiles each Go block of the pages in it, and runs the first.
+// TestDocs makes a new module with the commands of the README, go mod init and go get. It compiles
+// each Go block of the pages in it, and runs the first.
 func TestDocs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the library anew")

@@ -17,8 +17,8 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// watchRedis looks at all keys of the server, of whatever namespace, again and
-// again until t ends, and fails t if one of them ever has no expiry.
+// watchRedis looks at all keys of the server, of whatever namespace, again and again until t ends.
+// It fails t if one of them ever has no expiry.
 func watchRedis(t *testing.T, server *testserver.Server) {
 	t.Helper()
 	if server.External {

@@ -19,8 +19,8 @@ type ascent struct {
 	acknowledged atomic.Int64 // the highest number that was
 }
 
-// climb has every ascent write as fast as it can until stop is closed, and returns
-// the kinds of errors that came up, with their numbers.
+// climb has every ascent write as fast as it can until stop is closed. It returns the kinds of
+// errors that came up, with their numbers.
 func climb(t *testing.T, ascents []*ascent, stop <-chan struct{}) map[string]int {
 	var (
 		wg     sync.WaitGroup

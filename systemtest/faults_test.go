@@ -142,7 +142,7 @@ func brokenHazelcast(t *testing.T, chance *rand.Rand, members int) ([]*store.Ses
 		})
 	}
 	cuts, stalls := 0, 0
-	// One disturbance in three is a stall, and each member has its turn: by chance, a session's
+	// One disturbance in three is a stall, and each member has its turn. By chance, a session's
 	// member may be spared for as long as the test runs.
 	turn := chance.IntN(3 * members)
 	t.Cleanup(func() { t.Logf("%d connections cut, %d stalls of more than %v", cuts, stalls, timeout) })

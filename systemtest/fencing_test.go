@@ -38,8 +38,8 @@ func onServers(t *testing.T, f func(t *testing.T, url string)) {
 // writes are all ways in which another process can write to a key.
 var writes = []string{"Set", "SetIfAbsent", "Delete", "Update", "Save"}
 
-// lateWrites has the worker write in all ways, through one handle each, which
-// does not know of an end yet. It checks that all are refused.
+// lateWrites has the worker write in all ways, through one handle each, which was not told of an
+// end yet. It checks that all are refused.
 func lateWrites(w *worker) {
 	w.t.Helper()
 	for _, do := range writes {
@@ -197,8 +197,8 @@ func TestKilledProcess(t *testing.T) {
 	})
 }
 
-// A process that was frozen beyond its lease, in the middle of writing, does not
-// know what it missed when it goes on.
+// A process that was frozen beyond its lease, in the middle of writing, has no word of what it
+// missed when it goes on.
 func TestFrozenProcess(t *testing.T) {
 	onServers(t, func(t *testing.T, url string) {
 		ss := sessions(t, open(t, url), &store.Options{Lease: long})

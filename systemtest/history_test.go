@@ -72,8 +72,8 @@ var weights = func() (w []opKind) {
 	return w
 }()
 
-// vagueMost is from how many unknown outcomes on a history ends: each may have come at any
-// later moment, or never, so that judging it takes twice as long with each.
+// vagueMost is from how many unknown outcomes on a history ends. Each may have come at any later
+// moment, or never, so that judging it takes twice as long with each.
 const vagueMost = 5
 
 // run does n operations.

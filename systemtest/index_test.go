@@ -45,9 +45,8 @@ func churnOf(t *testing.T) churn {
 }
 
 // TestFindUnderChurn: three processes own sessions, one of them is killed again and again. Sessions change their user, through their owners and
-// through other processes, get new IDs, are suspended, resumed and destroyed. Meanwhile this process looks
-// for users. A session that has the user before and after must be found; what is found must have had
-// the user in between; and a lease after the last session there is nothing left.
+// through other processes, get new IDs, are suspended, resumed and destroyed. Meanwhile this process looks for users. A session that has the
+// user before and after must be found. What is found must have had the user in between. A lease after the last session there is nothing left.
 func TestFindUnderChurn(t *testing.T) {
 	size := churnOf(t)
 	t.Run("redis", func(t *testing.T) {
@@ -63,7 +62,7 @@ func TestFindUnderChurn(t *testing.T) {
 	})
 }
 
-// A tracked is what the test knows of a session.
+// A tracked is what the test has on a session.
 type tracked struct {
 	id     string
 	user   string // "" for none

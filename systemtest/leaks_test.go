@@ -110,7 +110,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 }
 
 // ofAFailedStart is what the Hazelcast client leaves of one that could not be started, as one that is to replace a client whose member
-// hangs: nobody has that client, so nobody can shut it down.
+// hangs. Nobody has that client, so nobody can shut it down.
 var ofAFailedStart = goleak.IgnoreTopFunction("github.com/hazelcast/hazelcast-go-client.(*Client).schemaInvoker")
 
 // A backend with a cache may be closed at every moment, also while it connects for the server's notices.

@@ -49,8 +49,8 @@ func TestLeavingKeepsThePromise(t *testing.T) {
 				}
 			})
 		}
-		// Who of the two woken by closing wins is a matter of chance until Close has
-		// claimed its sessions: it does that before it ends anything.
+		// Who of the two woken by closing wins is a matter of chance until Close has claimed its
+		// sessions. It does that before it ends anything.
 		first := ss.All()
 		var probe *store.Session
 		for s := range first {

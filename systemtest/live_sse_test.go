@@ -14,8 +14,8 @@ import (
 	"github.com/sessionkv/store/internal/await"
 )
 
-// serveEvents is a stream of server-sent events: it tells the client its
-// session's ID and how often it has come, and stays until the connection ends.
+// serveEvents is a stream of server-sent events. It tells the client its session's ID and how often
+// it has come, and stays until the connection ends.
 func serveEvents(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	sess, _ := store.FromContext(ctx)

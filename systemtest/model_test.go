@@ -61,9 +61,9 @@ type output struct {
 
 func (in input) next() int { return (in.key + 1) % keyCount }
 
-// step tells whether out is a right answer in state s, and the state after it. An
-// operation of unknown outcome took effect at some moment between its call and the
-// end of the history; that it never did is the same as that it did at the very end.
+// step tells whether out is a right answer in state s, and the state after it. An operation of
+// unknown outcome took effect at some moment between its call and the end of the history. That it
+// never did is the same as that it did at the very end.
 func step(s state, in input, out output) (bool, state) {
 	unknown := out.kind == "unknown outcome"
 	bit := uint32(1) << in.client

@@ -10,7 +10,7 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// A proxy stands between clients and one server and breaks connections.
+// A proxy is between clients and one server and breaks connections.
 type proxy struct {
 	addr   string
 	losses atomic.Int64 // how many connections it has broken

@@ -239,7 +239,7 @@ func startNode(t *testing.T, url string) *peer {
 	return p
 }
 
-// A life is what the test knows about one client and its session.
+// A life is what the test has on one client and its session.
 type life struct {
 	id    string
 	value int64 // of the last write that was acknowledged
@@ -329,8 +329,8 @@ func (r *restarts) opened(l *life, c visitor, where int, now time.Time) {
 	l.value, l.maybe = c.Value, c.Value
 }
 
-// unsure notes that nobody knows what became of an order. The session is where it
-// was, or it was taken over by a process that may be dead.
+// unsure notes that it is unknown what became of an order. The session is where it was, or it was
+// taken over by a process that may be dead.
 func (r *restarts) unsure(l *life, now time.Time) {
 	must := now.Add(nodeLease/2 - nodeSlack)
 	if l.node == nowhere && l.must.Before(must) {
@@ -485,11 +485,10 @@ func living(t *testing.T, s *testserver.Server) (n int) {
 	}
 }
 
-// TestRollingRestarts: clients connect, write, disconnect and are taken over at
-// random, on two processes that are restarted in turn, by SIGTERM or SIGKILL at a
-// random moment. No session that was let go of is lost within its grace, and none
-// whose process was killed within what its lease must have left. None lives longer
-// than that. No acknowledged write is lost.
+// TestRollingRestarts restarts two processes in turn, by SIGTERM or SIGKILL at a random moment.
+// Meanwhile clients connect, write, disconnect and are taken over at random. No session that was
+// let go of is lost within its grace, and none whose process was killed within what its lease must
+// have left. None lives longer than that. No acknowledged write is lost.
 func TestRollingRestarts(t *testing.T) {
 	count, rounds := number(restartsSessions, 500), number(restartsRounds, 4)
 	nodeTimes(count)

@@ -112,8 +112,8 @@ func TestRotatesRace(t *testing.T) {
 				case answers[i].Kind == "":
 					t.Errorf("Rotate() = nil, and Attach(new ID) = %v", err)
 				case answers[i].Kind == "unknown outcome" && strings.HasPrefix(url, "hazelcast"):
-					// Its client repeats calls on its own, so that a session that is gone may
-					// have gone by the first of two.
+					// Its client itself repeats calls, so that a session that is gone may have gone
+					// by the first of two.
 				case !errors.Is(err, store.ErrNoSession):
 					t.Errorf("Rotate() = %s, and Attach(its ID) = %v, want ErrNoSession", answers[i].Kind, err)
 				}

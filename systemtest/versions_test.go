@@ -49,7 +49,7 @@ var versions = map[string][]string{
 	"codec":   {"json", "before the change", "during the change", "end of the change", "after the change", "msgpack"},
 }
 
-// TestRollingChanges deploys each step of a change of codec and of sealing while sessions live: two processes
+// TestRollingChanges deploys each step of a change of codec and of sealing while sessions live. Two processes
 // of neighbouring versions share a session, and each reads what the other writes, before the older one ends.
 func TestRollingChanges(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--save", ""))

@@ -17,8 +17,8 @@ import (
 	"github.com/sessionkv/store/backends"
 )
 
-// A worker is a second process: this test binary, started again, which does what
-// it is told line by line and ends when its standard input does.
+// A worker is a second process: this test binary, started again. It does what it is told line by
+// line, and ends when its standard input does.
 type worker struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -156,7 +156,7 @@ func (w *worker) want(k task, r reply, kind string) {
 	}
 }
 
-// exit lets the worker end on its own.
+// exit lets the worker end without a signal.
 func (w *worker) exit() {
 	w.t.Helper()
 	w.stdin.Close()

@@ -178,7 +178,7 @@ func (c *call) ask(ctx context.Context, question string) error {
 	fmt.Fprintf(c.stderr, "%s [y/N] ", question)
 	answer := make(chan string, 1)
 	go func(stdin *os.File) {
-		line, _ := bufio.NewReader(stdin).ReadString('\n') // without a line it is no
+		line, _ := bufio.NewReader(stdin).ReadString('\n') // without a line the answer is no
 		answer <- line
 	}(c.stdin)
 	select {

@@ -15,7 +15,7 @@ import (
 	"github.com/sessionkv/store/internal/keyspace"
 )
 
-// nameMark begins the name that stands for a session in place of its ID. No written ID begins with it.
+// nameMark begins the name that represents a session in place of its ID. No written ID begins with it.
 const nameMark = "~"
 
 const (
@@ -63,7 +63,7 @@ func (c *call) keyOf(key, id string) string {
 	return key
 }
 
-// readID reads an ID as it is written. Bytes that need no escape elsewhere may stand for themselves.
+// readID reads an ID as it is written. Bytes that need no escape elsewhere may represent themselves.
 func readID(text string) (string, error) {
 	if id, ok := keyspace.Unescape(text); ok {
 		return id, check(id)

@@ -33,7 +33,7 @@ func (o *output) row(cells ...string) {
 	fmt.Fprintln(o.table, strings.Join(cells, "\t"))
 }
 
-// line writes a line that stands for itself.
+// line writes a line that is complete.
 func (o *output) line(format string, args ...any) {
 	o.table.Flush()
 	fmt.Fprintln(o.w, printable(fmt.Sprintf(format, args...)))

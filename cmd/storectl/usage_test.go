@@ -16,7 +16,7 @@ import (
 	"github.com/sessionkv/store/internal/testserver"
 )
 
-// secret stands for a session ID that somebody typed in a wrong place.
+// secret represents a session ID that somebody typed in a wrong place.
 const secret = "MFRGGZDFMZTWQ2LKNNWG23TPOA"
 
 // Wrong input is one clear line and exit code 2, before any server is asked.
@@ -110,7 +110,7 @@ func TestWrongInput(t *testing.T) {
 	}
 }
 
-// The help is no error, names every command and flag, and has lines that fit.
+// The help is not an error, names every command and flag, and has lines that fit.
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{nil, {"help"}, {"-h"}, {"--help"}} {
 		r := runCommand(t, nil, "", args...).exits(0)
@@ -168,7 +168,7 @@ func TestWithoutTheRightToScan(t *testing.T) {
 	b.run("check").exits(0).says("Sessions cannot be listed")
 }
 
-// A reader that has gone is no error.
+// A reader that has gone is not an error.
 func TestClosedPipe(t *testing.T) {
 	b := newBench(t, testserver.SharedRedis(t).URL)
 	for range 300 {

@@ -1,6 +1,6 @@
-// Storevet reports mistakes in the use of package store that compile: one key name
-// with two types, names and types that cannot be stored, a transaction that leaves
-// its function, and others; see package analyzer.
+// Storevet reports mistakes in the use of package store that compile. Among them are one key name
+// with two types, names and types that cannot be stored, and a transaction that leaves its
+// function; see package analyzer.
 //
 // Usage:
 //

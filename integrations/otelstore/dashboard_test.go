@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 
-// TestDashboardAsksForWhatThereIs: each metric and each attribute of dashboard.json is one that the code makes,
-// by its name in Prometheus, and the dashboard has all of them.
+// TestDashboardAsksForWhatThereIs compares dashboard.json with the code. Each of its metrics and attributes is
+// one that the code makes, by its name in Prometheus, and it has all of them.
 func TestDashboardAsksForWhatThereIs(t *testing.T) {
 	text, err := os.ReadFile("dashboard.json")
 	if err != nil {

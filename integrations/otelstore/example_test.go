@@ -17,7 +17,8 @@ import (
 	"github.com/sessionkv/store/integrations/otelstore"
 )
 
-// A program sets up OpenTelemetry with an exporter of its own; a reader of this example stands for it.
+// A program sets up OpenTelemetry with an exporter of its own; in this example a reader takes its
+// place.
 func Example() {
 	if err := measure(); err != nil {
 		log.Fatal(err)

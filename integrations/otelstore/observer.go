@@ -104,8 +104,8 @@ type call struct {
 	span     trace.Span // nil without one
 }
 
-// begin begins an operation on size sessions or keys; zero stands for one that is not on many. The operation
-// is to be called with the call's ctx.
+// begin begins an operation on size sessions or keys; zero is for one that is not on many. The operation is
+// to be called with the call's ctx.
 func (o *observer) begin(ctx context.Context, op operation, size int) call {
 	c := call{observer: o, op: op, ctx: ctx}
 	if trace.SpanFromContext(ctx).IsRecording() {

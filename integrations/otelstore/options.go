@@ -16,7 +16,7 @@ const scope = "github.com/sessionkv/store/integrations/otelstore"
 // Options configures [Wrap]. The zero value is ready to use.
 type Options struct {
 	// System is the attribute db.system.name, such as "redis" or "valkey". Empty means redis, hazelcast or memory
-	// for a backend of this library, as it is or within a wrapper that embeds it, and "store" for any other.
+	// for a backend of this library, also within a wrapper that embeds it. For any other it means "store".
 	System string
 
 	// MeterProvider makes the instruments. Nil means the global one.
@@ -43,8 +43,8 @@ func (o *Options) withDefaults(backend store.Backend) Options {
 	return all
 }
 
-// systemOf returns the name of the system that a backend of this library is for, also where it is embedded in
-// wrappers, as those of backends.Open and store.WrapStores embed it.
+// systemOf returns the name of the system that a backend of this library is for. It finds the backend also
+// where wrappers embed it, as those of backends.Open and store.WrapStores do.
 func systemOf(backend store.Backend) string {
 	const deepest = 8
 	for range deepest {

@@ -18,9 +18,8 @@ const (
 	endKey   = attribute.Key("store.end")
 )
 
-// Observe reports the figures of sessions whenever metrics are collected, with the given attributes, which tell several
-// Sessions of one process apart; see the package comment. Reading them costs no round trip. A nil provider means the
-// global one.
+// Observe reports the figures of sessions whenever metrics are collected. The given attributes tell several Sessions of
+// one process apart; see the package comment. Reading them costs no round trip. A nil provider means the global one.
 //
 // Stop ends that; call it when sessions are closed. It may be called several times. After an error stop does nothing.
 func Observe(sessions *store.Sessions, provider metric.MeterProvider, attributes ...attribute.KeyValue) (stop func() error, err error) {

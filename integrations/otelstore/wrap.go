@@ -54,8 +54,8 @@ func (b *observedBackend) Resume(ctx context.Context, id string, t store.Terms) 
 	return s, err
 }
 
-// Renew is also how the core finds out whether the backend recognises a Store, with a context that has ended; that is no
-// operation that failed.
+// With a context that has ended, Renew is how the core finds out whether the backend recognises a Store. That does not
+// count as an operation that failed.
 func (b *observedBackend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
 	if ctx.Err() != nil {
 		return b.Backend.Renew(ctx, sessions, lease)

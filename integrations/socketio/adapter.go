@@ -109,9 +109,9 @@ func New(sessions *store.Sessions, opts Options) *Adapter {
 	}
 }
 
-// Bind gives each socket of nsp a session. Call it after nsp's other middleware
-// was added, so that a client that they refuse costs no session, and before
-// the listeners of "connection" are, so that these find the session.
+// Bind gives each socket of nsp a session. Call it after nsp's other middleware was added, so that
+// a client that they refuse costs no session. Call it before the listeners of "connection" are
+// added, so that these find the session.
 func (a *Adapter) Bind(nsp socket.Namespace) error {
 	nsp.Use(func(s *socket.Socket, next func(*socket.ExtendedError)) {
 		// Not here: the socket's packets wait for this function to return.
@@ -159,9 +159,9 @@ func (a *Adapter) Session(s *socket.Socket) (*store.Session, bool) {
 	return c.sess, true
 }
 
-// Context returns the context of s: it carries the session, ends when the session
-// ends, at Stop, or Options.Linger after the socket was disconnected, and context.Cause says why.
-// Without a session it has ended already.
+// Context returns the context of s, which carries the session. It ends when the session ends, at
+// Stop, or Options.Linger after the socket was disconnected; context.Cause says why. Without a
+// session it has ended already.
 func (a *Adapter) Context(s *socket.Socket) context.Context {
 	if c, ok := a.conn(s); ok {
 		return c.ctx
@@ -333,12 +333,12 @@ func (a *Adapter) letGoOfAll() int {
 	return len(left)
 }
 
-// Stop refuses further connections, closes those that exist in the way of a network
-// fault, so that their clients reconnect elsewhere, waits for running handlers,
-// lets go of the sessions, and closes the Sessions. When ctx ends first, the
-// error says how many sockets were left, and their sessions are let go of while
-// their handlers run. Close the HTTP server afterwards: a client that polls notices by its
-// connection that it has to go elsewhere. Stop may be called again, and concurrently: every call waits.
+// Stop refuses further connections. It closes those that exist in the way of a network fault, so that
+// their clients reconnect elsewhere. It waits for running handlers, lets go of the sessions, and closes
+// the Sessions. When ctx ends first, the error says how many sockets were left, and their sessions are
+// let go of while their handlers run. Close the HTTP server afterwards: a client that polls notices by
+// its connection that it has to go elsewhere. Stop may be called again, and concurrently: every call
+// waits.
 func (a *Adapter) Stop(ctx context.Context) error {
 	a.mu.Lock()
 	if !a.stopping {

@@ -208,12 +208,11 @@ func (c *conn) run() {
 // what the client sent. When the client asked for an acknowledgement, it gets the result.
 type Handler func(ctx context.Context, args []any) (result any, err error)
 
-// On calls h for each event of s, one after the other for each socket. When the
-// client asked for an acknowledgement, it gets h's result as its argument, or
-// after an error an object {error: text}, where text is that of a [Refusal] and
-// "internal error" otherwise. A panic counts as an error and is logged. On fails
-// when s has no session any more, with [ErrStopped] after Stop: the socket is
-// disconnected then, and a listener returns.
+// On calls h for each event of s, one after the other for each socket. When the client asked for an
+// acknowledgement, it gets h's result as its argument. After an error it gets an object {error:
+// text}, where text is that of a [Refusal] and "internal error" otherwise. A panic counts as an
+// error and is logged. On fails when s has no session any more, with [ErrStopped] after Stop: the
+// socket is disconnected then, and a listener returns.
 func (a *Adapter) On(s *socket.Socket, event string, h Handler) error {
 	c, ok := a.conn(s)
 	if !ok {

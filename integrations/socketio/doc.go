@@ -18,15 +18,13 @@ Package socketio keeps a session for each socket of a Socket.IO server
 
 # A socket's life
 
- 1. Bind adds a middleware that asks Begin who the client is, and opens the
-    session: it goes on with the one that the client names, if that lives and
-    Check agrees, or begins a new one. A refusal reaches the client as a
-    connect_error.
- 2. When the socket is connected, the client gets the event "session" with the
-    ID of its session, and sends it back as auth.session when it reconnects.
- 3. Handlers of [Adapter.On] run one after the other for each socket, beside
-    the socket's own queue, so that a client that leaves on purpose is heard
-    even while a handler runs.
+ 1. Bind adds a middleware that asks Begin who the client is, and opens the session. It goes on with
+    the one that the client names, if that lives and Check agrees, or begins a new one. A refusal
+    reaches the client as a connect_error.
+ 2. When the socket is connected, the client gets the event "session" with the ID of its session. It
+    sends that back as auth.session when it reconnects.
+ 3. Handlers of [Adapter.On] run one after the other for each socket, beside the socket's own queue.
+    So a client that leaves on purpose is heard even while a handler runs.
  4. When the client leaves on purpose (socket.disconnect() in the browser), its
     session is destroyed. When the connection was lost, the session is suspended
     for the grace, and the client goes on with it on whatever node. Running
@@ -40,17 +38,16 @@ Package socketio keeps a session for each socket of a Socket.IO server
 	const socket = io(url, { auth })
 	socket.on("session", id => { auth.session = id })
 
-The ID is a credential of its own: socket.id is shown to other clients, and the
-private ID of connection state recovery cannot be read and does not survive the
-death of a node.
+The ID is a credential of its own. socket.id is shown to other clients. The private ID of connection
+state recovery cannot be read and does not survive the death of a node.
 
 Each namespace has sessions of its own.
 
 # Shutting down
 
-[Adapter.Stop] closes the connections in the way of a network fault, so that the
-clients reconnect to another node, suspends their sessions, and closes the
-Sessions. Disconnect(true) would tell the clients to stay away.
+[Adapter.Stop] closes the connections in the way of a network fault, so that the clients reconnect
+to another node. It suspends their sessions, and closes the Sessions. Disconnect(true) would tell
+the clients to stay away.
 
 # Limits of the library
 

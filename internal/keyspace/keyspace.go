@@ -51,9 +51,9 @@ func (n Namespace) Session(id string) string {
 // MaxMember is the longest member of a list of an index in bytes.
 const MaxMember = 1024
 
-// List returns the name of a list of an index: the namespace, two colons around
-// the letter i, and the list's name as it is given, which [IsList] must accept. No session
-// has a name with two colons:
+// List returns the name of a list of an index. It is the namespace, two colons around the letter i,
+// and the list's name as it is given, which [IsList] must accept. No session has a name with two
+// colons:
 //
 //	Namespace("chat").List("gh0F") is "chat:i:gh0F"
 func (n Namespace) List(list string) string {
@@ -79,11 +79,10 @@ func IsList(list string) bool {
 //	Namespace("chat").Ends() is "chat:/ends"
 func (n Namespace) Ends() string { return string(n) + ":/ends" }
 
-// Escape writes every byte of id other than A-Z a-z 0-9 _ . - as %XX with
-// upper-case hexadecimal digits, as a URL path segment does. It is injective,
-// and its result is printable ASCII without colon, brace, space or NUL, safe
-// as (part of) a key in any store. An ID that needs no escape is returned as it
-// is, without a copy.
+// Escape writes every byte of id as %XX with upper-case hexadecimal digits, except A-Z a-z 0-9 _ .
+// and -, as a URL path segment does. It is injective, and its result is printable ASCII without
+// colon, brace, space or NUL, safe as (part of) a key in any store. An ID that needs no escape is
+// returned as it is, without a copy.
 func Escape(id string) string {
 	escapes := 0
 	for i := range len(id) {
@@ -109,7 +108,7 @@ func Escape(id string) string {
 	return b.String()
 }
 
-// plain reports whether c stands for itself in a physical name.
+// plain reports whether c represents itself in a physical name.
 func plain(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-'
 }

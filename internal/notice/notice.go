@@ -78,11 +78,10 @@ type Hub struct {
 // New returns a Hub that sends messages with send, and calls listen from the first
 // Watcher on. Send must return soon after its context has ended.
 //
-// Listen passes what it hears to [Hub.Hear] until that breaks or its context ends. It is
-// told how many calls in a row have failed before. It returns whether it has worked in
-// between, so that these do not count any more, and after what pause it is to be called
-// again: zero for at once, because nothing has failed. The pause doubles with each
-// failure in a row.
+// Listen passes what it hears to [Hub.Hear] until that breaks or its context ends. It is told how
+// many calls in a row have failed before. It returns whether it has worked in between, so that
+// these do not count any more. It returns after what pause it is to be called again: zero for at
+// once, because nothing has failed. The pause doubles with each failure in a row.
 func New(send func(ctx context.Context, message []byte) error, listen func(ctx context.Context, failures int) (worked bool, pause time.Duration)) *Hub {
 	h := &Hub{send: send, watched: make(map[Hint]*Watcher)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())

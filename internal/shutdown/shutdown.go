@@ -1,5 +1,5 @@
-// Package shutdown lets package live close a store.Sessions with the grace that it
-// has promised to its clients, without a method for it that users see.
+// Package shutdown lets package live close a store.Sessions with the grace that it has promised to
+// its clients. Users see no method for it.
 package shutdown
 
 import (

@@ -140,8 +140,8 @@ func addSlots(i int) []string {
 	return command
 }
 
-// AwaitReady waits until every node that runs and is not paused says that the cluster is complete and lists as many nodes as there are,
-// and until every replica is linked to its primary. After a failover it also waits for the promotion.
+// AwaitReady waits until every node that runs and is not paused says that the cluster is complete and lists as many nodes as there are.
+// It also waits until every replica is linked to its primary. After a failover it also waits for the promotion.
 func (c *Cluster) AwaitReady() {
 	c.t.Helper()
 	for _, node := range c.Nodes {

@@ -35,9 +35,9 @@ type mapConfig struct {
 	Backups      int
 }
 
-// WithMap configures the maps whose name matches pattern, in which * matches anything: the default time to live
-// and idle time of their entries, in whole seconds, 0 for none. Maps that match no pattern have neither. All maps
-// have one synchronous backup.
+// WithMap configures the maps whose name matches pattern, in which * matches anything. It sets the default time
+// to live and idle time of their entries, in whole seconds, 0 for none. Maps that match no pattern have neither.
+// All maps have one synchronous backup.
 func WithMap(pattern string, ttl, maxIdle time.Duration) HazelcastOption {
 	return func(s *hazelcastSettings) {
 		s.maps = append(s.maps, mapConfig{pattern, wholeSeconds(ttl), wholeSeconds(maxIdle), 1})
@@ -310,8 +310,8 @@ func (c *HazelcastCluster) Stop(i int) {
 	c.members[i].stop()
 }
 
-// Restart kills member i if it runs, starts it on the same port, and returns when it has joined and the data are
-// spread over all members again.
+// Restart kills member i if it runs, and starts it on the same port. It returns when it has joined and the data
+// are spread over all members again.
 func (c *HazelcastCluster) Restart(i int) {
 	c.t.Helper()
 	c.disturb("restart")

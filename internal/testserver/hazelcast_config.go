@@ -6,9 +6,9 @@ import (
 	"text/template"
 )
 
-// memberConfig is the configuration of one member that keeps to the loopback interface, finds only the members it is
-// told of, and tells nobody about itself. It does not wait for further members to turn up before it starts, and soon joins again
-// after a pause for which the others dropped it.
+// memberConfig is the configuration of one member. It keeps to the loopback interface, finds only the members it is told of, and
+// tells nobody about itself. It does not wait for further members to turn up before it starts. It soon joins again after a pause
+// for which the others dropped it.
 var memberConfig = template.Must(template.New("hazelcast.xml").Funcs(template.FuncMap{"xml": escapeXML}).Parse(`<?xml version="1.0" encoding="UTF-8"?>
 <hazelcast xmlns="http://www.hazelcast.com/schema/config">
   <cluster-name>{{xml .Cluster}}</cluster-name>

@@ -63,8 +63,8 @@ func (p *process) start() error {
 	return nil
 }
 
-// run starts cmd and waits for its end on one and the same thread: on Linux the kernel kills the server when the
-// thread that started it ends, so that thread must live, held by this goroutine, for as long as the server does.
+// run starts cmd and waits for its end on one and the same thread. On Linux the kernel kills the server when the
+// thread that started it ends. So that thread must live, held by this goroutine, for as long as the server does.
 func run(cmd *exec.Cmd, started chan<- error, done chan<- struct{}) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -121,7 +121,7 @@ func (p *process) stop() {
 	p.kill()
 }
 
-// pause freezes the process, and returns when each of its threads has stopped: the signal alone says nothing of
+// pause freezes the process, and returns when each of its threads has stopped. The signal alone says nothing of
 // when they do, and one of many may answer meanwhile.
 func (p *process) pause() error {
 	if err := p.hold(pauseSignal, true); err != nil {

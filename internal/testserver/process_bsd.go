@@ -11,8 +11,9 @@ import (
 
 func dieWithParent(*exec.Cmd) {}
 
-// watch starts a shell that waits for the end of its standard input, which comes when this process dies however it
-// may, and then kills pid. It has a process group of its own so that an interrupt from the terminal spares it.
+// watch starts a shell that waits for the end of its standard input, and then kills pid. That comes when this
+// process dies, however it may. It has a process group of its own so that an interrupt from the terminal spares
+// it.
 func watch(pid int) (disarm func(), err error) {
 	dog := exec.Command("/bin/sh", "-c", `cat >/dev/null; kill -9 "$0"`, strconv.Itoa(pid))
 	dog.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -26,7 +26,7 @@ type Sentinel struct {
 	sentinels []*Server
 }
 
-// RedisSentinel starts a primary, two replicas and three sentinels, and returns when the replicas are linked and all
+// RedisSentinel starts a primary, two replicas and three sentinels. It returns when the replicas are linked and all
 // sentinels have found each other and the replicas. It always starts its own, whatever the environment names.
 func RedisSentinel(t testing.TB, opts ...Option) *Sentinel {
 	t.Helper()
@@ -139,7 +139,7 @@ sentinel parallel-syncs %[3]s 1
 	}, nil
 }
 
-// AwaitReady waits until every sentinel lists the other sentinels and all three servers, and shows that their
+// AwaitReady waits until every sentinel lists the other sentinels and all three servers. Each must show that their
 // present primary is up and can be replaced by a vote. After [Sentinel.KillPrimary] this means the failover is over,
 // but not that the killed server is back.
 func (s *Sentinel) AwaitReady() {

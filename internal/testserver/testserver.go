@@ -4,13 +4,13 @@
 // killed when the test ends. Should the test process itself die first, by a panic, a time-out or kill -9, its
 // servers die with it. Servers are only ever signalled through the process handle that started them, never by name.
 //
-// The package is meant for tests: its functions take a [testing.TB] and report what goes wrong through it. A server
-// that is not installed skips the test with one line that says what to do, and fails it where the environment
-// variable CI is set, because a skipped test proves nothing.
+// The package is meant for tests: its functions take a [testing.TB] and report what goes wrong through it. Where a
+// server is not installed, the test skips with one line that says what to do. Where the environment variable CI is
+// set, it fails, because a skipped test proves nothing.
 //
 // # Servers that are already running
 //
-// These variables point the tests at running servers instead; nothing is started then, and a test that would have
+// These variables point the tests at running servers instead. Nothing is started then, and a test that would have
 // to kill or pause a server skips:
 //
 //	STORE_TEST_REDIS_URL          redis://127.0.0.1:6379
@@ -20,7 +20,7 @@
 //	STORE_TEST_HAZELCAST_CLUSTER  the name of that cluster, "dev" unless set
 //
 // STORE_TEST_REDIS_SERVER names the program that tests start as their own Redis server, a path or a name on PATH, in
-// place of redis-server: another version, or one that takes the same arguments, such as Valkey's or KeyDB's.
+// place of redis-server. It may be another version, or take the same arguments, as Valkey's or KeyDB's do.
 //
 // STORE_TEST_CACHE overrides the folder, outside the repository, in which scripts/install-servers.sh keeps the
 // servers that it fetched.

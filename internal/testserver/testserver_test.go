@@ -163,7 +163,8 @@ func TestServersDieWithTheTest(t *testing.T) {
 	}
 }
 
-// exists says whether a process exists and is no zombie: where nobody reaps orphans, a killed one remains listed.
+// exists reports whether a process exists and is not a zombie: where nobody reaps orphans, a killed one remains
+// listed.
 func exists(pid int) bool {
 	p, err := os.FindProcess(pid)
 	if err != nil || p.Signal(syscall.Signal(0)) != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // AppendJSON appends *v if v is a pointer to a predeclared scalar, []byte, time.Time or
-// time.Duration whose encoding is obvious. Otherwise encoding/json decides.
+// time.Duration whose encoding is obvious. Otherwise it is up to encoding/json.
 func AppendJSON(dst []byte, v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case *string:
@@ -61,9 +61,9 @@ func AppendJSON(dst []byte, v any) ([]byte, bool) {
 	return dst, false
 }
 
-// DecodeJSON stores the value of data in *v if v is a pointer as for AppendJSON and data is
-// exactly one value of an obvious form. Otherwise it leaves *v alone, and
-// encoding/json decides what data means.
+// DecodeJSON stores the value of data in *v. For that v must be a pointer as for AppendJSON, and
+// data exactly one value of an obvious form. Otherwise it leaves *v alone and returns false, and
+// what data means is up to encoding/json.
 func DecodeJSON(data []byte, v any) bool {
 	if len(data) == 0 {
 		return false
@@ -302,8 +302,8 @@ func Digits(data []byte) int {
 	return len(data)
 }
 
-// CutsInteger reports whether text is an integer that f is not: neither exactly, nor in the shortest form that is read back as f, in
-// which encoders write large floats. Fractions and exponents are always those of a float.
+// CutsInteger reports whether text is an integer that f is not. It is not if neither exactly f, nor the shortest form that is read
+// back as f, in which encoders write large floats. Fractions and exponents are always those of a float.
 func CutsInteger(text []byte, f float64, size int) bool {
 	exact := 15 // digits that every float of the size can hold
 	if size == 32 {

@@ -56,9 +56,9 @@ func AppendMsgpack(dst []byte, v any) ([]byte, bool) {
 	return dst, false
 }
 
-// DecodeMsgpack stores the value of data in *v if v is a pointer as for AppendMsgpack and
-// data is exactly one value of an obvious form. Otherwise it leaves *v alone, and
-// the library decides what data means.
+// DecodeMsgpack stores the value of data in *v. For that v must be a pointer as for AppendMsgpack,
+// and data exactly one value of an obvious form. Otherwise it leaves *v alone and returns false,
+// and what data means is up to the library.
 func DecodeMsgpack(data []byte, v any) bool {
 	if len(data) == 0 {
 		return false

@@ -29,9 +29,9 @@ func FormatOf(c any) Format {
 	return Other
 }
 
-// Decode stores in *v the scalar that data encodes in the format f, if v is a pointer to a scalar and data one value of
-// an obvious form. It reports whether it did; if not, *v is unchanged, and the library decides what data means. A string
-// shares memory with data, which must not change; a []byte is a copy. v does not escape.
+// Decode stores in *v the scalar that data encodes in the format f. For that v must be a pointer to a scalar, and data
+// one value of an obvious form. Otherwise *v is unchanged, Decode returns false, and what data means is up to the
+// library. A string shares memory with data, which must not change; a []byte is a copy. v does not escape.
 func Decode(f Format, data []byte, v any) bool {
 	switch f {
 	case Msgpack:

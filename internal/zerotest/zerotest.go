@@ -18,12 +18,11 @@ import (
 	"time"
 )
 
-// Run checks the package in the current directory, which a test's is its own.
-// Exported holds, by name, a value of each exported type, a nil pointer where
-// the type's methods are declared on pointers, and each exported function; of what
-// is generic an instance. What is nil is left out, with a reason beside it.
-// Interfaces have no entry. Every method of what the functions return, where it is of
-// this module, is called too.
+// Run checks the package in the current directory, which a test's is its own. Exported holds, by
+// name, a value of each exported type and each exported function, of what is generic an instance.
+// Where a type's methods are declared on pointers, it holds a nil pointer. What is nil is left out,
+// with a reason beside it. Interfaces have no entry. Every method of what the functions return,
+// where it is of this module, is called too.
 func Run(t *testing.T, exported map[string]any) {
 	found := names(t, ".")
 	for _, name := range found {

@@ -13,8 +13,8 @@ It reports:
     contain themselves, types whose methods only encode or are those of one embedded
     field, keys of maps with pointers in them;
   - a *store.Tx, or a value of one, that leaves the function it was made for;
-  - a deferred Session.Destroy, which runs before Sessions.Close can suspend: Release
-    is meant. One that a condition decides on is not reported.
+  - a deferred Session.Destroy, which runs before Sessions.Close can suspend: Release is meant. One
+    that depends on a condition is not reported.
 
 Files of tests are only looked at for transactions: what a wrong key does there, the test
 shows, or is about.
@@ -49,8 +49,8 @@ const storePath = "github.com/sessionkv/store"
 func run(pass *analysis.Pass) (any, error) {
 	switch pass.Pkg.Path() {
 	case storePath, storePath + "/storetest":
-		// Package store works on names that it is given, and the keys of the
-		// suite live in sessions of its own, not in those of the program.
+		// Package store works on names that it is given. The keys of the suite live in sessions of
+		// its own, not in those of the program.
 		return nil, nil
 	}
 	c := &checker{Pass: pass, inspector: pass.ResultOf[inspect.Analyzer].(*inspector.Inspector)}

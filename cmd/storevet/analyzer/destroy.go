@@ -21,7 +21,7 @@ func (c *checker) deferred() {
 	})
 }
 
-// always calls f for the calls in n that no condition decides on.
+// always calls f for the calls in n that depend on no condition.
 func (c *checker) always(n ast.Node, f func(*ast.CallExpr)) {
 	ast.Inspect(n, func(m ast.Node) bool {
 		switch m := m.(type) {

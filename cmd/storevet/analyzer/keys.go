@@ -14,8 +14,8 @@ import (
 	"github.com/sessionkv/store"
 )
 
-// seen is the fact about a package: the keys that it and all packages beneath it
-// use, each with the first type and the first codec that it was used with.
+// seen is the fact about a package. It has the keys that it and all packages beneath it use, each
+// with the first type and the first codec that it was used with.
 type seen struct{ Keys []key }
 
 func (*seen) AFact() {}

@@ -148,8 +148,8 @@ func encodesItself(t types.Type) bool {
 	return false
 }
 
-// oneWay returns why a type with methods for encoding cannot be read back, or nothing: it has no methods for decoding what
-// those write, or they are those of an embedded field and see no other.
+// oneWay returns why a type with methods for encoding cannot be read back, or nothing. It may have no methods for decoding
+// what those write, or they may be those of an embedded field and reach no other.
 func oneWay(t types.Type, where string) string {
 	p := t
 	if _, ok := types.Unalias(t).(*types.Pointer); !ok {

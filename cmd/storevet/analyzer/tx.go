@@ -40,7 +40,7 @@ func (c *checker) keepsTx(fn ast.Node, body *ast.BlockStmt) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncLit:
-			return !c.takesTx(n.Type) // looked at on its own
+			return !c.takesTx(n.Type) // looked at individually
 		case *ast.AssignStmt:
 			for i, l := range n.Lhs {
 				r := n.Rhs[min(i, len(n.Rhs)-1)]
@@ -70,8 +70,8 @@ func (c *checker) keepsTx(fn ast.Node, body *ast.BlockStmt) {
 // keeping are the methods of packages sync and sync/atomic that keep an argument.
 var keeping = map[string]bool{"Store": true, "Swap": true, "CompareAndSwap": true, "LoadOrStore": true, "Put": true}
 
-// passesTx looks at a call that begins a goroutine, as that of a sync.WaitGroup or an errgroup.Group does, or that keeps
-// what it is given for others, as those of package sync do.
+// passesTx looks at a call that begins a goroutine, as that of a sync.WaitGroup or an errgroup.Group does. It also looks
+// at one that keeps what it is given for others, as those of package sync do.
 func (c *checker) passesTx(call *ast.CallExpr) {
 	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
 	if !ok {

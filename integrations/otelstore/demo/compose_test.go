@@ -186,8 +186,8 @@ func TestComposeFits(t *testing.T) {
 	checkSources(t, source.Type, source.UID)
 }
 
-// checkSources checks that each query of the dashboard goes to the data source with this type and UID: by its UID, or
-// by a variable that offers those of the type.
+// checkSources checks that each query of the dashboard goes to the data source with this type and UID. It does by the
+// UID, or by a variable that offers those of the type.
 func checkSources(t *testing.T, kind, uid string) {
 	t.Helper()
 	type reference struct{ Type, UID string }

@@ -1,4 +1,4 @@
-// Command demo is a program with sessions for the dashboard to show: clients come, use their sessions, lose their
+// Command demo is a program with sessions for the dashboard to show. Clients come, use their sessions, lose their
 // connections and come back, and some make mistakes. It serves its metrics to Prometheus.
 //
 //	docker compose up     # with Redis, Prometheus and Grafana: http://127.0.0.1:3000

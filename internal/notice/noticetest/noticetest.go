@@ -145,8 +145,8 @@ func Each(workers, n int, f func(i int)) {
 	wg.Wait()
 }
 
-// CompareDestroy ends n sessions on each backend in turn, with so many callers at a time,
-// and reports the median rate of with by that of without, "ratio".
+// CompareDestroy ends n sessions on each backend in turn, with so many callers at a time. It
+// reports the median rate of with by that of without, "ratio".
 func CompareDestroy(b *testing.B, with, without store.Backend, n, callers int) {
 	round := func(backend store.Backend) time.Duration {
 		all := make([]store.Store, n)
