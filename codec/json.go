@@ -71,7 +71,7 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 			return nil
 		}
 		p.SetZero()
-		if err != errUnusual {
+		if err != errUnusual && json.Valid(data) { // otherwise the mistake is another one
 			return decodeError(c, t, describeJSON(data), within(err, typeName(t)))
 		}
 	}
@@ -84,7 +84,7 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 	if err := guard(func() error { return c.unmarshal(data, v) }); err != nil {
 		return decodeError(c, t, describeJSON(data), c.explain(data, prog, err))
 	}
-	if prog.losses {
+	if prog.losses || !plainText(data) {
 		if err := c.lossIn(data, prog); err != nil {
 			return decodeError(c, t, describeJSON(data), within(err, typeName(t)))
 		}

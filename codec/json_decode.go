@@ -23,13 +23,15 @@ var errUnusual = errors.New("unusual JSON")
 
 // A jsonTaker is the state of reading one value. It reads the forms that encoders write and leaves all
 // others, and so all mistakes, to encoding/json. Where the memory is nil, it only looks for what would
-// be lost. That is elements that an array has no room for, and integers that a float cannot hold.
+// be lost. That is elements that an array has no room for, integers that a float cannot hold, and text
+// that a string cannot hold.
 type jsonTaker struct {
 	data  []byte
 	pos   int
 	depth int
 	codec jsonCodec
 	looks bool // the memory is nil
+	texts bool // what is skipped is decoded as text, not passed to a method
 
 	explains bool     // it looks for the value that encoding/json cannot decode
 	path     []string // to that value
@@ -125,7 +127,7 @@ func (d *jsonTaker) value(n *jsonNode, p unsafe.Pointer) error {
 	switch n.op {
 	case jsonString:
 		if p == nil {
-			return d.skip()
+			return d.skipText()
 		}
 		s, err := d.string()
 		if err != nil {
@@ -186,7 +188,7 @@ func (d *jsonTaker) value(n *jsonNode, p unsafe.Pointer) error {
 		*(*[]byte)(p) = out[:size]
 	case jsonAny:
 		if p == nil {
-			return d.skip()
+			return d.skipText()
 		}
 		x, err := d.any()
 		if err != nil {
@@ -205,7 +207,7 @@ func (d *jsonTaker) value(n *jsonNode, p unsafe.Pointer) error {
 		return d.mapStringString((*map[string]string)(p))
 	case jsonMapStringAny:
 		if p == nil {
-			return d.skip()
+			return d.skipText()
 		}
 		m, err := d.object()
 		if err != nil {
@@ -299,7 +301,7 @@ func (n *jsonNode) field(name string, next int) int {
 
 func (d *jsonTaker) strings(p *[]string) error {
 	if p == nil {
-		return d.skip()
+		return d.skipText()
 	}
 	empty, err := d.open('[', ']')
 	if err != nil {
@@ -397,7 +399,7 @@ func (d *jsonTaker) array(n *jsonNode, p unsafe.Pointer) error {
 
 func (d *jsonTaker) mapStringString(p *map[string]string) error {
 	if p == nil {
-		return d.skip()
+		return d.skipText()
 	}
 	empty, err := d.open('{', '}')
 	if err != nil {
@@ -444,6 +446,9 @@ func (d *jsonTaker) mapping(n *jsonNode, p unsafe.Pointer) error {
 		name, err := d.name()
 		if err != nil {
 			return err
+		}
+		if name == notText && !d.explains {
+			return within(lossOfText(), "[key]")
 		}
 		if p != nil {
 			value.SetZero()

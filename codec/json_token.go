@@ -307,6 +307,46 @@ func (d *jsonTaker) more(end byte) (bool, error) {
 	return false, errUnusual
 }
 
+// notText takes the place of a name that is not UTF-8. No field has it.
+const notText = "\xff"
+
+// lossOfText is the loss of text for which encoding/json puts U+FFFD in its place.
+func lossOfText() error { return &fault{why: "found text that is not UTF-8"} }
+
+// plainText reports whether data has no text that encoding/json would change. It may report false for other data.
+func plainText(data []byte) bool {
+	return utf8.Valid(data) && !bytes.Contains(data, []byte(`\ud`)) && !bytes.Contains(data, []byte(`\uD`))
+}
+
+// holdsText reports whether what is between the quotes of a string is UTF-8, without half a pair of surrogates.
+func holdsText(b []byte) bool {
+	if !utf8.Valid(b) {
+		return false
+	}
+	for i := bytes.IndexByte(b, '\\'); i >= 0 && i+1 < len(b); i++ {
+		if b[i] != '\\' {
+			continue
+		}
+		i++
+		if b[i] != 'u' || !utf16.IsSurrogate(hex4(b[i+1:])) {
+			continue
+		}
+		if len(b)-i < 11 || b[i+5] != '\\' || b[i+6] != 'u' || utf16.DecodeRune(hex4(b[i+1:]), hex4(b[i+7:])) == utf8.RuneError {
+			return false
+		}
+		i += 10
+	}
+	return true
+}
+
+// skipText is skip for what is decoded as text.
+func (d *jsonTaker) skipText() error {
+	d.texts = true
+	err := d.skip()
+	d.texts = false
+	return err
+}
+
 // name reads the name of a field or the key of a map, up to the value.
 func (d *jsonTaker) name() (string, error) {
 	if d.pos < len(d.data) && d.data[d.pos] != '"' {
@@ -322,7 +362,7 @@ func (d *jsonTaker) name() (string, error) {
 		if err := d.skip(); err != nil {
 			return "", err
 		}
-		s = "\xff" // no field
+		s = notText
 	}
 	if d.pos < len(d.data) && d.data[d.pos] == ':' || d.space() == ':' {
 		d.pos++
@@ -385,9 +425,13 @@ func (d *jsonTaker) skip() error {
 }
 
 func (d *jsonTaker) skipString() error {
-	for i := unplain(d.data, d.pos+1); i < len(d.data); {
+	start := d.pos + 1
+	for i := unplain(d.data, start); i < len(d.data); {
 		switch c := d.data[i]; {
 		case c == '"':
+			if d.texts && !holdsText(d.data[start:i]) {
+				return lossOfText()
+			}
 			d.pos = i + 1
 			return nil
 		case c < ' ':

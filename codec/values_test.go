@@ -176,6 +176,14 @@ func reading[T any]() func(Codec, []byte) (any, error) {
 	return func(c Codec, data []byte) (any, error) { return Decode[T](c, data) }
 }
 
+// readingQuoted is reading, and quotes what it reads.
+func readingQuoted[T any]() func(Codec, []byte) (any, error) {
+	return func(c Codec, data []byte) (any, error) {
+		v, err := Decode[T](c, data)
+		return fmt.Sprintf("%q", any(v)), err
+	}
+}
+
 var readRows = []readRow{
 	{"300", "int8", reading[int8](), "\xcd\x01\x2c", "300", "", ""},
 	{"−1", "uint16", reading[uint16](), "\xff", "-1", "", ""},
@@ -201,6 +209,9 @@ var readRows = []readRow{
 	{"a field in another case", "a struct", reading[struct{ A int }](), "\x81\xa1a\x02", `{"a":2}`, "", "{2}"},
 	{"two elements", "[3]int", reading[[3]int](), "\x92\x01\x02", `[1,2]`, "[1 2 0]", "[1 2 0]"},
 	{"four elements", "[3]int", reading[[3]int](), "\x94\x01\x02\x03\x04", `[1,2,3,4]`, "", ""},
+	{"text that is not UTF-8", "string", readingQuoted[string](), "\xa4caf\xe9", "\"caf\xe9\"", `"caf\xe9"`, ""},
+	{"half a pair of surrogates", "string", readingQuoted[string](), "\xa3\xed\xa0\x80", `"\ud800"`, `"\xed\xa0\x80"`, ""},
+	{"keys that are not UTF-8", "a map", readingQuoted[map[string]string](), "\x81\xa1\xe9\xa1a", "{\"\xe9\":\"a\",\"\xea\":\"b\"}", `map["\xe9":"a"]`, ""},
 	{"the msgpack bytes of 57", "int", reading[int](), "\x39", "\x39", "57", "9"},
 }
 
