@@ -252,7 +252,11 @@ func TestIndexLateSchedules(t *testing.T) {
 }
 
 func indexLateSchedule(t *testing.T, seed uint64) {
-	const lease = 16 * time.Second
+	lease, longest, others := 16*time.Second, 16*time.Second, []time.Duration{16 * time.Second}
+	if seed%4 >= 2 {
+		lease = []time.Duration{4 * time.Second, 16 * time.Second, 64 * time.Second}[seed/4%3]
+		longest, others = 64*time.Second, []time.Duration{64 * time.Second, 16 * time.Second, 4 * time.Second}
+	}
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 16))
 	upTo := func(most time.Duration) time.Duration {
@@ -297,7 +301,8 @@ func indexLateSchedule(t *testing.T, seed uint64) {
 	for round := range 10 {
 		for i := range writers {
 			if writers[i] == nil {
-				sessions := indexedSessions(t, slowly(backend, lease), opts)
+				other := withIndex(store.Options{Lease: others[upTo(time.Duration(len(others))*time.Millisecond)/time.Millisecond]})
+				sessions := indexedSessions(t, slowly(backend, lease), other)
 				handle, err := sessions.Attach(ctx, s.ID())
 				if errors.Is(err, store.ErrNoSession) {
 					return // renewals came too late
@@ -342,7 +347,7 @@ func indexLateSchedule(t *testing.T, seed uint64) {
 			crash.Sessions(w.sessions)
 		}
 	}
-	staysFound(t, fmt.Sprintf("seed %d, after the death of the owner", seed), backend, judge, s.ID(), lease, lease)
+	staysFound(t, fmt.Sprintf("seed %d, after the death of the owner", seed), backend, judge, s.ID(), lease, longest+longest/8)
 }
 
 // A write of an indexed key takes one more round trip than one of another key, whenever it comes: it puts the entry first, and the

@@ -206,3 +206,33 @@ func TestLongLeaseAfterAShortOne(t *testing.T) {
 		}
 	}
 }
+
+// A write whose first step takes longer than the session had left when it was asked about puts its entry for as long as it takes.
+func TestSlowWriteWithAShortLease(t *testing.T) {
+	const lease = 16 * time.Second
+	for _, untimed := range []bool{false, true} {
+		for took := time.Duration(0); took < 3*lease; took += lease / 10 {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := context.WithoutCancel(t.Context())
+				backend := newTrackedLists(t)
+				owner := indexedSessions(t, backend, withIndex(store.Options{Lease: lease}))
+				slow := newSlowIndexed(backend, func() {})
+				slow.untimed = untimed
+				once := true
+				slow.step = func(op string) {
+					if op == "PutEntries" && once {
+						once = false
+						time.Sleep(took)
+					}
+				}
+				writer := indexedSessions(t, slow, withIndex(store.Options{Lease: time.Second}))
+				s, err := writer.Attach(ctx, create(t, owner).ID())
+				must(t, err)
+				must(t, indexedUser.Set(ctx, s, "after"))
+				crash.Sessions(writer)
+				crash.Sessions(owner)
+				staysFound(t, fmt.Sprintf("a step took %v", took), backend, indexedSessions(t, backend, withIndex(store.Options{Lease: lease})), s.ID(), lease, lease)
+			})
+		}
+	}
+}

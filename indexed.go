@@ -549,7 +549,7 @@ func (w *indexedWrite) putAll(ctx context.Context, entries []IndexEntry, known *
 	case asked != nil && !errors.Is(asked, ErrDestroyed): // of what has ended, the write says so
 		err = &indexError{asked}
 	case until < lives: // an entry must not end before its session
-		until = lives + withMargin(w.lease).Milliseconds()
+		until = max(lives, ss.renewals.millis()) + withMargin(w.lease).Milliseconds() // the answer may be old
 		err = w.putFor(ctx, entries, ss.renewals.till(until))
 	}
 	if err != nil {

@@ -81,12 +81,18 @@ func TestFewerRightsDoNotSufficeForIndexes(t *testing.T) {
 			entry := []store.IndexEntry{{Index: list, Member: "secret " + id}}
 			_, _, readErr := b.Entries(t.Context(), list, "")
 			_, leftErr := b.TimeLeft(t.Context(), mine)
+			written := []store.Entry{{Key: "written without " + right, Value: []byte("v")}}
+			_, _, commitErr := store.CommitTimed(t.Context(), mine, []store.Entry{{Key: "absent"}}, written)
+			if found, err := mine.Has(t.Context(), written[0].Key); found != (commitErr == nil) || err != nil {
+				t.Errorf("after CommitTimed() = %v: Has() = %v, %v", commitErr, found, err)
+			}
 			refused := false
 			for call, err := range map[string]error{
 				"PutEntries":    errors.Join(b.PutEntries(t.Context(), entry, lease)...),
 				"RemoveEntries": b.RemoveEntries(t.Context(), entry),
 				"Entries":       readErr,
 				"TimeLeft":      leftErr,
+				"CommitTimed":   commitErr,
 			} {
 				if err != nil {
 					wantRefused(t, call, err, "ACL user may not do this", id, "pw")
