@@ -6,7 +6,7 @@ import (
 	"github.com/sessionkv/store"
 )
 
-// The rules about Suspend, in units of the harness's lease.
+// graceRules are the rules about Suspend, in units of the harness's lease.
 var graceRules = []rule{
 	{name: "Suspend keeps a session for the grace, longer than the lease", run: func(x *env) {
 		x.hurry(time.Now().Add(2 * x.lease))

@@ -8,7 +8,7 @@ import (
 	"github.com/sessionkv/store"
 )
 
-// The rules about time, in units of the harness's lease (l).
+// leaseRules are the rules about time, in units of the harness's lease (l).
 var leaseRules = []rule{
 	{name: "a session lives for its lease and then ends", run: func(x *env) {
 		start := time.Now()

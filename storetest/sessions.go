@@ -32,8 +32,7 @@ type visitor struct {
 	Seen  map[string]int
 }
 
-// The typed layer is package store's own. These rules hold it together with the
-// backend.
+// sessionRules hold the typed layer, which is package store's own, together with the backend.
 var sessionRules = []rule{
 	{name: "typed values are read back by every node", run: func(x *env) {
 		v := visitor{"Ann", []string{"a", "b"}, true, map[string]int{"a": 1}}

@@ -21,7 +21,7 @@ type executor interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
 
-// What may happen to a command whose reply was lost.
+// A kind says what may happen to a command whose reply was lost.
 type kind int
 
 const (

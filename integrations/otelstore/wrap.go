@@ -54,8 +54,8 @@ func (b *observedBackend) Resume(ctx context.Context, id string, t store.Terms) 
 	return s, err
 }
 
-// With a context that has ended, Renew is how the core finds out whether the backend recognises a Store. That does not
-// count as an operation that failed.
+// Renew measures renewals. With a context that has ended it does not: so the core finds out whether the backend
+// recognises a Store, which does not count as an operation that failed.
 func (b *observedBackend) Renew(ctx context.Context, sessions []store.Store, lease time.Duration) []error {
 	if ctx.Err() != nil {
 		return b.Backend.Renew(ctx, sessions, lease)

@@ -4,5 +4,5 @@ package testserver
 
 import "os"
 
-// Only killing works everywhere; a nil signal reads as unsupported.
+// terminate kills, which alone works everywhere; a nil signal reads as unsupported.
 var terminate, pauseSignal, resumeSignal os.Signal = os.Kill, nil, nil

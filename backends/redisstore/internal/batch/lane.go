@@ -134,7 +134,7 @@ func (l *lane) withdraw(c *call) bool {
 	return true
 }
 
-// How a run begins.
+// A startMode is how a run begins.
 type startMode int
 
 const (
@@ -175,7 +175,7 @@ func (l *lane) overflows() bool {
 // there, one on the way back, and one is filled.
 const few = 4
 
-// yields above this time mean that other goroutines could run.
+// idleYield is the longest that a yield takes when no other goroutine could run.
 const idleYield = 3 * time.Microsecond
 
 // leave ends a command that ran on its caller's goroutine. That caller has its
