@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/internal/keyspace"
+	"github.com/sessionkv/store/internal/median"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -82,7 +82,7 @@ func BenchmarkBesideRawClient(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				raw, typed := median(raws), median(typeds)
+				raw, typed := median.Of(raws), median.Of(typeds)
 				b.ReportMetric(raw, "raw-ns")
 				b.ReportMetric(typed, "typed-ns")
 				b.ReportMetric(typed/raw, "ratio")
@@ -92,11 +92,6 @@ func BenchmarkBesideRawClient(b *testing.B) {
 			b.Error(err)
 		}
 	}
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
 }
 
 // One call of Renew for many sessions.
@@ -170,7 +165,7 @@ func BenchmarkOwnPartOfSet(b *testing.B) {
 				}
 				times = append(times, float64(time.Since(start)))
 			}
-			b.ReportMetric(median(times), "median-ns")
+			b.ReportMetric(median.Of(times), "median-ns")
 		})
 	}
 }

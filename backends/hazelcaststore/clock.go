@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sessionkv/store/internal/median"
 )
 
 const (
@@ -187,9 +188,7 @@ func (b *Backend) calibrate(ctx context.Context) error {
 	if len(lows) == 0 {
 		return errNoTime
 	}
-	slices.Sort(lows)
-	slices.Sort(highs)
-	next.lo, next.hi = lows[len(lows)/2], highs[len(highs)/2]
+	next.lo, next.hi = median.Of(lows), median.Of(highs)
 	b.clock.bounds.Store(next)
 	return nil
 }

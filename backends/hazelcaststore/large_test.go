@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/median"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -48,7 +49,7 @@ func BenchmarkSetBySize(b *testing.B) {
 				}
 				times = append(times, float64(time.Since(start)))
 			}
-			b.ReportMetric(median(times), "median-ns")
+			b.ReportMetric(median.Of(times), "median-ns")
 			b.ReportMetric(times[len(times)*99/100], "p99-ns")
 		})
 	}

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hazelcast/hazelcast-go-client/types"
+	"github.com/sessionkv/store/internal/median"
 )
 
 const (
@@ -92,9 +92,7 @@ func (b *Backend) survey(ctx context.Context, n int) (*survey, error) {
 		}
 		return nil, errNoTime
 	}
-	slices.Sort(lows)
-	slices.Sort(highs)
-	s.lo, s.hi = lows[len(lows)/2], highs[len(highs)/2]
+	s.lo, s.hi = median.Of(lows), median.Of(highs)
 	agree := 0
 	for _, f := range s.findings {
 		if f.hi == 0 {

@@ -3,7 +3,6 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/sessionkv/store"
 	"github.com/sessionkv/store/backends/redisstore"
+	"github.com/sessionkv/store/internal/median"
 	"github.com/sessionkv/store/internal/testserver"
 )
 
@@ -130,14 +130,9 @@ func BenchmarkRatio(b *testing.B) {
 				}
 				raw, ours = append(raw, middle.Sub(start)), append(ours, time.Since(middle))
 			}
-			b.ReportMetric(float64(median(raw))/float64(median(ours)), "ratio")
+			b.ReportMetric(float64(median.Of(raw))/float64(median.Of(ours)), "ratio")
 		})
 	}
-}
-
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
 }
 
 // BenchmarkRenew renews many sessions at once; the figure is per session.

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sessionkv/store"
+	"github.com/sessionkv/store/internal/median"
 )
 
 // Patience is how long a test waits for what comes soon.
@@ -173,8 +173,7 @@ func CompareDestroy(b *testing.B, with, without store.Backend, n, callers int) {
 		third, fourth := round(without), round(with)
 		ratios = append(ratios, float64(second)/float64(first), float64(third)/float64(fourth))
 	}
-	slices.Sort(ratios)
-	b.ReportMetric(ratios[len(ratios)/2], "ratio")
+	b.ReportMetric(median.Of(ratios), "ratio")
 }
 
 // NoneLeft waits until no goroutine is left that has one of the words in its stack.
