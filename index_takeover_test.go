@@ -236,3 +236,61 @@ func TestSlowWriteWithAShortLease(t *testing.T) {
 		}
 	}
 }
+
+// The reply of an operation is lost, or an answer that only lets entries stay for longer fails, and nobody looks after the session from then
+// on. It is found for as long as it lives.
+func TestNobodyLooksAfterLostReplies(t *testing.T) {
+	const lease = 16 * time.Second
+	for _, untimed := range []bool{false, true} {
+		for name, c := range map[string]struct {
+			op   storetest.Op
+			lose bool
+			call func(ctx context.Context, ss *store.Sessions, s *store.Session) error
+		}{
+			"Resume": {storetest.OpResume, true, func(ctx context.Context, ss *store.Sessions, s *store.Session) error {
+				_, err := ss.Resume(ctx, s.ID())
+				return err
+			}},
+			"Set": {storetest.OpCommit, true, func(ctx context.Context, _ *store.Sessions, s *store.Session) error {
+				return indexedUser.Set(ctx, s, "a")
+			}},
+			"recheck": {storetest.OpTimeLeft, false, nil},
+		} {
+			t.Run(fmt.Sprintf("%s/untimed=%v", name, untimed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx := context.WithoutCancel(t.Context())
+					backend := newTrackedLists(t)
+					short := indexedSessions(t, backend, withIndex(store.Options{Lease: lease / 8}))
+					owned := create(t, short, indexedUser.To("before"))
+					faulty := storetest.Faulty(backend)
+					slow := newSlowIndexed(faulty, func() {})
+					slow.untimed = untimed
+					mine := indexedSessions(t, slow, withIndex(store.Options{Lease: lease}))
+					s, err := mine.Attach(ctx, owned.ID())
+					must(t, err)
+					must(t, indexedUser.Set(ctx, s, "before"))
+					if name != "Resume" { // the session gets more time between the steps of a write
+						slow.step = func(op string) {
+							if op == "Commit" && owned.Err() == nil {
+								must(t, owned.Suspend(ctx, 5*lease))
+								if name == "recheck" {
+									faulty.FailOnce(c.op, nil)
+								}
+							}
+						}
+					}
+					if c.lose {
+						faulty.LoseReply(c.op)
+						if err := c.call(ctx, mine, s); err != nil && !errors.Is(err, store.ErrUnknownOutcome) {
+							t.Fatalf("%s = %v", name, err)
+						}
+					} else if err := indexedUser.Set(ctx, s, "a"); err != nil && !errors.Is(err, store.ErrUnknownOutcome) {
+						t.Fatalf("%s = %v", name, err)
+					}
+					time.Sleep(time.Second / 2) // what failed was tried again
+					staysFound(t, name, backend, short, s.ID(), lease, 5*lease)
+				})
+			})
+		}
+	}
+}

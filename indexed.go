@@ -443,6 +443,9 @@ func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (cur
 			known = changed
 		case errors.Is(err, ErrUnknownOutcome):
 			s.forgetIndexed(known) // both entries stay, one of them for nothing
+			if len(w.got) > 0 {
+				ss.renewals.recheck(s, w.got, w.until, w.lease)
+			}
 			return nil, err
 		case errors.Is(err, ErrTooManyKeys) && known.rawMark() == nil && !kept:
 			// Only the mark may be too much. With one that names nothing yet the keys count for what they are.
@@ -689,6 +692,7 @@ func (w *indexedWrite) done(ctx context.Context, known *indexed, next mark, writ
 		err = s.lengthen(ctx, stays, left, w.until, w.lease)
 	}
 	if err != nil {
+		ss.renewals.recheck(s, stays, w.until, w.lease)
 		return &lateError{err}
 	}
 	return nil

@@ -18,9 +18,8 @@ const (
 	// errandBatch is how many errands of a kind are done at a time.
 	errandBatch = 2048
 
-	// firstLookAgain is after how long a session that was resumed is looked after again where that has failed. Each further time it
-	// takes twice as long.
-	firstLookAgain = 50 * time.Millisecond
+	// firstAgain is after how long an errand for entries that may end too early is tried again. Each further time it takes twice as long.
+	firstAgain = 50 * time.Millisecond
 )
 
 // renewOwned renews the leases of handles. It returns an error or nil for each.
@@ -401,15 +400,55 @@ func (r *renewals) index(s *Session) {
 // recheck finds out whether the session was given more time, by somebody who did not see entries that were put for s at the
 // same time. Then they get as much.
 func (r *renewals) recheck(s *Session, entries []IndexEntry, until int64, lease time.Duration) {
-	check := func() {
-		ctx, cancel := context.WithTimeout(r.ctx, cleanupTime)
-		defer cancel()
+	check := func(ctx context.Context) (done bool) {
 		left, err := r.sessions.indexes.backend.TimeLeft(ctx, s.raw)
 		if err == nil && r.livesFor(left)+enoughAfter(lease).Milliseconds() > until {
-			_ = r.sessions.putEntries(ctx, entries, left+withMargin(lease))
+			err = r.sessions.putEntries(ctx, entries, left+withMargin(lease))
 		}
+		return err == nil || errors.Is(err, ErrDestroyed)
 	}
-	r.errand(func(e *errands) { e.checks = append(e.checks, check) })
+	r.check(r.till(until), check)
+}
+
+// attend lets the entries of the session id stay as long as it lives now, and a lease: a Resume whose reply was lost may have given it more time,
+// and nobody looks after it.
+func (r *renewals) attend(id string) {
+	ss := r.sessions
+	r.check(r.lease, func(ctx context.Context) (done bool) {
+		raw, err := ss.backend.Attach(ctx, id, ss.terms(r.lease))
+		if err != nil {
+			return errors.Is(err, ErrNoSession)
+		}
+		s := ss.handle(id, false)
+		s.bind(raw)
+		known, err := s.learn(ctx)
+		if err != nil {
+			return errors.Is(err, ErrDestroyed)
+		}
+		left, err := ss.indexes.backend.TimeLeft(ctx, raw)
+		if err == nil {
+			mark := known.mark()
+			err = ss.putEntries(ctx, mark.entries(id), left+withMargin(ss.leaseFor(mark)))
+		}
+		return err == nil || errors.Is(err, ErrDestroyed)
+	})
+}
+
+// check runs an errand, and where it is not done again and again for a time.
+func (r *renewals) check(within time.Duration, do func(context.Context) (done bool)) {
+	r.errand(func(e *errands) {
+		e.checks = append(e.checks, func() {
+			ctx, cancel := context.WithTimeout(r.ctx, cleanupTime)
+			defer cancel()
+			if !do(ctx) {
+				r.loop.Go(func() {
+					ctx, cancel := context.WithTimeout(r.ctx, within)
+					defer cancel()
+					r.again(ctx, do)
+				})
+			}
+		})
+	})
 }
 
 func (r *renewals) errand(add func(*errands)) {
@@ -487,7 +526,13 @@ func (r *renewals) lookAfterAll() {
 		if failed := r.lookAfter(ctx, resumed); len(failed) == 0 {
 			cancel()
 		} else {
-			r.loop.Go(func() { defer cancel(); r.lookAgainAfter(ctx, failed) })
+			r.loop.Go(func() {
+				defer cancel()
+				r.again(ctx, func(ctx context.Context) bool { // until their turn comes
+					failed = r.lookAfter(ctx, failed)
+					return len(failed) == 0
+				})
+			})
 		}
 	}
 }
@@ -499,12 +544,13 @@ func (r *renewals) lookAfter(ctx context.Context, handles []*Session) (failed []
 	return failed
 }
 
-// lookAgainAfter looks after handles until that succeeds, or their turn comes. Their entries may be from a process with a much shorter
-// lease, so it begins soon.
-func (r *renewals) lookAgainAfter(ctx context.Context, handles []*Session) {
-	for wait := firstLookAgain; len(handles) > 0 && ctx.Err() == nil; wait *= 2 {
+// again calls do until that is done or ctx ends. It begins soon, since what there is to do may be for entries that end soon.
+func (r *renewals) again(ctx context.Context, do func(context.Context) (done bool)) {
+	for wait := firstAgain; ctx.Err() == nil; wait *= 2 {
 		pause(ctx, min(wait, r.lease/renewalsPerLease/renewAttempts))
-		handles = r.lookAfter(ctx, handles)
+		if do(ctx) {
+			return
+		}
 	}
 }
 

@@ -351,6 +351,9 @@ func (ss *Sessions) resume(ctx context.Context, id string) (*Session, error) {
 	s := ss.handle(id, true)
 	raw, err := ss.backend.Resume(ctx, id, ss.terms(ss.lease))
 	if err != nil {
+		if ss.indexes != nil && errors.Is(err, ErrUnknownOutcome) {
+			ss.renewals.attend(id)
+		}
 		return nil, err
 	}
 	s.bind(raw)
