@@ -17,41 +17,16 @@ import (
 
 // options is what the flags say.
 type options struct {
-	stores    []string
-	codecs    []string
-	against   []string
-	workloads []workload.Workload
-	value     string // "claims", "rooms", "handshake" or "string"
-	sizes     []int  // of strings
-	valueText string
-	sessions  int
-	keys      int
-	workers   []int
-	duration  time.Duration
-	rate      float64
-	repeat    int
-	delay     time.Duration
-	jsonFile  string
-	htmlFile  string
-}
-
-// list is a flag that may be repeated and may hold several parts.
-type list struct {
-	parts *[]string
-	split bool
-}
-
-func (l list) String() string { return "" }
-
-func (l list) Set(text string) error {
-	if !l.split {
-		*l.parts = append(*l.parts, text)
-		return nil
-	}
-	for part := range strings.SplitSeq(text, ",") {
-		*l.parts = append(*l.parts, strings.TrimSpace(part))
-	}
-	return nil
+	stores, codecs, against []string
+	workloads               []workload.Workload
+	value                   string // "claims", "rooms", "handshake" or what sizes says
+	sizes                   []int  // of strings
+	sessions, keys          int
+	workers                 []int
+	duration, delay         time.Duration
+	rate                    float64
+	repeat                  int
+	jsonFile, htmlFile      string
 }
 
 const usage = `Compare backends and other libraries for session state.
@@ -64,85 +39,93 @@ Without flags it measures memory with both codecs. For instance:
 
 `
 
+// parts makes a flag of several parts of one that takes one.
+func parts(set func(part string) error) func(string) error {
+	return func(text string) error {
+		for part := range strings.SplitSeq(text, ",") {
+			if err := set(strings.TrimSpace(part)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // parse reads the command line. Its errors are one line each.
 func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
-	var workloads, mixes, workers []string
+	o := &options{value: "100", sizes: []int{100}}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	f.Var(list{parts: &o.stores}, "store", "`URL` of a backend; may be repeated (default memory:)")
-	f.Var(list{&o.codecs, true}, "codec", "msgpack, json, or both (default both on memory, msgpack elsewhere)")
-	f.Var(list{&o.against, true}, "against", "other libraries in the same run: all, or `names` of "+strings.Join(system.Rivals(), ", "))
-	f.Var(list{&workloads, true}, "workload", "YCSB a, b, c, d, f, or life (default b)")
-	f.Var(list{parts: &mixes}, "mix", "own `mix`, such as get=90,set=10; may be repeated")
+	f.Func("store", "`URL` of a backend; may be repeated (default memory:)", func(url string) error {
+		o.stores = append(o.stores, url)
+		return nil
+	})
+	f.Func("codec", "msgpack, json, or both (default both on memory, msgpack elsewhere)", parts(func(c string) error {
+		o.codecs = append(o.codecs, c)
+		if c != "msgpack" && c != "json" {
+			return errors.New("known are msgpack and json")
+		}
+		return nil
+	}))
+	f.Func("against", "other libraries in the same run: all, or `names` of "+strings.Join(system.Rivals(), ", "), parts(func(name string) error {
+		o.against = append(o.against, name)
+		return nil
+	}))
+	load := func(named func(string) (workload.Workload, error)) func(string) error {
+		return func(text string) error {
+			w, err := named(text)
+			o.workloads = append(o.workloads, w)
+			return err
+		}
+	}
+	f.Func("workload", "YCSB a, b, c, d, f, or life (default b)", parts(load(workload.Named)))
+	f.Func("mix", "own `mix`, such as get=90,set=10; may be repeated", load(workload.ParseMix))
 	f.IntVar(&o.sessions, "sessions", 1000, "number of sessions")
 	f.IntVar(&o.keys, "keys", 3, "keys per session")
-	f.StringVar(&o.valueText, "value", "100", "`sizes` of strings in bytes, such as 16,1024, or claims, rooms or handshake")
-	f.Var(list{&workers, true}, "workers", "`numbers` of concurrent workers, such as 1,16,256 (default 16)")
+	f.Func("value", "`sizes` of strings in bytes, such as 16,1024, or claims, rooms or handshake (default 100)", func(text string) error {
+		o.value, o.sizes = text, nil
+		if slices.Contains([]string{"claims", "rooms", "handshake"}, text) {
+			return nil
+		}
+		return parts(func(text string) error { return number(&o.sizes, text, 0, 1<<20-16) })(text)
+	})
+	f.Func("workers", "`numbers` of concurrent workers, such as 1,16,256 (default 16)", parts(func(text string) error {
+		return number(&o.workers, text, 1, 100_000)
+	}))
 	f.DurationVar(&o.duration, "duration", time.Second, "of each run")
 	f.Float64Var(&o.rate, "rate", 0, "operations per second to start, latency counted from the intended start; 0: as fast as it goes")
 	f.IntVar(&o.repeat, "repeat", 3, "runs of each case, in turns with the other cases")
 	f.DurationVar(&o.delay, "delay", 0, "network delay of a round trip to put between clients and a Redis server")
 	f.StringVar(&o.jsonFile, "json", "", "write all results to `file`")
 	f.StringVar(&o.htmlFile, "html", "", "write a page with plots to `file`")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(stderr, usage)
-			f.SetOutput(stderr)
-			f.PrintDefaults()
-			return nil, err
-		}
-		return nil, hideURL(err, args)
-	}
-	if f.NArg() > 0 {
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stderr, usage)
+		f.SetOutput(stderr)
+		f.PrintDefaults()
+		return nil, err
+	case err != nil && strings.Contains(err.Error(), "://"): // a URL may have a password in it
+		return nil, errors.New("the flags cannot be read; -h shows them all")
+	case err != nil:
+		return nil, fmt.Errorf("%w; -h shows all flags", err)
+	case f.NArg() > 0:
 		return nil, fmt.Errorf("there is no argument %q; flags begin with -", f.Arg(0))
 	}
-	return o, o.check(workloads, mixes, workers)
+	return o, o.check()
 }
 
-// hideURL keeps a URL, which may have a password in it, out of an error of the
-// flag package.
-func hideURL(err error, args []string) error {
-	for _, a := range args {
-		if strings.Contains(a, "://") {
-			return errors.New("the flags cannot be read; -h shows them all")
-		}
+// number appends a number from least to most.
+func number(to *[]int, text string, least, most int) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return fmt.Errorf("it must be numbers from %d to %d", least, most)
 	}
-	return fmt.Errorf("%w; -h shows all flags", err)
+	*to = append(*to, n)
+	return nil
 }
 
-func (o *options) check(workloads, mixes, workers []string) error {
-	for _, url := range o.stores {
-		if address.Kind(url) == "" {
-			return fmt.Errorf("the store URL %s has an unknown scheme; use memory:, redis://… or hazelcast://…", address.Redact(url))
-		}
-	}
-	for _, c := range o.codecs {
-		if c != "msgpack" && c != "json" {
-			return fmt.Errorf("unknown codec %q; known are msgpack and json", c)
-		}
-	}
-	for _, name := range workloads {
-		w, err := workload.Named(name)
-		if err != nil {
-			return err
-		}
-		o.workloads = append(o.workloads, w)
-	}
-	for _, text := range mixes {
-		w, err := workload.ParseMix(text)
-		if err != nil {
-			return err
-		}
-		o.workloads = append(o.workloads, w)
-	}
-	for _, text := range workers {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 100_000 {
-			return fmt.Errorf("-workers %s: it must be numbers from 1 to 100000", text)
-		}
-		o.workers = append(o.workers, n)
-	}
+// check completes what was not given, and says what does not go.
+func (o *options) check() error {
 	switch {
 	case o.sessions < 1 || o.sessions > 10_000_000:
 		return fmt.Errorf("-sessions %d: it must be from 1 to 10000000", o.sessions)
@@ -157,66 +140,54 @@ func (o *options) check(workloads, mixes, workers []string) error {
 	case o.delay < 0 || o.delay > 10*time.Second:
 		return fmt.Errorf("-delay %v: it must be from 0 to 10s", o.delay)
 	}
-	if err := o.readValue(); err != nil {
-		return err
-	}
-	return o.checkAgainst()
-}
-
-func (o *options) readValue() error {
-	switch o.valueText {
-	case "claims", "rooms", "handshake":
-		o.value = o.valueText
-		return nil
-	}
-	o.value = "string"
-	for text := range strings.SplitSeq(o.valueText, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || n > 1<<20-16 {
-			return fmt.Errorf("-value %s: it must be sizes from 0 to %d, or claims, rooms or handshake", o.valueText, 1<<20-16)
-		}
-		o.sizes = append(o.sizes, n)
-	}
-	return nil
-}
-
-// checkAgainst resolves "all" and finds servers for the rivals.
-func (o *options) checkAgainst() error {
 	kinds := []string{"memory"}
 	for _, url := range o.stores {
-		kinds = append(kinds, address.Kind(url))
-		if o.delay > 0 && address.Kind(url) != "memory" && !address.Single(url) {
+		kind := address.Kind(url)
+		if kind == "" {
+			return fmt.Errorf("the store URL %s has an unknown scheme; use memory:, redis://… or hazelcast://…", address.Redact(url))
+		}
+		if o.delay > 0 && kind != "memory" && !address.Single(url) {
 			return fmt.Errorf("-delay works with a single redis:// server without TLS, not with %s", address.Redact(url))
 		}
+		kinds = append(kinds, kind)
 	}
-	if slices.Equal(o.against, []string{"all"}) {
-		o.against = nil
-		for _, name := range system.Rivals() {
-			if kind, _ := system.Needs(name); slices.Contains(kinds, kind) {
-				o.against = append(o.against, name)
-			}
-		}
-		return nil
+	all := slices.Equal(o.against, []string{"all"})
+	if all {
+		o.against = system.Rivals()
 	}
+	var against []string
 	for _, name := range o.against {
 		kind, err := system.Needs(name)
+		switch there := slices.Contains(kinds, kind); {
+		case err != nil:
+			return err
+		case there:
+			against = append(against, name)
+		case !all:
+			return fmt.Errorf("-against %s needs a server: give -store %s://host:port as well", name, kind)
+		}
+	}
+	o.against = against
+	if len(o.stores) == 0 {
+		o.stores = []string{"memory:"}
+	}
+	if len(o.workloads) == 0 {
+		b, err := workload.Named("b")
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(kinds, kind) {
-			return fmt.Errorf("-against %s needs a server: give -store %s://host:port as well", name, kind)
-		}
+		o.workloads = []workload.Workload{b}
+	}
+	if len(o.workers) == 0 {
+		o.workers = []int{16}
 	}
 	return nil
 }
 
 // specs returns what is to be measured, each store with its rivals.
-func (o *options) specs() []system.Spec {
-	var specs []system.Spec
-	seen := map[system.Spec]bool{}
+func (o *options) specs() (specs []system.Spec) {
 	add := func(s system.Spec) {
-		if !seen[s] {
-			seen[s] = true
+		if !slices.Contains(specs, s) {
 			specs = append(specs, s)
 		}
 	}

@@ -50,7 +50,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if werr := r.Text(stdout); err == nil {
 		err = werr
 	}
-	if werr := out.write(r); err == nil {
+	if werr := writeOutputs(out, r); err == nil {
 		err = werr
 	}
 	switch {
@@ -63,8 +63,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return done
 }
 
-// quiet keeps the Redis client from logging into the output: what matters comes
-// back as an error.
+// quiet keeps the Redis client from logging into the output: what matters comes back as an error.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}

@@ -10,43 +10,40 @@ import (
 	"github.com/sessionkv/store/bench/internal/report"
 )
 
-// outputs are the files that the report goes to.
-type outputs struct{ json, html *os.File }
-
-func openOutputs(o *options) (outputs, error) {
-	var out outputs
-	var err error
-	if o.jsonFile != "" {
-		if out.json, err = os.Create(o.jsonFile); err != nil {
-			return out, fmt.Errorf("cannot write -json: %w", err)
-		}
-	}
-	if o.htmlFile != "" {
-		if out.html, err = os.Create(o.htmlFile); err != nil {
-			return out, fmt.Errorf("cannot write -html: %w", err)
-		}
-	}
-	return out, nil
+// An output is a file that the report goes to.
+type output struct {
+	file  *os.File
+	write func(*report.Report, io.Writer) error
 }
 
-func (o outputs) write(r *report.Report) error {
-	var errs []error
-	if o.json != nil {
-		errs = append(errs, writeFile(o.json, func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetIndent("", " ")
-			return e.Encode(r)
-		}))
+func openOutputs(o *options) (all []output, err error) {
+	for _, out := range []struct {
+		flag, name string
+		write      func(*report.Report, io.Writer) error
+	}{{"-json", o.jsonFile, writeJSON}, {"-html", o.htmlFile, (*report.Report).HTML}} {
+		if out.name == "" {
+			continue
+		}
+		f, err := os.Create(out.name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot write %s: %w", out.flag, err)
+		}
+		all = append(all, output{f, out.write})
 	}
-	if o.html != nil {
-		errs = append(errs, writeFile(o.html, r.HTML))
-	}
-	return errors.Join(errs...)
+	return all, nil
 }
 
-func writeFile(f *os.File, write func(io.Writer) error) error {
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return fmt.Errorf("the results are not in the file: %w", err)
+func writeJSON(r *report.Report, w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", " ")
+	return e.Encode(r)
+}
+
+func writeOutputs(all []output, r *report.Report) (err error) {
+	for _, out := range all {
+		if werr := errors.Join(out.write(r, out.file), out.file.Close()); werr != nil {
+			err = errors.Join(err, fmt.Errorf("the results are not in the file: %w", werr))
+		}
 	}
-	return nil
+	return err
 }

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// progress says how far the run is: with a bar on a terminal, with plain lines
-// otherwise.
+// progress says how far the run is: with a bar on a terminal, with plain lines otherwise.
 type progress struct {
 	w   io.Writer
 	bar *progressbar.ProgressBar

@@ -25,16 +25,6 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 			return err
 		}
 	}
-	if len(o.stores) == 0 {
-		o.stores = []string{"memory:"}
-	}
-	if len(o.workloads) == 0 {
-		w, _ := workload.Named("b")
-		o.workloads = []workload.Workload{w}
-	}
-	if len(o.workers) == 0 {
-		o.workers = []int{16}
-	}
 	switch o.value {
 	case "claims":
 		return runCases(ctx, o, r, p, workload.ClaimsPool())
@@ -46,9 +36,8 @@ func run(ctx context.Context, o *options, r *report.Report, p *progress) error {
 	return runCases(ctx, o, r, p, workload.StringPool(o.sizes))
 }
 
-// runCases measures each system under each workload with each number of workers.
-// All of them are there from the beginning and take turns, so that a noisy machine
-// treats them alike.
+// runCases measures each system under each workload with each number of workers. All of them are there from the
+// beginning and take turns, so that a noisy machine treats them alike.
 func runCases[T any](ctx context.Context, o *options, r *report.Report, p *progress, pool []T) (err error) {
 	specs := o.specs()
 	proxies := delay.NewPool(o.delay)
@@ -84,7 +73,7 @@ func runCases[T any](ctx context.Context, o *options, r *report.Report, p *progr
 		for _, w := range o.workloads {
 			for _, n := range o.workers {
 				r.Cases = append(r.Cases, &report.Case{
-					System: label(name, o.delay, spec), Workload: w.Name, Value: o.valueText, Workers: n, Rate: o.rate, Sessions: o.sessions, Keys: o.keys,
+					System: label(name, o.delay, spec), Workload: w.Name, Value: o.value, Workers: n, Rate: o.rate, Sessions: o.sessions, Keys: o.keys,
 					Duration: o.duration, BytesPerSession: t.BytesPerSession, ServerBytesPerSession: t.ServerBytesPerSession,
 				})
 			}

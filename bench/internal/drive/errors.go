@@ -10,8 +10,7 @@ import (
 	"github.com/sessionkv/store"
 )
 
-// errorKind names the kind of an error that counts as one. Its text is not kept:
-// texts differ from call to call.
+// errorKind names the kind of an error that counts as one. Its text is not kept: texts differ from call to call.
 func errorKind(err error) string {
 	for _, k := range []struct {
 		err  error

@@ -8,9 +8,8 @@ import (
 	"github.com/sessionkv/store/bench/internal/workload"
 )
 
-// A pacer hands out intended starts at even distances. Because latency counts from
-// there, an operation that had to wait for a stalled one shows it: the stall is not
-// hidden by the load that it kept away ("coordinated omission").
+// A pacer hands out intended starts at even distances. Because latency counts from there, an operation that had to
+// wait for a stalled one shows it: the stall is not hidden by the load that it kept away ("coordinated omission").
 type pacer struct {
 	start, end time.Time
 	interval   float64 // nanoseconds
@@ -38,8 +37,7 @@ func (p *pacer) late(l *Latencies, plan []workload.Op) int64 {
 	}
 }
 
-// open starts operations at their intended times, as far as there are workers, and
-// returns their number.
+// open starts operations at their intended times, as far as there are workers, and returns their number.
 func (w *worker[T]) open(p *pacer) int64 {
 	ctx := context.Background()
 	var n int64

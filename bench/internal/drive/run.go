@@ -18,9 +18,8 @@ type Options struct {
 	Workers  int
 	Duration time.Duration
 
-	// Rate is the number of operations per second that are started, whether or
-	// not earlier ones have come back; latency counts from the intended start.
-	// Zero means that each worker starts the next when the last is done.
+	// Rate is the number of operations per second that are started, whether or not earlier ones have come back;
+	// latency counts from the intended start. Zero means that each worker starts the next when the last is done.
 	Rate float64
 
 	// Seed makes the plan.
@@ -45,8 +44,7 @@ func (s *Sample) PerSecond() float64 { return float64(s.Ops) / s.Elapsed.Seconds
 // clock twice takes longer than they do. It is coprime to the plan's size.
 const sampleEvery = 61
 
-// Run makes load until the duration is over or ctx ends. Operations in progress are
-// waited for.
+// Run makes load until the duration is over or ctx ends. Operations in progress are waited for.
 func (t *Target[T]) Run(ctx context.Context, o Options) *Sample {
 	plan := o.Workload.Plan(o.Seed, t.initial, len(t.keys))
 	rec := newRecorder(o.Workers)

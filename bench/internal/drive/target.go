@@ -1,5 +1,4 @@
-// Package drive makes load: it sets sessions up, runs plans of operations on them
-// and measures.
+// Package drive makes load: it sets sessions up, runs plans of operations on them and measures.
 package drive
 
 import (
@@ -20,9 +19,8 @@ import (
 type Target[T any] struct {
 	Spec system.Spec
 
-	// BytesPerSession is what the process's heap grew by, and
-	// ServerBytesPerSession what the server said that it grew by; zero where
-	// that cannot be known.
+	// BytesPerSession is what the process's heap grew by, and ServerBytesPerSession what the server said that it
+	// grew by; zero where that cannot be known.
 	BytesPerSession, ServerBytesPerSession float64
 
 	Created time.Duration // how long it took to create the sessions
@@ -46,8 +44,7 @@ func (t *Target[T]) workers() int {
 	return 1
 }
 
-// Open opens the system and creates its sessions. When ctx ends or something
-// fails, it removes what it made.
+// Open opens the system and creates its sessions. When ctx ends or something fails, it removes what it made.
 func Open[T any](ctx context.Context, spec system.Spec, sessions, keys int, pool []T) (*Target[T], error) {
 	t := &Target[T]{Spec: spec, pool: pool, initial: sessions, keys: make([]string, keys)}
 	for i := range t.keys {

@@ -42,8 +42,7 @@ type Repeat struct {
 // A Summary is over all repeats: medians, and latencies of all of them together.
 type Summary struct {
 	PerSecond float64 `json:"ops_per_second"`
-	// Spread is half the distance from the slowest to the fastest repeat, as a
-	// part of the median.
+	// Spread is half the distance from the slowest to the fastest repeat, as a part of the median.
 	Spread  float64            `json:"spread"`
 	Allocs  float64            `json:"allocs_per_op"`
 	Bytes   float64            `json:"bytes_per_op"`

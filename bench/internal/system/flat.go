@@ -2,9 +2,8 @@ package system
 
 import "context"
 
-// A flat store has one space of keys and no sessions. A session is then a
-// prefix, the way such libraries' users build one, and its end is the deletion of
-// its keys, one after the other.
+// A flat store has one space of keys and no sessions. A session is then a prefix, the way such libraries' users
+// build one, and its end is the deletion of its keys, one after the other.
 type flat[T any] interface {
 	get(ctx context.Context, key string) (T, error)
 	set(ctx context.Context, key string, value T) error

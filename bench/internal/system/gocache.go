@@ -12,9 +12,8 @@ import (
 	gocache "github.com/patrickmn/go-cache"
 )
 
-// goCache is gocache over its go-cache store, with its marshaler (msgpack) for
-// typed values, as its README has it. It can only tell that a value is there by
-// reading it.
+// goCache is gocache over its go-cache store, with its marshaler (msgpack) for typed values, as its README has it.
+// It can only tell that a value is there by reading it.
 type goCache[T any] struct{ m *marshaler.Marshaler }
 
 func openGocache[T any]() (System[T], error) {

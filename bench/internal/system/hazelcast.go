@@ -12,8 +12,7 @@ import (
 	"github.com/sessionkv/store/bench/internal/address"
 )
 
-// rawMap is the plain Hazelcast client: one map, an entry per session and key.
-// Nothing is fenced.
+// rawMap is the plain Hazelcast client: one map, an entry per session and key. Nothing is fenced.
 type rawMap[T any] struct {
 	c *hazelcast.Client
 	m *hazelcast.Map

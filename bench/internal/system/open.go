@@ -21,8 +21,7 @@ var rivals = map[string]string{
 // Rivals returns the names of the rivals.
 func Rivals() []string { return slices.Sorted(maps.Keys(rivals)) }
 
-// Needs returns the kind of server that the rival needs, "memory" for none, and
-// an error for an unknown name.
+// Needs returns the kind of server that the rival needs, "memory" for none, and an error for an unknown name.
 func Needs(rival string) (string, error) {
 	kind, ok := rivals[rival]
 	if !ok {

@@ -5,8 +5,7 @@ import (
 	"sync"
 )
 
-// rwMaps is one map[string]any with a sync.RWMutex per session, which the
-// server's code holds on to.
+// rwMaps is one map[string]any with a sync.RWMutex per session, which the server's code holds on to.
 type rwMaps[T any] struct{}
 
 func (rwMaps[T]) Create(_ context.Context, _ string, keys []string, values []T) (Session[T], error) {

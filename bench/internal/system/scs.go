@@ -22,8 +22,7 @@ type scsManager[T any] struct {
 }
 
 func openSCSMemory[T any]() (System[T], error) {
-	// Without its cleaner, whose start and stop race with each other; nothing
-	// expires during a measurement.
+	// Without its cleaner, whose start and stop race with each other; nothing expires during a measurement.
 	return newSCS[T](memstore.NewWithCleanupInterval(0), func() error { return nil }), nil
 }
 

@@ -10,8 +10,7 @@ import (
 	"github.com/sessionkv/store/codec"
 )
 
-// ownStore is this library, through its typed keys: encoded values, leases
-// renewed, writes fenced.
+// ownStore is this library, through its typed keys: encoded values, leases renewed, writes fenced.
 type ownStore[T any] struct {
 	backend  store.Backend
 	sessions *store.Sessions

@@ -1,5 +1,4 @@
-// Package workload says what is done: which operations on which sessions, keys
-// and values.
+// Package workload says what is done: which operations on which sessions, keys and values.
 package workload
 
 import (
@@ -12,9 +11,8 @@ import (
 // A Kind is a kind of operation.
 type Kind uint8
 
-// The kinds of operation. Life is a whole session: create it, write what a
-// handshake brings, read, destroy it. Insert is the creation of a session that
-// stays.
+// The kinds of operation. Life is a whole session: create it, write what a handshake brings, read, destroy it.
+// Insert is the creation of a session that stays.
 const (
 	Get Kind = iota
 	Set

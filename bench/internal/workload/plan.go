@@ -10,8 +10,7 @@ type Op struct {
 	Session int32 // for Latest: how many sessions before the newest one
 }
 
-// PlanSize is the number of operations of a plan, a power of two. Workers go
-// round and round in it.
+// PlanSize is the number of operations of a plan, a power of two. Workers go round and round in it.
 const PlanSize = 1 << 14
 
 // Plan decides on operations. The same arguments give the same plan.

@@ -8,10 +8,9 @@ import (
 // Theta is the skew of the Zipfian choice, the constant of YCSB.
 const Theta = 0.99
 
-// A Zipf chooses ranks 0 to n-1 so that rank k is chosen in proportion to
-// 1/(k+1)^Theta. The method is that of Gray et al., "Quickly generating
-// billion-record synthetic databases", SIGMOD 1994, which YCSB uses too;
-// math/rand's Zipf needs an exponent above one.
+// A Zipf chooses ranks 0 to n-1 so that rank k is chosen in proportion to 1/(k+1)^Theta. The method is that of Gray
+// et al., "Quickly generating billion-record synthetic databases", SIGMOD 1994, which YCSB uses too; math/rand's
+// Zipf needs an exponent above one.
 type Zipf struct {
 	n                 float64
 	alpha, zetan, eta float64
