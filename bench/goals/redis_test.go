@@ -102,9 +102,11 @@ func throughput(t *testing.T, name, url string, goals map[string]limits) {
 		system.Spec{Name: "store", URL: url, Codec: "msgpack"}, system.Spec{Name: "goredis", URL: url}, system.Spec{Name: "rueidis", URL: url})
 	// Where the server takes native writes, a fenced Set is held to more.
 	set := 1.0
-	m := drive.NewServerMeter(url)
-	defer m.Close()
-	if m.Has(t.Context(), "hsetex") {
+	o, err := address.Redis(url)
+	check(t, err)
+	c := goredis.NewUniversalClient(o)
+	defer c.Close()
+	if commands, err := c.Command(t.Context()).Result(); err == nil && commands["hsetex"] != nil {
 		set = 1.1
 	}
 	for _, n := range []int{1, 16, 256, 2048} {

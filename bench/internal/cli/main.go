@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -70,19 +71,7 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 // commandLine repeats the command without passwords.
 func commandLine(args []string) string {
-	words := []string{"go run ./bench"}
-	for _, a := range args {
-		if i := strings.Index(a, "://"); i >= 0 {
-			flag, url := "", a
-			if strings.HasPrefix(a, "-") {
-				name, value, _ := strings.Cut(a, "=")
-				flag, url = name+"=", value
-			}
-			a = flag + address.Redact(url)
-		}
-		words = append(words, a)
-	}
-	return strings.Join(words, " ")
+	return "go run ./bench " + regexp.MustCompile(`[\w+]+://\S*`).ReplaceAllStringFunc(strings.Join(args, " "), address.Redact)
 }
 
 // oneLine joins the lines of an error.

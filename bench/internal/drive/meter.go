@@ -64,15 +64,6 @@ func (m ServerMeter) Text(ctx context.Context, section, field string) string {
 	return ""
 }
 
-// Has reports whether the server has a command.
-func (m ServerMeter) Has(ctx context.Context, command string) bool {
-	if m.c == nil {
-		return false
-	}
-	infos, err := m.c.Command(ctx).Result()
-	return err == nil && infos[command] != nil
-}
-
 // Close closes the meter's connections.
 func (m ServerMeter) Close() {
 	if m.c != nil {

@@ -2,8 +2,11 @@ package report
 
 import (
 	"bytes"
+	"cmp"
+	_ "embed"
 	"fmt"
 	"html/template"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -14,19 +17,106 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// plots draws what the report has data for.
-func (r *Report) plots() ([]section, error) {
-	var all []section
-	for _, make := range []func() (section, error){r.latencyCurves, r.throughput, r.memory} {
-		s, err := make()
-		if err != nil {
-			return nil, err
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// HTML writes the report as one page that needs nothing else, with plots.
+func (r *Report) HTML(w io.Writer) error {
+	var tables strings.Builder
+	if err := r.Text(&tables); err != nil {
+		return err
+	}
+	var sections []section
+	for _, s := range []section{
+		{
+			Title: "Latency", x: "1 of so many operations is slower", y: "microseconds", logY: true, of: latencyCurve,
+			Text: "How long the given part of all operations took at most. The axes are logarithmic: each step to the right is one operation in ten fewer.",
+		},
+		{Title: "Throughput against workers", Text: "Median of the repeats.", x: "workers", y: "thousand operations/s", logY: true, of: throughput},
+		{Title: "Memory against sessions", Text: "Bytes per session. Very few sessions share what is there once.", x: "sessions", y: "bytes per session", of: memory},
+	} {
+		if err := s.draw(r.Cases); err != nil {
+			return err
 		}
 		if len(s.Figures) > 0 {
-			all = append(all, s)
+			sections = append(sections, s)
 		}
 	}
-	return all, nil
+	return page.Execute(w, struct {
+		*Report
+		Plots  []section
+		Tables string
+	}{r, sections, tables.String()})
+}
+
+// A section of the page has plots of one kind: a figure for each title that of returns, with a line for each system.
+type section struct {
+	Title, Text string
+	Figures     []template.HTML // SVG that was made here
+
+	x, y string
+	logY bool
+	of   func(*Case) (title string, points plotter.XYs)
+}
+
+func latencyCurve(c *Case) (title string, points plotter.XYs) {
+	title = fmt.Sprintf("workload %s, %d workers", c.Workload, c.Workers)
+	if c.Rate > 0 {
+		title += fmt.Sprintf(", %.0f operations/s", c.Rate)
+	}
+	for _, p := range c.Summary.Curve {
+		points = append(points, plotter.XY{X: 1 / (1 - min(p.Percentile, 99.9999)/100), Y: float64(max(p.Nanoseconds, 1)) / 1000})
+	}
+	return title, points
+}
+
+func throughput(c *Case) (title string, points plotter.XYs) {
+	if c.Summary.PerSecond > 0 {
+		points = plotter.XYs{{X: float64(c.Workers), Y: c.Summary.PerSecond / 1000}}
+	}
+	return "workload " + c.Workload, points
+}
+
+func memory(c *Case) (title string, points plotter.XYs) {
+	if bytes := c.BytesPerSession + c.ServerBytesPerSession; bytes > 0 {
+		points = plotter.XYs{{X: float64(c.Sessions), Y: bytes}}
+	}
+	return "systems, process and server together", points
+}
+
+func (s *section) draw(cases []*Case) error {
+	var titles []string
+	figures := map[string][]series{}
+	for _, c := range cases {
+		title, points := s.of(c)
+		if len(points) == 0 {
+			continue
+		}
+		if !slices.Contains(titles, title) {
+			titles = append(titles, title)
+		}
+		all := figures[title]
+		i := slices.IndexFunc(all, func(line series) bool { return line.name == c.System })
+		if i < 0 {
+			i, all = len(all), append(all, series{name: c.System})
+		}
+		all[i].points = append(all[i].points, points...)
+		figures[title] = all
+	}
+	for _, title := range titles {
+		for i, line := range figures[title] {
+			slices.SortStableFunc(line.points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+			figures[title][i].points = slices.Compact(line.points)
+		}
+		figure, err := lines(title, s.x, s.y, s.logY, figures[title])
+		if err != nil {
+			return err
+		}
+		s.Figures = append(s.Figures, figure)
+	}
+	return nil
 }
 
 // A series is a named line.
@@ -48,9 +138,6 @@ func lines(title, x, y string, logY bool, all []series) (template.HTML, error) {
 	}
 	p.Legend.Top, p.Legend.Left = true, true
 	for i, s := range all {
-		if len(s.points) == 0 {
-			continue
-		}
 		l, dots, err := plotter.NewLinePoints(s.points)
 		if err != nil {
 			return "", err
@@ -88,102 +175,4 @@ func svg(p *plot.Plot) (template.HTML, error) {
 	// Within a page the XML declaration and the comments before <svg go.
 	text := b.String()
 	return template.HTML(text[max(strings.Index(text, "<svg"), 0):]), nil
-}
-
-// latencyCurves draws a figure for each workload and number of workers.
-func (r *Report) latencyCurves() (section, error) {
-	s := section{Title: "Latency", Text: "How long the given part of all operations took at most. The axes are logarithmic: each step to the right is one operation in ten fewer."}
-	type group struct {
-		workload string
-		workers  int
-		rate     float64
-	}
-	var order []group
-	groups := map[group][]series{}
-	for _, c := range r.Cases {
-		g := group{c.Workload, c.Workers, c.Rate}
-		if _, ok := groups[g]; !ok {
-			order = append(order, g)
-		}
-		line := series{name: c.System}
-		for _, p := range c.Summary.Curve {
-			line.points = append(line.points, plotter.XY{X: 1 / (1 - min(p.Percentile, 99.9999)/100), Y: float64(max(p.Nanoseconds, 1)) / 1000})
-		}
-		groups[g] = append(groups[g], line)
-	}
-	for _, g := range order {
-		title := fmt.Sprintf("workload %s, %d workers", g.workload, g.workers)
-		if g.rate > 0 {
-			title += fmt.Sprintf(", %.0f operations/s", g.rate)
-		}
-		if err := s.draw(title, "1 of so many operations is slower", "microseconds", true, groups[g]); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
-}
-
-func (s *section) draw(title, x, y string, logY bool, all []series) error {
-	if !slices.ContainsFunc(all, func(s series) bool { return len(s.points) > 0 }) {
-		return nil
-	}
-	figure, err := lines(title, x, y, logY, all)
-	if err == nil {
-		s.Figures = append(s.Figures, figure)
-	}
-	return err
-}
-
-// throughput draws a figure for each workload.
-func (r *Report) throughput() (section, error) {
-	s := section{Title: "Throughput against workers", Text: "Median of the repeats."}
-	var order []string
-	byWorkload := map[string]map[string]*series{}
-	var systems []string
-	for _, c := range r.Cases {
-		if c.Summary.PerSecond == 0 {
-			continue
-		}
-		if byWorkload[c.Workload] == nil {
-			byWorkload[c.Workload] = map[string]*series{}
-			order = append(order, c.Workload)
-		}
-		if !slices.Contains(systems, c.System) {
-			systems = append(systems, c.System)
-		}
-		line := byWorkload[c.Workload][c.System]
-		if line == nil {
-			line = &series{name: c.System}
-			byWorkload[c.Workload][c.System] = line
-		}
-		line.points = append(line.points, plotter.XY{X: float64(c.Workers), Y: c.Summary.PerSecond / 1000})
-	}
-	for _, w := range order {
-		var all []series
-		for _, name := range systems {
-			if line := byWorkload[w][name]; line != nil {
-				slices.SortFunc(line.points, func(a, b plotter.XY) int { return int(a.X - b.X) })
-				all = append(all, *line)
-			}
-		}
-		if err := s.draw("workload "+w, "workers", "thousand operations/s", true, all); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
-}
-
-// memory draws the bytes per session of the systems.
-func (r *Report) memory() (section, error) {
-	s := section{Title: "Memory against sessions", Text: "Bytes per session. Very few sessions share what is there once."}
-	seen := map[string]bool{}
-	var all []series
-	for _, c := range r.Cases {
-		bytes := c.BytesPerSession + c.ServerBytesPerSession
-		if !seen[c.System] && bytes > 0 {
-			seen[c.System] = true
-			all = append(all, series{c.System, plotter.XYs{{X: float64(c.Sessions), Y: bytes}}})
-		}
-	}
-	return s, s.draw("systems, process and server together", "sessions", "bytes per session", false, all)
 }

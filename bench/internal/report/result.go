@@ -2,11 +2,16 @@
 package report
 
 import (
+	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/sessionkv/store/bench/internal/drive"
+	"github.com/sessionkv/store/bench/internal/workload"
 )
 
 // A Case is one thing that was measured, with all its repeats.
@@ -96,7 +101,7 @@ func (c *Case) summarize() {
 	sum.Latency = latency(all)
 	for kind, h := range c.latencies {
 		if h != nil {
-			sum.Kinds[kindName(kind)] = latency(h)
+			sum.Kinds[workload.Kind(kind).String()] = latency(h)
 		}
 	}
 	for _, b := range all.CumulativeDistributionWithTicks(5) {
@@ -140,4 +145,18 @@ type Report struct {
 	Machine     Machine   `json:"machine"`
 	Interrupted bool      `json:"interrupted,omitempty"`
 	Cases       []*Case   `json:"cases,omitempty"`
+}
+
+func latency(h *hdrhistogram.Histogram) Latency {
+	p := h.ValueAtPercentilesSlice([]float64{50, 95, 99, 99.9})
+	return Latency{h.TotalCount(), p[0], p[1], p[2], p[3], h.Max()}
+}
+
+// cpuName is the processor's name where Linux tells it.
+func cpuName() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	if name := regexp.MustCompile(`(?m)^model name\s*: (.*)$`).FindSubmatch(text); name != nil {
+		return string(name[1])
+	}
+	return ""
 }

@@ -90,20 +90,11 @@ func (r *Report) kindsText(w io.Writer) {
 
 // Duration writes nanoseconds with three digits.
 func Duration(ns int64) string {
-	d := time.Duration(ns)
-	switch {
-	case d < time.Microsecond:
-		return fmt.Sprintf("%dns", ns)
-	case d < 100*time.Microsecond:
-		return fmt.Sprintf("%.1fµs", float64(ns)/1e3)
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.0fµs", float64(ns)/1e3)
-	case d < 100*time.Millisecond:
-		return fmt.Sprintf("%.1fms", float64(ns)/1e6)
-	case d < time.Second:
-		return fmt.Sprintf("%.0fms", float64(ns)/1e6)
+	d, digit := time.Duration(ns), time.Nanosecond
+	for d >= 1000*digit {
+		digit *= 10
 	}
-	return fmt.Sprintf("%.1fs", d.Seconds())
+	return d.Round(digit).String()
 }
 
 // count writes a throughput with thousands or millions.

@@ -1,21 +1,22 @@
 package system
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
-// A flat store has one space of keys and no sessions. A session is then a prefix, the way such libraries' users
-// build one, and its end is the deletion of its keys, one after the other.
-type flat[T any] interface {
-	get(ctx context.Context, key string) (T, error)
-	set(ctx context.Context, key string, value T) error
-	has(ctx context.Context, key string) (bool, error)
-	remove(ctx context.Context, key string) error
-	close(ctx context.Context) error
+// flat is a store with one space of keys and no sessions. A session is then a prefix, the way such libraries' users build one, and
+// its end is the deletion of its keys, one after the other.
+type flat[T any] struct {
+	get    func(ctx context.Context, key string) (T, error)
+	set    func(ctx context.Context, key string, value T) error
+	has    func(ctx context.Context, key string) (bool, error) // nil where it can only tell that a value is there by reading it
+	remove func(ctx context.Context, key string) error
+	close  func(ctx context.Context) error
 }
 
-type flatSystem[T any] struct{ flat[T] }
-
-func (f flatSystem[T]) Create(ctx context.Context, id string, keys []string, values []T) (Session[T], error) {
-	s := &flatSession[T]{f.flat, id + ":", keys}
+func (f *flat[T]) Create(ctx context.Context, id string, keys []string, values []T) (Session[T], error) {
+	s := &flatSession[T]{f, id + ":", keys}
 	for i, k := range keys {
 		if err := s.Set(ctx, k, values[i]); err != nil {
 			return nil, err
@@ -24,28 +25,35 @@ func (f flatSystem[T]) Create(ctx context.Context, id string, keys []string, val
 	return s, nil
 }
 
-func (f flatSystem[T]) Close(ctx context.Context) error { return f.close(ctx) }
+func (f *flat[T]) Close(ctx context.Context) error { return f.close(ctx) }
 
 type flatSession[T any] struct {
-	flat   flat[T]
+	*flat[T]
 	prefix string
 	keys   []string
 }
 
 func (s *flatSession[T]) Get(ctx context.Context, key string) (T, error) {
-	return s.flat.get(ctx, s.prefix+key)
+	return s.get(ctx, s.prefix+key)
 }
 
 func (s *flatSession[T]) Set(ctx context.Context, key string, value T) error {
-	return s.flat.set(ctx, s.prefix+key, value)
+	return s.set(ctx, s.prefix+key, value)
 }
 
 func (s *flatSession[T]) Has(ctx context.Context, key string) (bool, error) {
-	return s.flat.has(ctx, s.prefix+key)
+	if s.has != nil {
+		return s.has(ctx, s.prefix+key)
+	}
+	_, err := s.get(ctx, s.prefix+key)
+	if errors.Is(err, ErrAbsent) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (s *flatSession[T]) Delete(ctx context.Context, key string) error {
-	return s.flat.remove(ctx, s.prefix+key)
+	return s.remove(ctx, s.prefix+key)
 }
 
 func (s *flatSession[T]) Destroy(ctx context.Context) error {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/philippgille/gokv/syncmap"
+
 	"github.com/sessionkv/store/bench/internal/address"
 )
 
@@ -52,9 +54,9 @@ func open[T any](ctx context.Context, spec Spec) (System[T], error) {
 	case "otter-copied":
 		return openOtter[T](true)
 	case "gokv-syncmap":
-		return openGokvSyncmap[T]()
+		return openGokv[T](syncmap.NewStore(syncmap.DefaultOptions)), nil
 	case "gocache":
-		return openGocache[T]()
+		return openGocache[T](), nil
 	case "scs-memstore":
 		return openSCSMemory[T]()
 	case "goredis":

@@ -45,23 +45,19 @@ type Workload struct {
 	Choice  Choice
 }
 
+var named = map[string]Workload{
+	"a":    {"a", [Kinds]int{Get: 50, Set: 50}, Zipfian},
+	"b":    {"b", [Kinds]int{Get: 95, Set: 5}, Zipfian},
+	"c":    {"c", [Kinds]int{Get: 100}, Zipfian},
+	"d":    {"d", [Kinds]int{Get: 95, Insert: 5}, Latest},
+	"f":    {"f", [Kinds]int{Get: 50, Update: 50}, Zipfian},
+	"life": {"life", [Kinds]int{Life: 100}, Zipfian},
+}
+
 // Named returns the workload called name: a, b, c, d, f or life.
 func Named(name string) (Workload, error) {
-	w := Workload{Name: strings.ToLower(name)}
-	switch w.Name {
-	case "a":
-		w.Percent[Get], w.Percent[Set] = 50, 50
-	case "b":
-		w.Percent[Get], w.Percent[Set] = 95, 5
-	case "c":
-		w.Percent[Get] = 100
-	case "d":
-		w.Percent[Get], w.Percent[Insert], w.Choice = 95, 5, Latest
-	case "f":
-		w.Percent[Get], w.Percent[Update] = 50, 50
-	case "life":
-		w.Percent[Life] = 100
-	default:
+	w, ok := named[strings.ToLower(name)]
+	if !ok {
 		return w, fmt.Errorf("unknown workload %q; known are a, b, c, d, f and life", name)
 	}
 	return w, nil
