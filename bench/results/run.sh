@@ -60,25 +60,31 @@ run() {
 
 # shellcheck disable=SC2086 # the words of $redis and $hazelcast are arguments
 {
-	run memory -store memory: -against all -workload a,b,c,d,f,life -workers 1,4 -sessions 10000 -value claims -duration 250ms -repeat 3 \
-		-json "$out/memory.json" -html "$out/memory.html"
+	run memory -store memory: -against all -workload a,b,c,d,f,life -workers 1,4 -sessions 10000 -value claims -duration 250ms -html "$out/memory.html"
 	if [ -n "$redis" ]; then
-		run redis $redis -against goredis,rueidis,rueidis-cache,gokv-redis,scs-redis -workload b,life -workers 1,16,256 -duration 500ms -repeat 3 \
-			-json "$out/redis.json" -html "$out/redis.html"
-		run rate $redis -against goredis,rueidis -workload b -workers 256 -rate 5000 -duration 3s -repeat 3
+		run redis $redis -against goredis,rueidis,rueidis-cache,gokv-redis,scs-redis -workload b,life -workers 1,16,256 -duration 500ms -html "$out/redis.html"
+		run rate $redis -against goredis,rueidis -workload b -workers 256 -rate 5000 -duration 3s
 	fi
-	if [ -n "$hazelcast" ]; then
-		run hazelcast $hazelcast -against hazelcast -workload b,life -workers 1,16 -duration 1s -repeat 3 -json "$out/hazelcast.json"
-	fi
+	[ -z "$hazelcast" ] || run hazelcast $hazelcast -against hazelcast -workload b,life -workers 1,16
 }
+cd bench
+out=../$out
 echo "== goals"
 goals="go test -v -timeout 3h ./goals -args -measure ${REDIS_URL:+-redis $REDIS_URL} ${HAZELCAST_URL:+-hazelcast $HAZELCAST_URL}"
 echo "$goals (in bench)" | sed 's#://[^/ ]*@#://#g' >>"$commands"
-(cd bench && $goals || true) >"$tmp/goals" # a goal that is missed is a result
-sed -n '/^goal  /,$p' "$tmp/goals" >"$out/goals.txt"
-echo "== benchmarks"
-echo "go test -run ^\$ -bench . -benchtime 50ms -count 3 -benchmem ./codecs ./internal/system (in bench)" >>"$commands"
-(cd bench && STORE_TEST_REDIS_URL=${REDIS_URL:-} go test -run '^$' -bench . -benchtime 50ms -count 3 -benchmem ./codecs ./internal/system) >"$out/benchstat.txt"
+$goals >"$tmp/goals" || true # a goal that is missed is a result
+sed -n '/^goal  /,/^$/p' "$tmp/goals" >"$out/goals.txt"
+# benchmarks FILE ARGUMENTS… adds to the file.
+benchmarks() {
+	file=$1
+	shift
+	echo "== $file"
+	echo "go test -run ^\$ -benchmem $* (in bench)" >>"$commands"
+	STORE_TEST_REDIS_URL="${REDIS_URL:-}" go test -run '^$' -benchmem -timeout 1h "$@" >>"$out/$file.txt"
+}
+benchmarks benchstat -bench . -benchtime 50ms -count 3 ./codecs ./internal/system
+benchmarks growth -bench Memory -benchtime 100ms ./growth -args -large
+benchmarks growth -bench Server -benchtime 1x ./growth -args -large
 
 {
 	date -u
@@ -88,7 +94,7 @@ echo "go test -run ^\$ -bench . -benchtime 50ms -count 3 -benchmem ./codecs ./in
 	go version
 	[ -z "$redis_pid" ] || redis-server --version
 	[ -z "$hazelcast_pid" ] || basename "$jar" .jar
-	(cd bench && go list -m -f '{{.Path}} {{.Version}}' all | grep -E 'go-redis/v9|rueidis|hazelcast-go|otter|gokv|/scs|gocache|msgpack/v5|sonic|goccy/go-json|segmentio/encoding|cbor|hdrhistogram')
+	go list -m -f '{{.Path}} {{.Version}}' all | grep -E 'go-redis/v9|rueidis|hazelcast-go|otter|gokv|/scs|gocache|msgpack/v5|sonic|goccy/go-json|segmentio/encoding|cbor|hdrhistogram'
 	echo
 	cat "$commands"
 } >"$out/machine.txt"
