@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sessionkv/store/codec"
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // Defaults of [Options] and [Limits].
@@ -193,9 +193,9 @@ func (l Limits) withDefaults() Limits {
 type Sessions struct {
 	backend       Backend
 	codec         codec.Codec
-	scalars       wire.Format  // of codec, where the stored bytes are its own; Other with a sealer
-	over          atomic.Bool  // Close has let go of everything
-	keyLength     atomic.Int64 // limits.KeyLength, until nothing is ready any more
+	scalars       scalar.Format // of codec, where the stored bytes are its own; Other with a sealer
+	over          atomic.Bool   // Close has let go of everything
+	keyLength     atomic.Int64  // limits.KeyLength, until nothing is ready any more
 	lease         time.Duration
 	grace         atomic.Int64  // Options.Grace, or what closeKeeping made of zero
 	shortest      time.Duration // that CreateFor and Extend take
@@ -247,7 +247,7 @@ func New(backend Backend, opts *Options) (*Sessions, error) {
 		onUndecodable: o.OnUndecodable,
 	}
 	if o.Sealer == nil {
-		ss.scalars = wire.FormatOf(o.Codec)
+		ss.scalars = scalar.FormatOf(o.Codec)
 	}
 	var err error
 	if ss.indexes, err = newIndexes(backend, o.Indexes, o.Sealer); err != nil {

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/sessionkv/store/codec"
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // A Key names a value of a session and its type. Declare each key once, as a
@@ -48,13 +48,13 @@ func (k Key[T]) Get(ctx context.Context, s *Session) (T, error) {
 			return v, nil
 		}
 	}
-	if p, ok := any(&v).(*string); ok && s.sessions.scalars == wire.Msgpack { // the commonest, without a call
-		if text, ok := wire.ShortString(raw); ok {
+	if p, ok := any(&v).(*string); ok && s.sessions.scalars == scalar.Msgpack { // the commonest, without a call
+		if text, ok := scalar.ShortString(raw); ok {
 			*p = text
 			return v, nil
 		}
 	}
-	if wire.Decode(s.sessions.scalars, raw, &v) {
+	if scalar.Decode(s.sessions.scalars, raw, &v) {
 		return v, nil
 	}
 	return k.decodeAnew(ctx, s, raw)

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // Append appends to dst the encoding of *v by c and returns the extended slice. It retains
@@ -102,9 +102,9 @@ func decodeEscaping[T any](c Codec, data []byte) (T, error) {
 func appendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 	switch c.(type) {
 	case msgpackCodec:
-		return wire.AppendMsgpack(dst, v)
+		return scalar.AppendMsgpack(dst, v)
 	case jsonCodec:
-		return wire.AppendJSON(dst, v)
+		return scalar.AppendJSON(dst, v)
 	}
 	return dst, false
 }
@@ -114,9 +114,9 @@ func appendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
 func decodeScalar(c Codec, data []byte, v any) bool {
 	switch c.(type) {
 	case msgpackCodec:
-		return wire.Decode(wire.Msgpack, data, v)
+		return scalar.Decode(scalar.Msgpack, data, v)
 	case jsonCodec:
-		return wire.Decode(wire.JSON, data, v)
+		return scalar.Decode(scalar.JSON, data, v)
 	}
 	return false
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // jsonCodec is 0 or strict.
@@ -17,13 +17,13 @@ type jsonCodec uint8
 func (jsonCodec) Name() string { return "json" }
 
 // Scalars lets the store decode scalars directly.
-func (jsonCodec) Scalars() wire.Format { return wire.JSON }
+func (jsonCodec) Scalars() scalar.Format { return scalar.JSON }
 
 func (c jsonCodec) Append(dst []byte, v any) ([]byte, error) {
 	if _, err := target(c, v); err != nil {
 		return dst, err
 	}
-	if out, ok := wire.AppendJSON(dst, v); ok {
+	if out, ok := scalar.AppendJSON(dst, v); ok {
 		return out, nil
 	}
 	p := reflect.ValueOf(v).Elem()
@@ -59,7 +59,7 @@ func (c jsonCodec) Decode(data []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	if wire.DecodeJSON(data, v) {
+	if scalar.DecodeJSON(data, v) {
 		return nil
 	}
 	p = p.Elem()

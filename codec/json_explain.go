@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // explain returns err, with which encoding/json could not decode data. If one value is the cause, it adds the path of that.
@@ -70,7 +70,7 @@ func (d *jsonTaker) explainLeaf(n *jsonNode) error {
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
-		if text := string(bytes.Trim(d.data[start:d.pos], `"`)); d.data[start] == '"' && t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && wire.IsJSONNumber([]byte(text)) {
+		if text := string(bytes.Trim(d.data[start:d.pos], `"`)); d.data[start] == '"' && t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64 && scalar.IsJSONNumber([]byte(text)) {
 			return explainNumber(text, t)
 		}
 		return &fault{why: fmt.Sprintf("found %s, which is no %s in a string", describeJSON(d.data[start:]), shortType(n.typ))}
@@ -87,10 +87,10 @@ func (d *jsonTaker) explainLeaf(n *jsonNode) error {
 // explainNumber says that the text of a number, which may be the key of a map, does not fit a t.
 func explainNumber(text string, t reflect.Type) error {
 	whole := strings.TrimPrefix(text, "-")
-	switch n := wire.Digits([]byte(whole)); {
+	switch n := scalar.Digits([]byte(whole)); {
 	case n == len(whole) && n > 0 && n <= 20:
 		return &fault{why: fmt.Sprintf("found %s, does not fit %s", text, shortType(t)), err: errOverflow}
-	case wire.IsJSONNumber([]byte(text)):
+	case scalar.IsJSONNumber([]byte(text)):
 		return &fault{why: "found a number that does not fit " + shortType(t), err: errOverflow}
 	}
 	return &fault{why: "found a string, which is no " + shortType(t)}

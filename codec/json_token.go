@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // space goes on to what is not a space. It returns 0 at the end.
@@ -113,7 +113,7 @@ func (d *jsonTaker) number() ([]byte, error) {
 		}
 		break
 	}
-	if b := d.data[start:d.pos]; wire.IsJSONNumber(b) {
+	if b := d.data[start:d.pos]; scalar.IsJSONNumber(b) {
 		return b, nil
 	}
 	return nil, errUnusual
@@ -128,8 +128,8 @@ func (d *jsonTaker) float(n *jsonNode, size int) (float64, error) {
 	if err != nil {
 		return 0, errUnusual
 	}
-	if wire.CutsInteger(b, f, size) {
-		return 0, &fault{why: fmt.Sprintf("found an integer of %d digits, does not fit %v", wire.Digits(bytes.TrimPrefix(b, []byte("-"))), shortType(n.typ)), err: errOverflow}
+	if scalar.CutsInteger(b, f, size) {
+		return 0, &fault{why: fmt.Sprintf("found an integer of %d digits, does not fit %v", scalar.Digits(bytes.TrimPrefix(b, []byte("-"))), shortType(n.typ)), err: errOverflow}
 	}
 	return f, nil
 }
@@ -160,7 +160,7 @@ func unplain(b []byte, i int) int {
 		}
 		i += 8
 	}
-	for i < len(b) && wire.PlainJSON(b[i]) {
+	for i < len(b) && scalar.PlainJSON(b[i]) {
 		i++
 	}
 	return i

@@ -10,7 +10,7 @@ import (
 	"reflect"
 	"unicode/utf8"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // A jsonWalk looks at a value for what encoding/json would store although it does not come back. That is values in
@@ -100,7 +100,7 @@ func (w *jsonWalk) value(v reflect.Value) error {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if w.failed && t == jsonNumberType && v.String() != "" && !wire.IsJSONNumber([]byte(v.String())) {
+		if w.failed && t == jsonNumberType && v.String() != "" && !scalar.IsJSONNumber([]byte(v.String())) {
 			return &fault{why: "a json.Number that is no number"}
 		}
 		return w.text(v.String())

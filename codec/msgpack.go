@@ -5,7 +5,7 @@ import (
 	"sync"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -23,14 +23,14 @@ func (c msgpackCodec) strict() bool   { return c&strict != 0 }
 func (msgpackCodec) Name() string { return "msgpack" }
 
 // Scalars lets the store decode scalars directly.
-func (msgpackCodec) Scalars() wire.Format { return wire.Msgpack }
+func (msgpackCodec) Scalars() scalar.Format { return scalar.Msgpack }
 
 func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 	p, err := target(c, v)
 	if err != nil {
 		return dst, err
 	}
-	if out, ok := wire.AppendMsgpack(dst, v); ok {
+	if out, ok := scalar.AppendMsgpack(dst, v); ok {
 		return out, nil
 	}
 	pl := planOf(p.Type().Elem())
@@ -39,7 +39,7 @@ func (c msgpackCodec) Append(dst []byte, v any) ([]byte, error) {
 		return appendGenerated(dst, v.(generatedCodec))
 	case onElement:
 		if p.Elem().IsNil() {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		return appendGenerated(dst, p.Elem().Interface().(generatedCodec))
 	}
@@ -51,7 +51,7 @@ func (c msgpackCodec) Decode(data []byte, v any) error {
 	if err != nil {
 		return err
 	}
-	if wire.DecodeMsgpack(data, v) {
+	if scalar.DecodeMsgpack(data, v) {
 		return nil
 	}
 	pl := planOf(p.Type().Elem())
@@ -59,7 +59,7 @@ func (c msgpackCodec) Decode(data []byte, v any) error {
 	case onPointer:
 		return c.decodeGenerated(data, pl, p, v.(generatedCodec))
 	case onElement:
-		if p.Elem().IsNil() && !(len(data) == 1 && data[0] == wire.Nil) {
+		if p.Elem().IsNil() && !(len(data) == 1 && data[0] == scalar.Nil) {
 			p.Elem().Set(reflect.New(pl.typ.Elem()))
 		}
 		if !p.Elem().IsNil() {
@@ -83,7 +83,7 @@ func (c msgpackCodec) append(dst []byte, prog *program, p unsafe.Pointer) ([]byt
 		out, err = a.append(dst, prog.root, p)
 	}
 	if err == nil && !prog.library {
-		if len(out) == len(dst)+1 && out[len(dst)] == wire.Nil && !prog.root.storesNil() {
+		if len(out) == len(dst)+1 && out[len(dst)] == scalar.Nil && !prog.root.storesNil() {
 			return dst, encodeError(c, prog.root.typ, errNilEncoded)
 		}
 		if a.foreign {
@@ -121,7 +121,7 @@ func (c msgpackCodec) decode(data []byte, prog *program, p unsafe.Pointer) (err 
 	if prog.refusal != nil && !prog.refusal.reads {
 		return decodeError(c, t, describeMsgpack(data), prog.refusal.error(t))
 	}
-	if len(data) == 1 && data[0] == wire.Nil && !prog.root.storesNil() {
+	if len(data) == 1 && data[0] == scalar.Nil && !prog.root.storesNil() {
 		return decodeError(c, t, "nil", errNil)
 	}
 	d := taker{data: data, jsonTags: c.jsonTags(), strict: c.strict()}
@@ -166,7 +166,7 @@ func (n *node) zeroIsNil() bool {
 	v := reflect.New(n.typ)
 	a := appender{}
 	b, err := a.append(nil, n, v.UnsafePointer())
-	return err != nil || len(b) == 1 && b[0] == wire.Nil
+	return err != nil || len(b) == 1 && b[0] == scalar.Nil
 }
 
 // keep is the largest amount of data after which the buffers of an encoder or

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 const (
@@ -50,12 +50,12 @@ func walk(data []byte, start, end, extDepth int, opaque []span) ([]span, error) 
 		var skip, children int // bytes and values that belong to this one
 		container := false
 		switch {
-		case c <= wire.PosFixHigh || c >= wire.NegFixLow:
-		case c <= wire.FixMapHigh:
+		case c <= scalar.PosFixHigh || c >= scalar.NegFixLow:
+		case c <= scalar.FixMapHigh:
 			children, container = 2*int(c&0x0f), true
-		case c <= wire.FixArrayHigh:
+		case c <= scalar.FixArrayHigh:
 			children, container = int(c&0x0f), true
-		case c <= wire.FixStrHigh:
+		case c <= scalar.FixStrHigh:
 			skip = int(c & 0x1f)
 		default:
 			s := shapes[c-0xc0]
@@ -82,7 +82,7 @@ func walk(data []byte, start, end, extDepth int, opaque []span) ([]span, error) 
 				children, container = 2*n, true
 			case extension, fixedExtension:
 				if s.what == fixedExtension {
-					n = 1 << (c - wire.FixExt1)
+					n = 1 << (c - scalar.FixExt1)
 				}
 				if end-i < 1+n {
 					return opaque, &walkError{at, "extension cut short"}
@@ -129,9 +129,9 @@ func walkExtension(data []byte, start, end, extDepth int, opaque []span) []span 
 	start++
 	s := span{start: start, end: end}
 	switch {
-	case id == wire.ExtIntern && end-start == 1:
+	case id == scalar.ExtIntern && end-start == 1:
 		s.index = true
-	case id == wire.ExtIntern, id == wire.ExtTime, id == wire.ExtNodeJSTime, extDepth == maxExtDepth:
+	case id == scalar.ExtIntern, id == scalar.ExtTime, id == scalar.ExtNodeJSTime, extDepth == maxExtDepth:
 	default:
 		inner, err := walk(data, start, end, extDepth+1, opaque)
 		if err == nil {
@@ -172,38 +172,38 @@ type shape struct{ what, size uint8 }
 
 // shapes describes the codes 0xc0 to 0xdf.
 var shapes = [32]shape{
-	wire.Nil - 0xc0:      {fixed, 0},
-	wire.Unused - 0xc0:   {invalid, 0},
-	wire.False - 0xc0:    {fixed, 0},
-	wire.True - 0xc0:     {fixed, 0},
-	wire.Bin8 - 0xc0:     {body, 1},
-	wire.Bin16 - 0xc0:    {body, 2},
-	wire.Bin32 - 0xc0:    {body, 4},
-	wire.Ext8 - 0xc0:     {extension, 1},
-	wire.Ext16 - 0xc0:    {extension, 2},
-	wire.Ext32 - 0xc0:    {extension, 4},
-	wire.Float32 - 0xc0:  {fixed, 4},
-	wire.Float64 - 0xc0:  {fixed, 8},
-	wire.Uint8 - 0xc0:    {fixed, 1},
-	wire.Uint16 - 0xc0:   {fixed, 2},
-	wire.Uint32 - 0xc0:   {fixed, 4},
-	wire.Uint64 - 0xc0:   {fixed, 8},
-	wire.Int8 - 0xc0:     {fixed, 1},
-	wire.Int16 - 0xc0:    {fixed, 2},
-	wire.Int32 - 0xc0:    {fixed, 4},
-	wire.Int64 - 0xc0:    {fixed, 8},
-	wire.FixExt1 - 0xc0:  {fixedExtension, 0},
-	wire.FixExt2 - 0xc0:  {fixedExtension, 0},
-	wire.FixExt4 - 0xc0:  {fixedExtension, 0},
-	wire.FixExt8 - 0xc0:  {fixedExtension, 0},
-	wire.FixExt16 - 0xc0: {fixedExtension, 0},
-	wire.Str8 - 0xc0:     {body, 1},
-	wire.Str16 - 0xc0:    {body, 2},
-	wire.Str32 - 0xc0:    {body, 4},
-	wire.Array16 - 0xc0:  {array, 2},
-	wire.Array32 - 0xc0:  {array, 4},
-	wire.Map16 - 0xc0:    {mapping, 2},
-	wire.Map32 - 0xc0:    {mapping, 4},
+	scalar.Nil - 0xc0:      {fixed, 0},
+	scalar.Unused - 0xc0:   {invalid, 0},
+	scalar.False - 0xc0:    {fixed, 0},
+	scalar.True - 0xc0:     {fixed, 0},
+	scalar.Bin8 - 0xc0:     {body, 1},
+	scalar.Bin16 - 0xc0:    {body, 2},
+	scalar.Bin32 - 0xc0:    {body, 4},
+	scalar.Ext8 - 0xc0:     {extension, 1},
+	scalar.Ext16 - 0xc0:    {extension, 2},
+	scalar.Ext32 - 0xc0:    {extension, 4},
+	scalar.Float32 - 0xc0:  {fixed, 4},
+	scalar.Float64 - 0xc0:  {fixed, 8},
+	scalar.Uint8 - 0xc0:    {fixed, 1},
+	scalar.Uint16 - 0xc0:   {fixed, 2},
+	scalar.Uint32 - 0xc0:   {fixed, 4},
+	scalar.Uint64 - 0xc0:   {fixed, 8},
+	scalar.Int8 - 0xc0:     {fixed, 1},
+	scalar.Int16 - 0xc0:    {fixed, 2},
+	scalar.Int32 - 0xc0:    {fixed, 4},
+	scalar.Int64 - 0xc0:    {fixed, 8},
+	scalar.FixExt1 - 0xc0:  {fixedExtension, 0},
+	scalar.FixExt2 - 0xc0:  {fixedExtension, 0},
+	scalar.FixExt4 - 0xc0:  {fixedExtension, 0},
+	scalar.FixExt8 - 0xc0:  {fixedExtension, 0},
+	scalar.FixExt16 - 0xc0: {fixedExtension, 0},
+	scalar.Str8 - 0xc0:     {body, 1},
+	scalar.Str16 - 0xc0:    {body, 2},
+	scalar.Str32 - 0xc0:    {body, 4},
+	scalar.Array16 - 0xc0:  {array, 2},
+	scalar.Array32 - 0xc0:  {array, 4},
+	scalar.Map16 - 0xc0:    {mapping, 2},
+	scalar.Map32 - 0xc0:    {mapping, 4},
 }
 
 // describeMsgpack says what kind of value data begins with.
@@ -212,23 +212,23 @@ func describeMsgpack(data []byte) string {
 		return "nothing"
 	}
 	switch c := data[0]; {
-	case c <= wire.PosFixHigh, c >= wire.NegFixLow, c >= wire.Uint8 && c <= wire.Int64:
+	case c <= scalar.PosFixHigh, c >= scalar.NegFixLow, c >= scalar.Uint8 && c <= scalar.Int64:
 		return "an integer"
-	case c >= wire.FixMapLow && c <= wire.FixMapHigh, c == wire.Map16, c == wire.Map32:
+	case c >= scalar.FixMapLow && c <= scalar.FixMapHigh, c == scalar.Map16, c == scalar.Map32:
 		return "a map"
-	case c >= wire.FixArrayLow && c <= wire.FixArrayHigh, c == wire.Array16, c == wire.Array32:
+	case c >= scalar.FixArrayLow && c <= scalar.FixArrayHigh, c == scalar.Array16, c == scalar.Array32:
 		return "an array"
-	case c >= wire.FixStrLow && c <= wire.FixStrHigh, c >= wire.Str8 && c <= wire.Str32:
+	case c >= scalar.FixStrLow && c <= scalar.FixStrHigh, c >= scalar.Str8 && c <= scalar.Str32:
 		return "a string"
-	case c >= wire.Bin8 && c <= wire.Bin32:
+	case c >= scalar.Bin8 && c <= scalar.Bin32:
 		return "binary data"
-	case c >= wire.Ext8 && c <= wire.Ext32, c >= wire.FixExt1 && c <= wire.FixExt16:
+	case c >= scalar.Ext8 && c <= scalar.Ext32, c >= scalar.FixExt1 && c <= scalar.FixExt16:
 		return "an extension"
-	case c == wire.Nil:
+	case c == scalar.Nil:
 		return "nil"
-	case c == wire.True, c == wire.False:
+	case c == scalar.True, c == scalar.False:
 		return "a bool"
-	case c == wire.Float32, c == wire.Float64:
+	case c == scalar.Float32, c == scalar.Float64:
 		return "a float"
 	}
 	return "bytes that are not msgpack"

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -156,12 +156,12 @@ func implementsAny(t reflect.Type, interfaces []reflect.Type) bool {
 // to itself which types have registered functions, so this is the
 // only way to see them.
 func sameAsMsgpack(t reflect.Type) bool {
-	return sameAs(t, wire.AppendMsgpack, msgpack.Marshal, msgpack.Unmarshal)
+	return sameAs(t, scalar.AppendMsgpack, msgpack.Marshal, msgpack.Unmarshal)
 }
 
 // sameAsJSON tries whether encoding/json handles t as its kind; json.Number, for one, it does not.
 func sameAsJSON(t reflect.Type) bool {
-	return sameAs(t, wire.AppendJSON, json.Marshal, json.Unmarshal)
+	return sameAs(t, scalar.AppendJSON, json.Marshal, json.Unmarshal)
 }
 
 func sameAs(t reflect.Type, ours func([]byte, any) ([]byte, bool), marshal func(any) ([]byte, error), unmarshal func([]byte, any) error) bool {

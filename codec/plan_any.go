@@ -8,7 +8,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -20,14 +20,14 @@ func (d *taker) any(n *node) (any, error) {
 	}
 	c, rest := d.data[d.pos], d.data[d.pos+1:]
 	switch {
-	case c <= wire.PosFixHigh || c >= wire.NegFixLow:
+	case c <= scalar.PosFixHigh || c >= scalar.NegFixLow:
 		d.pos++
 		return int8(c), nil
-	case c <= wire.FixMapHigh:
+	case c <= scalar.FixMapHigh:
 		return d.untypedMap(n)
-	case c <= wire.FixArrayHigh:
+	case c <= scalar.FixArrayHigh:
 		return d.untypedArray(n)
-	case c <= wire.FixStrHigh:
+	case c <= scalar.FixStrHigh:
 		return d.string(n)
 	}
 	size := 0
@@ -38,44 +38,44 @@ func (d *taker) any(n *node) (any, error) {
 	}
 	var x any
 	switch c {
-	case wire.Nil:
-	case wire.False:
+	case scalar.Nil:
+	case scalar.False:
 		x = false
-	case wire.True:
+	case scalar.True:
 		x = true
-	case wire.Float32:
+	case scalar.Float32:
 		x = math.Float32frombits(binary.BigEndian.Uint32(rest))
-	case wire.Float64:
+	case scalar.Float64:
 		x = math.Float64frombits(binary.BigEndian.Uint64(rest))
-	case wire.Uint8:
+	case scalar.Uint8:
 		x = rest[0]
-	case wire.Uint16:
+	case scalar.Uint16:
 		x = binary.BigEndian.Uint16(rest)
-	case wire.Uint32:
+	case scalar.Uint32:
 		x = binary.BigEndian.Uint32(rest)
-	case wire.Uint64:
+	case scalar.Uint64:
 		x = binary.BigEndian.Uint64(rest)
-	case wire.Int8:
+	case scalar.Int8:
 		x = int8(rest[0])
-	case wire.Int16:
+	case scalar.Int16:
 		x = int16(binary.BigEndian.Uint16(rest))
-	case wire.Int32:
+	case scalar.Int32:
 		x = int32(binary.BigEndian.Uint32(rest))
-	case wire.Int64:
+	case scalar.Int64:
 		x = int64(binary.BigEndian.Uint64(rest))
-	case wire.Str8, wire.Str16, wire.Str32:
+	case scalar.Str8, scalar.Str16, scalar.Str32:
 		return d.string(n)
-	case wire.Bin8, wire.Bin16, wire.Bin32:
+	case scalar.Bin8, scalar.Bin16, scalar.Bin32:
 		b, _, err := d.body(n)
 		if err != nil {
 			return nil, err
 		}
 		return append(make([]byte, 0, len(b)), b...), nil
-	case wire.Array16, wire.Array32:
+	case scalar.Array16, scalar.Array32:
 		return d.untypedArray(n)
-	case wire.Map16, wire.Map32:
+	case scalar.Map16, scalar.Map32:
 		return d.untypedMap(n)
-	case wire.Unused:
+	case scalar.Unused:
 		return nil, d.wrong(n)
 	default:
 		return d.untypedExtension(n)
@@ -107,11 +107,11 @@ func (d *taker) untypedMap(n *node) (any, error) {
 	}
 	m := make(map[string]any, count)
 	for i := range count {
-		c := byte(wire.Nil)
+		c := byte(scalar.Nil)
 		if d.pos < len(d.data) {
 			c = d.data[d.pos]
 		}
-		if !(c >= wire.FixStrLow && c <= wire.FixStrHigh) && !(c >= wire.Str8 && c <= wire.Str32) {
+		if !(c >= scalar.FixStrLow && c <= scalar.FixStrHigh) && !(c >= scalar.Str8 && c <= scalar.Str32) {
 			return d.mapOfAnyKeys(n, m, count-i)
 		}
 		d.owed -= 2
@@ -156,7 +156,7 @@ func (d *taker) untypedExtension(n *node) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id == wire.ExtTime || id == wire.ExtGeneratedTime {
+	if id == scalar.ExtTime || id == scalar.ExtGeneratedTime {
 		return d.foreignTime(n)
 	}
 	var x any
@@ -174,7 +174,7 @@ func (d *taker) extension() (id int8, body []byte, end int, err error) {
 	if at >= len(d.data) {
 		return 0, nil, 0, d.short()
 	}
-	n := 1 << (d.data[d.pos] - wire.FixExt1)
+	n := 1 << (d.data[d.pos] - scalar.FixExt1)
 	if s.what == extension {
 		n = announced(d.data[d.pos+1 : at])
 	}
@@ -196,16 +196,16 @@ func (d *taker) foreignTime(n *node) (time.Time, error) {
 		}
 		var sec, nanos int64
 		switch {
-		case id != wire.ExtTime && id != wire.ExtNodeJSTime && id != wire.ExtGeneratedTime:
+		case id != scalar.ExtTime && id != scalar.ExtNodeJSTime && id != scalar.ExtGeneratedTime:
 			return time.Time{}, &fault{why: fmt.Sprintf("found an extension of type %d, which is no time", id)}
-		case id == wire.ExtGeneratedTime && len(body) == 12:
+		case id == scalar.ExtGeneratedTime && len(body) == 12:
 			sec, nanos = int64(binary.BigEndian.Uint64(body)), int64(int32(binary.BigEndian.Uint32(body[8:])))
-		case id != wire.ExtGeneratedTime && len(body) == 4:
+		case id != scalar.ExtGeneratedTime && len(body) == 4:
 			sec = int64(binary.BigEndian.Uint32(body))
-		case id != wire.ExtGeneratedTime && len(body) == 8:
+		case id != scalar.ExtGeneratedTime && len(body) == 8:
 			both := binary.BigEndian.Uint64(body)
 			sec, nanos = int64(both&(1<<34-1)), int64(both>>34)
-		case id != wire.ExtGeneratedTime && len(body) == 12:
+		case id != scalar.ExtGeneratedTime && len(body) == 12:
 			sec, nanos = int64(binary.BigEndian.Uint64(body[4:])), int64(binary.BigEndian.Uint32(body))
 		default:
 			return time.Time{}, &fault{why: fmt.Sprintf("found a time of %d bytes", len(body))}
@@ -216,7 +216,7 @@ func (d *taker) foreignTime(n *node) (time.Time, error) {
 			t = t.UTC()
 		}
 		return t, nil
-	case c == wire.FixArrayLow|2:
+	case c == scalar.FixArrayLow|2:
 		d.pos++
 		sec, high, err := d.integer(n)
 		if err != nil || high {
@@ -227,7 +227,7 @@ func (d *taker) foreignTime(n *node) (time.Time, error) {
 			return time.Time{}, d.wrong(n)
 		}
 		return time.Unix(sec, nanos), nil
-	case c >= wire.FixStrLow && c <= wire.FixStrHigh, c >= wire.Str8 && c <= wire.Str32:
+	case c >= scalar.FixStrLow && c <= scalar.FixStrHigh, c >= scalar.Str8 && c <= scalar.Str32:
 		b, _, err := d.body(n)
 		if err != nil {
 			return time.Time{}, err
@@ -302,18 +302,18 @@ func (d *taker) skip() error {
 		}
 		c := d.data[d.pos]
 		switch {
-		case c <= wire.PosFixHigh || c >= wire.NegFixLow:
+		case c <= scalar.PosFixHigh || c >= scalar.NegFixLow:
 			d.pos++
 			continue
-		case c <= wire.FixMapHigh:
+		case c <= scalar.FixMapHigh:
 			missing += 2 * int(c&0x0f)
 			d.pos++
 			continue
-		case c <= wire.FixArrayHigh:
+		case c <= scalar.FixArrayHigh:
 			missing += int(c & 0x0f)
 			d.pos++
 			continue
-		case c <= wire.FixStrHigh:
+		case c <= scalar.FixStrHigh:
 			if n := 1 + int(c&0x1f); n <= len(d.data)-d.pos {
 				d.pos += n
 				continue
@@ -333,7 +333,7 @@ func (d *taker) skip() error {
 		case body, array, mapping, extension:
 			n = announced(d.data[d.pos+1 : d.pos+1+int(s.size)])
 		case fixedExtension:
-			n = 1 << (c - wire.FixExt1)
+			n = 1 << (c - scalar.FixExt1)
 		}
 		if n < 0 || n > left {
 			return d.malformed("more announced than there is")

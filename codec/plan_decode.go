@@ -11,7 +11,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // A taker is the state of decoding one value.
@@ -41,7 +41,7 @@ func (d *taker) wrong(n *node) error {
 	if d.pos >= len(d.data) {
 		return &fault{why: "found nothing", err: io.ErrUnexpectedEOF}
 	}
-	if d.data[d.pos] == wire.Unused {
+	if d.data[d.pos] == scalar.Unused {
 		return d.malformed("invalid code 0xc1")
 	}
 	return &fault{why: fmt.Sprintf("found %s, which is no %v", describeMsgpack(d.data[d.pos:]), shortType(n.typ))}
@@ -54,38 +54,38 @@ func (d *taker) integer(n *node) (v int64, high bool, err error) {
 	}
 	c, rest := d.data[d.pos], d.data[d.pos+1:]
 	switch {
-	case c <= wire.PosFixHigh || c >= wire.NegFixLow:
+	case c <= scalar.PosFixHigh || c >= scalar.NegFixLow:
 		d.pos++
 		return int64(int8(c)), false, nil
-	case c == wire.Int64 && len(rest) >= 8:
+	case c == scalar.Int64 && len(rest) >= 8:
 		d.pos += 9
 		return int64(binary.BigEndian.Uint64(rest)), false, nil
-	case c == wire.Uint64 && len(rest) >= 8:
+	case c == scalar.Uint64 && len(rest) >= 8:
 		d.pos += 9
 		v = int64(binary.BigEndian.Uint64(rest))
 		return v, v < 0, nil
-	case c == wire.Uint8 && len(rest) >= 1:
+	case c == scalar.Uint8 && len(rest) >= 1:
 		d.pos += 2
 		return int64(rest[0]), false, nil
-	case c == wire.Int8 && len(rest) >= 1:
+	case c == scalar.Int8 && len(rest) >= 1:
 		d.pos += 2
 		return int64(int8(rest[0])), false, nil
-	case c == wire.Uint16 && len(rest) >= 2:
+	case c == scalar.Uint16 && len(rest) >= 2:
 		d.pos += 3
 		return int64(binary.BigEndian.Uint16(rest)), false, nil
-	case c == wire.Int16 && len(rest) >= 2:
+	case c == scalar.Int16 && len(rest) >= 2:
 		d.pos += 3
 		return int64(int16(binary.BigEndian.Uint16(rest))), false, nil
-	case c == wire.Uint32 && len(rest) >= 4:
+	case c == scalar.Uint32 && len(rest) >= 4:
 		d.pos += 5
 		return int64(binary.BigEndian.Uint32(rest)), false, nil
-	case c == wire.Int32 && len(rest) >= 4:
+	case c == scalar.Int32 && len(rest) >= 4:
 		d.pos += 5
 		return int64(int32(binary.BigEndian.Uint32(rest))), false, nil
-	case c == wire.Nil:
+	case c == scalar.Nil:
 		d.pos++
 		return 0, false, nil
-	case c >= wire.Uint8 && c <= wire.Int64:
+	case c >= scalar.Uint8 && c <= scalar.Int64:
 		return 0, false, d.short()
 	}
 	return 0, false, d.wrong(n)
@@ -126,13 +126,13 @@ func (d *taker) float64(n *node) (float64, error) {
 	if d.pos < len(d.data) {
 		rest := d.data[d.pos+1:]
 		switch d.data[d.pos] {
-		case wire.Float64:
+		case scalar.Float64:
 			if len(rest) < 8 {
 				return 0, d.short()
 			}
 			d.pos += 9
 			return math.Float64frombits(binary.BigEndian.Uint64(rest)), nil
-		case wire.Float32:
+		case scalar.Float32:
 			if len(rest) < 4 {
 				return 0, d.short()
 			}
@@ -148,7 +148,7 @@ func (d *taker) float64(n *node) (float64, error) {
 	if high {
 		f = float64(uint64(v))
 	}
-	if !wire.ExactFloat(f, v, high) {
+	if !scalar.ExactFloat(f, v, high) {
 		return 0, doesNotFit(v, high, n)
 	}
 	return f, nil
@@ -158,13 +158,13 @@ func (d *taker) float32(n *node) (float32, error) {
 	if d.pos < len(d.data) {
 		rest := d.data[d.pos+1:]
 		switch d.data[d.pos] {
-		case wire.Float32:
+		case scalar.Float32:
 			if len(rest) < 4 {
 				return 0, d.short()
 			}
 			d.pos += 5
 			return math.Float32frombits(binary.BigEndian.Uint32(rest)), nil
-		case wire.Float64:
+		case scalar.Float64:
 			if len(rest) < 8 {
 				return 0, d.short()
 			}
@@ -184,7 +184,7 @@ func (d *taker) float32(n *node) (float32, error) {
 	if high {
 		f = float32(uint64(v))
 	}
-	if !wire.ExactFloat(float64(f), v, high) {
+	if !scalar.ExactFloat(float64(f), v, high) {
 		return 0, doesNotFit(v, high, n)
 	}
 	return f, nil
@@ -198,26 +198,26 @@ func (d *taker) body(n *node) (b []byte, null bool, err error) {
 	c, rest := d.data[d.pos], d.data[d.pos+1:]
 	size, head := 0, 0
 	switch c {
-	case wire.Str8, wire.Bin8:
+	case scalar.Str8, scalar.Bin8:
 		if len(rest) < 1 {
 			return nil, false, d.short()
 		}
 		size, head = int(rest[0]), 1
-	case wire.Str16, wire.Bin16:
+	case scalar.Str16, scalar.Bin16:
 		if len(rest) < 2 {
 			return nil, false, d.short()
 		}
 		size, head = int(binary.BigEndian.Uint16(rest)), 2
-	case wire.Str32, wire.Bin32:
+	case scalar.Str32, scalar.Bin32:
 		if len(rest) < 4 {
 			return nil, false, d.short()
 		}
 		size, head = int(binary.BigEndian.Uint32(rest)), 4
-	case wire.Nil:
+	case scalar.Nil:
 		d.pos++
 		return nil, true, nil
 	default:
-		if c < wire.FixStrLow || c > wire.FixStrHigh {
+		if c < scalar.FixStrLow || c > scalar.FixStrHigh {
 			return nil, false, d.wrong(n)
 		}
 		size = int(c & 0x1f)
@@ -240,7 +240,7 @@ func (d *taker) string(n *node) (string, error) {
 
 // shortAt returns the string at pos and where it ends, if it is one of at most 31 bytes; otherwise 0. It is inlined.
 func shortAt(data []byte, pos int) (s string, end int) {
-	if pos < len(data) && data[pos]>>5 == wire.FixStrLow>>5 {
+	if pos < len(data) && data[pos]>>5 == scalar.FixStrLow>>5 {
 		if n := int(data[pos] & 0x1f); pos+n < len(data) {
 			return unsafe.String(unsafe.SliceData(data[pos+1:]), n), pos + 1 + n
 		}
@@ -268,7 +268,7 @@ func (d *taker) length(n *node, fixed byte, code16 byte) (count int, null bool, 
 	switch {
 	case c&0xf0 == fixed:
 		count = int(c & 0x0f)
-	case c == wire.Nil:
+	case c == scalar.Nil:
 		d.pos++
 		return 0, true, nil
 	case c == code16:
@@ -285,7 +285,7 @@ func (d *taker) length(n *node, fixed byte, code16 byte) (count int, null bool, 
 		return 0, false, d.wrong(n)
 	}
 	values := count
-	if fixed == wire.FixMapLow {
+	if fixed == scalar.FixMapLow {
 		values *= 2
 	}
 	if left := len(d.data) - d.pos - head - d.owed; count < 0 || values < count || values > left {
@@ -300,10 +300,12 @@ func (d *taker) length(n *node, fixed byte, code16 byte) (count int, null bool, 
 }
 
 func (d *taker) arrayLength(n *node) (int, bool, error) {
-	return d.length(n, wire.FixArrayLow, wire.Array16)
+	return d.length(n, scalar.FixArrayLow, scalar.Array16)
 }
 
-func (d *taker) mapLength(n *node) (int, bool, error) { return d.length(n, wire.FixMapLow, wire.Map16) }
+func (d *taker) mapLength(n *node) (int, bool, error) {
+	return d.length(n, scalar.FixMapLow, scalar.Map16)
+}
 
 // value decodes into the memory at p, whose type is n's.
 func (d *taker) value(n *node, p unsafe.Pointer) error {
@@ -313,9 +315,9 @@ func (d *taker) value(n *node, p unsafe.Pointer) error {
 			return d.wrong(n)
 		}
 		switch d.data[d.pos] {
-		case wire.True:
+		case scalar.True:
 			*(*bool)(p) = true
-		case wire.False, wire.Nil:
+		case scalar.False, scalar.Nil:
 			*(*bool)(p) = false
 		default:
 			return d.wrong(n)
@@ -548,7 +550,7 @@ func (d *taker) array(n *node, p unsafe.Pointer) error {
 }
 
 func (d *taker) pointer(n *node, p unsafe.Pointer) error {
-	if d.pos < len(d.data) && d.data[d.pos] == wire.Nil {
+	if d.pos < len(d.data) && d.data[d.pos] == scalar.Nil {
 		d.pos++
 		*(*unsafe.Pointer)(p) = nil
 		return nil
@@ -668,7 +670,7 @@ func (d *taker) mapping(n *node, p unsafe.Pointer) error {
 
 func (d *taker) structure(n *node, p unsafe.Pointer) error {
 	if d.pos < len(d.data) {
-		if c := d.data[d.pos]; c >= wire.FixArrayLow && c <= wire.FixArrayHigh || c == wire.Array16 || c == wire.Array32 {
+		if c := d.data[d.pos]; c >= scalar.FixArrayLow && c <= scalar.FixArrayHigh || c == scalar.Array16 || c == scalar.Array32 {
 			return d.structureFromArray(n, p)
 		}
 	}
@@ -729,7 +731,7 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 			}
 			*(*string)(q) = s
 		case opInt64:
-			if d.pos+9 <= len(d.data) && d.data[d.pos] == wire.Int64 {
+			if d.pos+9 <= len(d.data) && d.data[d.pos] == scalar.Int64 {
 				*(*int64)(q) = int64(binary.BigEndian.Uint64(d.data[d.pos+1:]))
 				d.pos += 9
 				continue
@@ -738,7 +740,7 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 				return within(err, "."+f.name)
 			}
 		case opInt:
-			if d.pos < len(d.data) && d.data[d.pos] <= wire.PosFixHigh {
+			if d.pos < len(d.data) && d.data[d.pos] <= scalar.PosFixHigh {
 				*(*int)(q) = int(d.data[d.pos])
 				d.pos++
 				continue
@@ -747,7 +749,7 @@ func (d *taker) structure(n *node, p unsafe.Pointer) error {
 				return within(err, "."+f.name)
 			}
 		case opBool:
-			if d.pos < len(d.data) && d.data[d.pos]|1 == wire.True {
+			if d.pos < len(d.data) && d.data[d.pos]|1 == scalar.True {
 				*(*byte)(q) = d.data[d.pos] & 1
 				d.pos++
 				continue
@@ -793,7 +795,7 @@ func (d *taker) followOrMake(f *field, p unsafe.Pointer) unsafe.Pointer {
 	for i := range f.via {
 		q := *(*unsafe.Pointer)(p)
 		if q == nil {
-			if d.pos < len(d.data) && d.data[d.pos] == wire.Nil {
+			if d.pos < len(d.data) && d.data[d.pos] == scalar.Nil {
 				return nil
 			}
 			q = reflect.New(f.via[i].typ).UnsafePointer()
@@ -837,7 +839,7 @@ func (d *taker) time(n *node) (time.Time, error) {
 	data := d.data[d.pos:]
 	var t time.Time
 	for _, size := range [...]int{6, 10, 15} {
-		if len(data) >= size && wire.SetTime(&t, data[:size]) {
+		if len(data) >= size && scalar.SetTime(&t, data[:size]) {
 			d.pos += size
 			return t, nil
 		}

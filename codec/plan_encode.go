@@ -11,7 +11,7 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // An appender is the state of encoding one value.
@@ -35,55 +35,55 @@ var errWholeByLibrary = errors.New("the library must encode the whole value")
 func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
 	switch n.op {
 	case opBool:
-		return append(dst, wire.False+*(*byte)(p)&1), nil
+		return append(dst, scalar.False+*(*byte)(p)&1), nil
 	case opInt:
-		return wire.AppendInt(dst, int64(*(*int)(p))), nil
+		return scalar.AppendInt(dst, int64(*(*int)(p))), nil
 	case opInt8:
-		return append(dst, wire.Int8, *(*byte)(p)), nil
+		return append(dst, scalar.Int8, *(*byte)(p)), nil
 	case opInt16:
-		return wire.Append16(dst, wire.Int16, *(*uint16)(p)), nil
+		return scalar.Append16(dst, scalar.Int16, *(*uint16)(p)), nil
 	case opInt32:
-		return wire.Append32(dst, wire.Int32, *(*uint32)(p)), nil
+		return scalar.Append32(dst, scalar.Int32, *(*uint32)(p)), nil
 	case opInt64:
-		return wire.Append64(dst, wire.Int64, *(*uint64)(p)), nil
+		return scalar.Append64(dst, scalar.Int64, *(*uint64)(p)), nil
 	case opUint:
-		return wire.AppendUint(dst, uint64(*(*uint)(p))), nil
+		return scalar.AppendUint(dst, uint64(*(*uint)(p))), nil
 	case opUint8:
-		return append(dst, wire.Uint8, *(*byte)(p)), nil
+		return append(dst, scalar.Uint8, *(*byte)(p)), nil
 	case opUint16:
-		return wire.Append16(dst, wire.Uint16, *(*uint16)(p)), nil
+		return scalar.Append16(dst, scalar.Uint16, *(*uint16)(p)), nil
 	case opUint32:
-		return wire.Append32(dst, wire.Uint32, *(*uint32)(p)), nil
+		return scalar.Append32(dst, scalar.Uint32, *(*uint32)(p)), nil
 	case opUint64:
-		return wire.Append64(dst, wire.Uint64, *(*uint64)(p)), nil
+		return scalar.Append64(dst, scalar.Uint64, *(*uint64)(p)), nil
 	case opFloat32:
-		return wire.Append32(dst, wire.Float32, *(*uint32)(p)), nil
+		return scalar.Append32(dst, scalar.Float32, *(*uint32)(p)), nil
 	case opFloat64:
-		return wire.Append64(dst, wire.Float64, *(*uint64)(p)), nil
+		return scalar.Append64(dst, scalar.Float64, *(*uint64)(p)), nil
 	case opString:
 		return appendString(dst, *(*string)(p)), nil
 	case opTime:
-		return wire.AppendTime(dst, *(*time.Time)(p)), nil
+		return scalar.AppendTime(dst, *(*time.Time)(p)), nil
 	case opBytes:
 		b := *(*[]byte)(p)
 		if b == nil {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
-		return append(wire.AppendBytesHead(dst, len(b)), b...), nil
+		return append(scalar.AppendBytesHead(dst, len(b)), b...), nil
 	case opByteArray:
-		return append(wire.AppendBytesHead(dst, n.length), unsafe.Slice((*byte)(p), n.length)...), nil
+		return append(scalar.AppendBytesHead(dst, n.length), unsafe.Slice((*byte)(p), n.length)...), nil
 	case opStruct:
 		return a.appendStruct(dst, n, p)
 	case opStrings:
 		s := *(*[]string)(p)
 		if s == nil {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		return appendStrings(appendArrayHead(dst, len(s)), s), nil
 	case opSlice:
 		s := (*sliceHeader)(p)
 		if s.data == nil {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		return a.appendElements(dst, n, s.data, s.len)
 	case opArray:
@@ -91,7 +91,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 	case opMapStringString:
 		m := *(*map[string]string)(p)
 		if m == nil {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		return appendStringMap(appendMapHead(dst, len(m)), m), nil
 	case opMapStringAny:
@@ -101,7 +101,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 	case opPointer:
 		q := *(*unsafe.Pointer)(p)
 		if q == nil {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		if n.elem.op == opMarshaler {
 			// The method of a nil slice behind a pointer is asked, so that the pointer comes back. The library does so
@@ -119,7 +119,7 @@ func (a *appender) append(dst []byte, n *node, p unsafe.Pointer) ([]byte, error)
 	case opError:
 		err := *(*error)(p)
 		if err == nil {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		return appendString(dst, err.Error()), nil
 	case opInterface:
@@ -157,12 +157,12 @@ type sliceHeader struct {
 }
 
 func appendString(dst []byte, s string) []byte {
-	if free := dst[len(dst):cap(dst)]; len(s) <= wire.MaxFixStr && len(s) < len(free) {
-		free[0] = wire.FixStrLow | byte(len(s))
+	if free := dst[len(dst):cap(dst)]; len(s) <= scalar.MaxFixStr && len(s) < len(free) {
+		free[0] = scalar.FixStrLow | byte(len(s))
 		copyShort(free[1:], s)
 		return dst[:len(dst)+1+len(s)]
 	}
-	return append(wire.AppendStringHead(dst, len(s)), s...)
+	return append(scalar.AppendStringHead(dst, len(s)), s...)
 }
 
 func appendStrings(dst []byte, list []string) []byte {
@@ -186,21 +186,21 @@ func appendStringMap(dst []byte, m map[string]string) []byte {
 func appendArrayHead(dst []byte, n int) []byte {
 	switch {
 	case n < 16:
-		return append(dst, wire.FixArrayLow|byte(n))
+		return append(dst, scalar.FixArrayLow|byte(n))
 	case n <= math.MaxUint16:
-		return wire.Append16(dst, wire.Array16, uint16(n))
+		return scalar.Append16(dst, scalar.Array16, uint16(n))
 	}
-	return wire.Append32(dst, wire.Array32, uint32(n))
+	return scalar.Append32(dst, scalar.Array32, uint32(n))
 }
 
 func appendMapHead(dst []byte, n int) []byte {
 	switch {
 	case n < 16:
-		return append(dst, wire.FixMapLow|byte(n))
+		return append(dst, scalar.FixMapLow|byte(n))
 	case n <= math.MaxUint16:
-		return wire.Append16(dst, wire.Map16, uint16(n))
+		return scalar.Append16(dst, scalar.Map16, uint16(n))
 	}
-	return wire.Append32(dst, wire.Map32, uint32(n))
+	return scalar.Append32(dst, scalar.Map32, uint32(n))
 }
 
 func (a *appender) appendElements(dst []byte, n *node, p unsafe.Pointer, count int) ([]byte, error) {
@@ -265,8 +265,8 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 		switch f.op {
 		case opString:
 			s := *(*string)(q)
-			if len(s) <= wire.MaxFixStr && len(s) < len(b)-at {
-				b[at] = wire.FixStrLow | byte(len(s))
+			if len(s) <= scalar.MaxFixStr && len(s) < len(b)-at {
+				b[at] = scalar.FixStrLow | byte(len(s))
 				copyShort(b[at+1:], s)
 				at += 1 + len(s)
 				continue
@@ -279,20 +279,20 @@ func (a *appender) appendStruct(dst []byte, n *node, p unsafe.Pointer) ([]byte, 
 			binary.BigEndian.PutUint64(w[1:], *(*uint64)(q))
 			at += 9
 		case opBool:
-			b[at] = wire.False + *(*byte)(q)&1
+			b[at] = scalar.False + *(*byte)(q)&1
 			at++
 		case opInt:
 			n := *(*int)(q)
-			if n >= 0 && n <= wire.PosFixHigh {
+			if n >= 0 && n <= scalar.PosFixHigh {
 				b[at] = byte(n)
 				at++
 				continue
 			}
-			at = len(wire.AppendInt(b[:at], int64(n)))
+			at = len(scalar.AppendInt(b[:at], int64(n)))
 		case opEmbedded:
 			dst := b[:at]
 			if q = f.follow(q); q == nil {
-				dst = append(dst, wire.Nil)
+				dst = append(dst, scalar.Nil)
 			} else {
 				var err error
 				if dst, err = a.append(dst, f.node, q); err != nil {
@@ -327,7 +327,7 @@ func copyShort(dst []byte, s string) {
 // roomForField is room for a name of two words and a number.
 const roomForField = 16 + 9
 
-var wideCodes = [...]byte{opInt64: wire.Int64, opUint64: wire.Uint64, opFloat64: wire.Float64}
+var wideCodes = [...]byte{opInt64: scalar.Int64, opUint64: scalar.Uint64, opFloat64: scalar.Float64}
 
 // grown returns b, of which at bytes are used, with room for n more.
 func grown(b []byte, at, n int) []byte {
@@ -341,7 +341,7 @@ func (a *appender) appendFields(dst []byte, fs *fields, p unsafe.Pointer) ([]byt
 	for i := range fs.list {
 		f := &fs.list[i]
 		if q := f.follow(unsafe.Add(p, f.offset)); q == nil {
-			dst = append(dst, wire.Nil)
+			dst = append(dst, scalar.Nil)
 		} else if dst, err = a.append(dst, f.node, q); err != nil {
 			return dst, within(err, "."+f.name)
 		}
@@ -476,7 +476,7 @@ type mapPair struct {
 
 func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, error) {
 	if m == nil {
-		return append(dst, wire.Nil), nil
+		return append(dst, scalar.Nil), nil
 	}
 	if err := a.enter(); err != nil {
 		return dst, err
@@ -507,7 +507,7 @@ func (a *appender) appendMap(dst []byte, n *node, m unsafe.Pointer) ([]byte, err
 		}
 		if written != nil {
 			key := dst[start:]
-			if len(key) == 2 && key[0] == wire.Int8 && (key[1] <= wire.PosFixHigh || key[1] >= wire.NegFixLow) {
+			if len(key) == 2 && key[0] == scalar.Int8 && (key[1] <= scalar.PosFixHigh || key[1] >= scalar.NegFixLow) {
 				key = key[1:] // the same number in its short form, which is decoded into an int8 as well
 			}
 			if written[string(key)] {
@@ -545,7 +545,7 @@ func keysMayMeet(key *node) bool {
 // its type.
 func hashable(code byte) bool {
 	switch {
-	case code >= wire.FixMapLow && code <= wire.FixArrayHigh, code >= wire.Array16 && code <= wire.Map32, code >= wire.Bin8 && code <= wire.Bin32:
+	case code >= scalar.FixMapLow && code <= scalar.FixArrayHigh, code >= scalar.Array16 && code <= scalar.Map32, code >= scalar.Bin8 && code <= scalar.Bin32:
 		return false
 	}
 	return true
@@ -553,7 +553,7 @@ func hashable(code byte) bool {
 
 func (a *appender) appendMapStringAny(dst []byte, m map[string]any) ([]byte, error) {
 	if m == nil {
-		return append(dst, wire.Nil), nil
+		return append(dst, scalar.Nil), nil
 	}
 	if err := a.enter(); err != nil {
 		return dst, err
@@ -573,22 +573,22 @@ func (a *appender) appendMapStringAny(dst []byte, m map[string]any) ([]byte, err
 func (a *appender) appendAny(dst []byte, x any) ([]byte, error) {
 	switch x := x.(type) {
 	case nil:
-		return append(dst, wire.Nil), nil
+		return append(dst, scalar.Nil), nil
 	case string:
 		return appendString(dst, x), nil
 	case bool:
 		if x {
-			return append(dst, wire.True), nil
+			return append(dst, scalar.True), nil
 		}
-		return append(dst, wire.False), nil
+		return append(dst, scalar.False), nil
 	case int:
-		return wire.AppendInt(dst, int64(x)), nil
+		return scalar.AppendInt(dst, int64(x)), nil
 	case int64:
-		return wire.Append64(dst, wire.Int64, uint64(x)), nil
+		return scalar.Append64(dst, scalar.Int64, uint64(x)), nil
 	case float64:
-		return wire.Append64(dst, wire.Float64, math.Float64bits(x)), nil
+		return scalar.Append64(dst, scalar.Float64, math.Float64bits(x)), nil
 	case time.Time:
-		return wire.AppendTime(dst, x), nil
+		return scalar.AppendTime(dst, x), nil
 	}
 	if a.hops++; a.hops > maxHops {
 		return dst, tooDeep()
@@ -611,7 +611,7 @@ func (a *appender) appendDynamic(dst []byte, v reflect.Value) ([]byte, error) {
 	}
 	if n := prog.root; n.op == opPointer {
 		if v.IsNil() {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 		return a.append(dst, n.elem, v.UnsafePointer())
 	}
@@ -625,21 +625,21 @@ func (a *appender) appendDynamic(dst []byte, v reflect.Value) ([]byte, error) {
 func (a *appender) appendInterface(dst []byte, n *node, p unsafe.Pointer) ([]byte, error) {
 	v := reflect.NewAt(n.typ, hide(p)).Elem()
 	if v.IsNil() {
-		return append(dst, wire.Nil), nil
+		return append(dst, scalar.Nil), nil
 	}
 	start := len(dst)
 	dst, err := a.appendAny(dst, v.Elem().Interface())
 	if err != nil {
 		return dst, err
 	}
-	if c := dst[start]; c != wire.Nil && !isExtension(c) {
+	if c := dst[start]; c != scalar.Nil && !isExtension(c) {
 		return dst, &fault{why: fmt.Sprintf("a %v in the interface %v cannot come back, because its type is not stored", v.Elem().Type(), shortType(n.typ))}
 	}
 	return dst, nil
 }
 
 func isExtension(c byte) bool {
-	return c >= wire.Ext8 && c <= wire.Ext32 || c >= wire.FixExt1 && c <= wire.FixExt16
+	return c >= scalar.Ext8 && c <= scalar.Ext32 || c >= scalar.FixExt1 && c <= scalar.FixExt16
 }
 
 // appendMarshaler appends what the methods of package encoding return.
@@ -649,7 +649,7 @@ func appendMarshaler(dst []byte, n *node, p unsafe.Pointer, pointer bool) ([]byt
 	case reflect.Map, reflect.Slice:
 		// The library writes nil if the method is one of the value.
 		if !pointer && v.Elem().IsNil() && (n.typ.Implements(binaryMarshalerType) || n.typ.Implements(textMarshalerType)) {
-			return append(dst, wire.Nil), nil
+			return append(dst, scalar.Nil), nil
 		}
 	}
 	var b []byte
@@ -665,9 +665,9 @@ func appendMarshaler(dst []byte, n *node, p unsafe.Pointer, pointer bool) ([]byt
 		return dst, &fault{why: "encoding failed with " + cause(err), err: err}
 	}
 	if b == nil {
-		return append(dst, wire.Nil), nil
+		return append(dst, scalar.Nil), nil
 	}
-	return append(wire.AppendBytesHead(dst, len(b)), b...), nil
+	return append(scalar.AppendBytesHead(dst, len(b)), b...), nil
 }
 
 // appendByLibrary appends what the library writes for the value. untyped says that it will be decoded without its Go type.

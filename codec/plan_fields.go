@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 	"github.com/vmihailenco/tagparser/v2"
 )
 
@@ -138,7 +138,7 @@ func (fs *fields) collect(c *compiler, t reflect.Type) {
 	}
 	at := map[*field]int{}
 	for i, f := range list {
-		f.head = string(append(wire.AppendStringHead(nil, len(f.name)), f.name...))
+		f.head = string(append(scalar.AppendStringHead(nil, len(f.name)), f.name...))
 		at[f] = i
 		fs.list = append(fs.list, *f)
 	}

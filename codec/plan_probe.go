@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -103,5 +103,5 @@ func sameMethodsInLibrary(n *node) bool {
 var sameTimeInLibrary = sync.OnceValue(func() bool {
 	at := time.Unix(1767225600, 5)
 	b, err := msgpack.Marshal(&at)
-	return err == nil && bytes.Equal(b, wire.AppendTime(nil, at))
+	return err == nil && bytes.Equal(b, scalar.AppendTime(nil, at))
 })

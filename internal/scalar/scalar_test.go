@@ -1,11 +1,11 @@
-package wire_test
+package scalar_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/sessionkv/store/codec"
-	"github.com/sessionkv/store/internal/wire"
+	"github.com/sessionkv/store/internal/scalar"
 )
 
 // TestShortString decodes strings of up to 31 bytes, each in its shortest form, and nothing else.
@@ -16,12 +16,12 @@ func TestShortString(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := wire.ShortString(data); ok != (n <= 31) || ok && got != want {
+		if got, ok := scalar.ShortString(data); ok != (n <= 31) || ok && got != want {
 			t.Errorf("ShortString(%q) = %q, %t, want %q, %t", data, got, ok, want, n <= 31)
 		}
 	}
 	for _, data := range []string{"", "\xa1", "\xa1xy", "\xbf", "\xd9\x01x", "\xc0", "\x01", "\xa0x", "\x9fx"} {
-		if got, ok := wire.ShortString([]byte(data)); ok {
+		if got, ok := scalar.ShortString([]byte(data)); ok {
 			t.Errorf("ShortString(%q) = %q, true, want none", data, got)
 		}
 	}
@@ -31,18 +31,18 @@ func TestShortString(t *testing.T) {
 func TestFormatOf(t *testing.T) {
 	for _, test := range []struct {
 		codec any
-		want  wire.Format
+		want  scalar.Format
 	}{
-		{codec.Msgpack, wire.Msgpack},
-		{codec.MsgpackStrict, wire.Msgpack},
-		{codec.MsgpackJSONTags, wire.Msgpack},
-		{codec.JSON, wire.JSON},
-		{codec.JSONStrict, wire.JSON},
-		{codec.Raw, wire.Other},
-		{codec.Versioned(codec.Msgpack, 1), wire.Other},
-		{nil, wire.Other},
+		{codec.Msgpack, scalar.Msgpack},
+		{codec.MsgpackStrict, scalar.Msgpack},
+		{codec.MsgpackJSONTags, scalar.Msgpack},
+		{codec.JSON, scalar.JSON},
+		{codec.JSONStrict, scalar.JSON},
+		{codec.Raw, scalar.Other},
+		{codec.Versioned(codec.Msgpack, 1), scalar.Other},
+		{nil, scalar.Other},
 	} {
-		if got := wire.FormatOf(test.codec); got != test.want {
+		if got := scalar.FormatOf(test.codec); got != test.want {
 			t.Errorf("FormatOf(%v) = %v, want %v", test.codec, got, test.want)
 		}
 	}
@@ -50,16 +50,16 @@ func TestFormatOf(t *testing.T) {
 
 // TestDecode decodes without a panic whatever data is empty, foreign or for another type, and changes nothing then.
 func TestDecode(t *testing.T) {
-	for _, f := range []wire.Format{wire.Other, wire.Msgpack, wire.JSON, 99} {
+	for _, f := range []scalar.Format{scalar.Other, scalar.Msgpack, scalar.JSON, 99} {
 		for _, data := range []string{"", "\xc1", "\xd9", "\xd9\x02x", "\xcf\x01"} {
 			n, text := int64(7), "seven"
-			if wire.Decode(f, []byte(data), &n) || n != 7 {
+			if scalar.Decode(f, []byte(data), &n) || n != 7 {
 				t.Errorf("Decode(%v, %q, int64) stored %d, want false and nothing", f, data, n)
 			}
-			if wire.Decode(f, []byte(data), &text) || text != "seven" {
+			if scalar.Decode(f, []byte(data), &text) || text != "seven" {
 				t.Errorf("Decode(%v, %q, string) stored %q, want false and nothing", f, data, text)
 			}
-			if wire.Decode(f, []byte(data), nil) {
+			if scalar.Decode(f, []byte(data), nil) {
 				t.Errorf("Decode(%v, %q, nil) = true, want false", f, data)
 			}
 		}

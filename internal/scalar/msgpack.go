@@ -1,4 +1,4 @@
-package wire
+package scalar
 
 import (
 	"encoding/binary"

@@ -1,7 +1,7 @@
-package wire
+package scalar
 
-// The codes of the msgpack specification. (The library has them as variables, which
-// cost a load each.)
+// The codes of the msgpack specification, those of containers too. (The library has them as variables,
+// which cost a load each.)
 const (
 	PosFixHigh   = 0x7f
 	FixMapLow    = 0x80

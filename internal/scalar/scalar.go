@@ -1,8 +1,8 @@
-// Package wire encodes and decodes scalars as msgpack and JSON do, without a library, an allocation or a value that
+// Package scalar encodes and decodes scalars as msgpack and JSON do, without a library, an allocation or a value that
 // escapes. Package codec encodes everything else around it, and package store decodes scalars by it directly.
 //
 // A scalar is a string, a bool, an integer, a float, a []byte, a time.Time or a time.Duration.
-package wire
+package scalar
 
 import (
 	"encoding/binary"
@@ -18,12 +18,12 @@ const (
 	JSON                  // as JSON
 )
 
-// A Scalar is a codec that encodes scalars as its Format does.
-type Scalar interface{ Scalars() Format }
+// A Codec is a codec that encodes scalars as its Format does.
+type Codec interface{ Scalars() Format }
 
 // FormatOf returns how c, which may be nil, encodes scalars.
 func FormatOf(c any) Format {
-	if s, ok := c.(Scalar); ok {
+	if s, ok := c.(Codec); ok {
 		return s.Scalars()
 	}
 	return Other
