@@ -26,8 +26,18 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 		}
 		return appendEscaping(c, dst, *v)
 	}
-	if out, ok := appendScalar(c, dst, v); ok {
-		return out, nil
+	switch c.(type) {
+	case msgpackCodec:
+		if s, ok := any(v).(*string); ok && len(*s) <= scalar.MaxFixStr { // the commonest, without a call
+			return append(append(dst, scalar.FixStrLow|byte(len(*s))), *s...), nil
+		}
+		if out, ok := scalar.AppendMsgpack(dst, v); ok {
+			return out, nil
+		}
+	case jsonCodec:
+		if out, ok := scalar.AppendJSON(dst, v); ok {
+			return out, nil
+		}
 	}
 	if isBasic(t) {
 		if out, ok := appendDefined(c, dst, t, unsafe.Pointer(v)); ok {
@@ -43,13 +53,7 @@ func Append[T any](c Codec, dst []byte, v *T) ([]byte, error) {
 func Decode[T any](c Codec, data []byte) (T, error) {
 	var v T
 	t := reflect.TypeFor[T]()
-	if !isComposite(t) {
-		if decodeScalar(c, data, &v) || isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
-			return v, nil
-		}
-		return decodeEscaping[T](c, data)
-	}
-	if m, ok := c.(msgpackCodec); ok {
+	if m, ok := c.(msgpackCodec); ok && isComposite(t) {
 		if p := planOf(t); p.generated == nowhere {
 			if prog := p.program(m.jsonTags()); prog.direct {
 				if err := m.decode(data, prog, hide(unsafe.Pointer(&v))); err != nil {
@@ -61,13 +65,32 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 		}
 		return decodeEscaping[T](c, data)
 	}
-	if j, ok := c.(jsonCodec); ok {
+	if j, ok := c.(jsonCodec); ok && isComposite(t) {
 		if prog := planOf(t).jsonProgram(); prog.fast && prog.direct {
 			if err := j.decode(data, prog, hide(unsafe.Pointer(&v))); err == nil {
 				return v, nil
 			}
 		}
 		return decodeEscaping[T](c, data) // which also says what was wrong
+	}
+	switch c.(type) {
+	case msgpackCodec:
+		if p, ok := any(&v).(*string); ok { // the commonest, without a call
+			if s, ok := scalar.ShortString(data); ok {
+				*p = s
+				return v, nil
+			}
+		}
+		if scalar.DecodeMsgpack(data, &v) {
+			return v, nil
+		}
+	case jsonCodec:
+		if scalar.DecodeJSON(data, &v) {
+			return v, nil
+		}
+	}
+	if isBasic(t) && decodeDefined(c, data, t, unsafe.Pointer(&v)) {
+		return v, nil
 	}
 	return decodeEscaping[T](c, data)
 }
@@ -97,60 +120,36 @@ func decodeEscaping[T any](c Codec, data []byte) (T, error) {
 	return *v, nil
 }
 
-// appendScalar appends *v as c does, if v is a pointer to a scalar that c encodes without its library. It does not let v
-// escape.
-func appendScalar(c Codec, dst []byte, v any) ([]byte, bool) {
-	switch c.(type) {
-	case msgpackCodec:
-		return scalar.AppendMsgpack(dst, v)
-	case jsonCodec:
-		return scalar.AppendJSON(dst, v)
-	}
-	return dst, false
-}
-
-// decodeScalar decodes data into *v as c does, if v is a pointer to a scalar that c decodes without its library. It does not let v
-// escape.
-func decodeScalar(c Codec, data []byte, v any) bool {
-	switch c.(type) {
-	case msgpackCodec:
-		return scalar.Decode(scalar.Msgpack, data, v)
-	case jsonCodec:
-		return scalar.Decode(scalar.JSON, data, v)
-	}
-	return false
-}
-
 // appendDefined appends the t at p as its kind if c treats it as such.
 //
 //go:noinline
 func appendDefined(c Codec, dst []byte, t reflect.Type, p unsafe.Pointer) ([]byte, bool) {
-	if _, ok := c.(rawCodec); ok {
+	switch c.(type) {
+	case msgpackCodec:
+		if planOf(t).msgpackBasic {
+			return scalar.AppendMsgpack(dst, basic(t.Kind(), p))
+		}
+	case jsonCodec:
+		if planOf(t).jsonBasic {
+			return scalar.AppendJSON(dst, basic(t.Kind(), p))
+		}
+	case rawCodec:
 		return appendRaw(dst, basic(t.Kind(), p))
 	}
-	if !treatsAsBasic(c, t) {
-		return dst, false
-	}
-	return appendScalar(c, dst, basic(t.Kind(), p))
+	return dst, false
 }
 
 // decodeDefined decodes data into the t at p as its kind if c treats it as such.
 //
 //go:noinline
 func decodeDefined(c Codec, data []byte, t reflect.Type, p unsafe.Pointer) bool {
-	if _, ok := c.(rawCodec); ok {
-		return decodeRaw(data, basic(t.Kind(), p))
-	}
-	return treatsAsBasic(c, t) && decodeScalar(c, data, basic(t.Kind(), p))
-}
-
-// treatsAsBasic reports whether c encodes a t as its kind.
-func treatsAsBasic(c Codec, t reflect.Type) bool {
 	switch c.(type) {
 	case msgpackCodec:
-		return planOf(t).msgpackBasic
+		return planOf(t).msgpackBasic && scalar.DecodeMsgpack(data, basic(t.Kind(), p))
 	case jsonCodec:
-		return planOf(t).jsonBasic
+		return planOf(t).jsonBasic && scalar.DecodeJSON(data, basic(t.Kind(), p))
+	case rawCodec:
+		return decodeRaw(data, basic(t.Kind(), p))
 	}
 	return false
 }

@@ -35,18 +35,10 @@ func FormatOf(c any) Format {
 func Decode(f Format, data []byte, v any) bool {
 	switch f {
 	case Msgpack:
-		// The commonest values by far, ahead of the type switch over all scalars.
-		switch p := v.(type) {
-		case *string:
-			if s, ok := ShortString(data); ok {
-				*p = s
-				return true
-			}
-		case *int64:
-			if len(data) == 9 && data[0] == Int64 {
-				*p = int64(binary.BigEndian.Uint64(data[1:]))
-				return true
-			}
+		// The commonest next to short strings, which callers have tried: ahead of the type switch over all scalars.
+		if p, ok := v.(*int64); ok && len(data) == 9 && data[0] == Int64 {
+			*p = int64(binary.BigEndian.Uint64(data[1:]))
+			return true
 		}
 		return DecodeMsgpack(data, v)
 	case JSON:
