@@ -281,8 +281,22 @@ func indexSchedule(t *testing.T, seed uint64) {
 	}
 	ctx := context.WithoutCancel(t.Context())
 	backend := newTrackedLists(t)
+	faults := seed%5 == 4
 	node := func() *store.Sessions {
-		slow := newSlowIndexed(backend, pause)
+		faulty := storetest.Faulty(backend)
+		slow := newSlowIndexed(faulty, func() {
+			pause()
+			if !faults || chance(25) > 0 {
+				return
+			}
+			ops := []storetest.Op{storetest.OpPutEntries, storetest.OpCommit, storetest.OpTimeLeft, storetest.OpRemoveEntries, storetest.OpRenew,
+				storetest.OpGet, storetest.OpSuspend, storetest.OpResume, storetest.OpCreate}
+			if op := ops[chance(len(ops))]; chance(2) == 0 {
+				faulty.FailOnce(op, nil)
+			} else {
+				faulty.LoseReply(op)
+			}
+		})
 		slow.untimed = seed%2 == 1
 		return indexedSessions(t, slow, withIndex(store.Options{Lease: leases[chance(len(leases))]}))
 	}
@@ -301,8 +315,12 @@ func indexSchedule(t *testing.T, seed uint64) {
 				n := chance(3)
 				c := &client{id: store.NewID(), owner: n}
 				clients[i] = c
-				_, err := nodes[n].Create(ctx, c.id, indexedUser.To(users[chance(3)]))
-				must(t, err)
+				if _, err := nodes[n].Create(ctx, c.id, indexedUser.To(users[chance(3)])); err != nil {
+					c.owner = -1
+					if !faults {
+						t.Fatal(err)
+					}
+				}
 			}
 			c := clients[i]
 			// One thing by whoever owns it, and up to two writes by others at the same time.

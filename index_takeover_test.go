@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,20 +266,20 @@ func TestNobodyLooksAfterLostReplies(t *testing.T) {
 					faulty := storetest.Faulty(backend)
 					slow := newSlowIndexed(faulty, func() {})
 					slow.untimed = untimed
+					var between atomic.Bool
+					slow.step = func(op string) {
+						if op == "Commit" && between.Swap(false) { // the session gets more time between the steps of a write
+							must(t, owned.Suspend(ctx, 5*lease))
+							if name == "recheck" {
+								faulty.FailOnce(c.op, nil)
+							}
+						}
+					}
 					mine := indexedSessions(t, slow, withIndex(store.Options{Lease: lease}))
 					s, err := mine.Attach(ctx, owned.ID())
 					must(t, err)
 					must(t, indexedUser.Set(ctx, s, "before"))
-					if name != "Resume" { // the session gets more time between the steps of a write
-						slow.step = func(op string) {
-							if op == "Commit" && owned.Err() == nil {
-								must(t, owned.Suspend(ctx, 5*lease))
-								if name == "recheck" {
-									faulty.FailOnce(c.op, nil)
-								}
-							}
-						}
-					}
+					between.Store(name != "Resume")
 					if c.lose {
 						faulty.LoseReply(c.op)
 						if err := c.call(ctx, mine, s); err != nil && !errors.Is(err, store.ErrUnknownOutcome) {

@@ -22,7 +22,8 @@ var ErrForeignStore = errors.New("this Store was not handed out by this Backend"
 // does not have are those of the Store beneath. They then do not go through the wrapper. So a wrapper
 // that changes keys or values must implement the first four as well, by calling [GetMany], [Commit],
 // [Keys] and [DestroyIf] on the Store beneath. If it cannot do so, it returns [errors.ErrUnsupported]
-// from them. A Store that answers from a cache has a method GetCurrent, which asks the server; a
+// from them. A wrapper that embeds a [TimedCommitter] and overrides Commit must override CommitTimed as
+// well. A Store that answers from a cache has a method GetCurrent, which asks the server; a
 // wrapper that does not pass it on hides it.
 //
 // To embed a Backend and override Create instead compiles, but Renew and Suspend do not accept the
