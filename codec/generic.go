@@ -76,7 +76,7 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 	switch c.(type) {
 	case msgpackCodec:
 		if p, ok := any(&v).(*string); ok { // the commonest, without a call
-			if s, ok := scalar.ShortString(data); ok {
+			if s, ok := shortString(data); ok {
 				*p = s
 				return v, nil
 			}
@@ -94,6 +94,10 @@ func Decode[T any](c Codec, data []byte) (T, error) {
 	}
 	return decodeEscaping[T](c, data)
 }
+
+// shortString calls scalar.ShortString from a function without type parameters. So the compiler exports that with this
+// package, and inlines it where programs instantiate Decode.
+func shortString(data []byte) (string, bool) { return scalar.ShortString(data) }
 
 // appendEscaping encodes a copy of the value, which may escape.
 //
