@@ -11,7 +11,6 @@ import (
 	"github.com/sessionkv/store/bench/internal/delay"
 	"github.com/sessionkv/store/bench/internal/drive"
 	"github.com/sessionkv/store/bench/internal/report"
-	"github.com/sessionkv/store/bench/internal/system"
 	"github.com/sessionkv/store/bench/internal/workload"
 )
 
@@ -70,10 +69,14 @@ func runCases[T any](ctx context.Context, o *options, r *report.Report, p *progr
 		}
 		targets = append(targets, t)
 		p.step()
+		label := name
+		if o.delay > 0 && address.Kind(url) == "redis" {
+			label += " +" + o.delay.String()
+		}
 		for _, w := range o.workloads {
 			for _, n := range o.workers {
 				r.Cases = append(r.Cases, &report.Case{
-					System: label(name, o.delay, spec), Workload: w.Name, Value: o.value, Workers: n, Rate: o.rate, Sessions: o.sessions, Keys: o.keys,
+					System: label, Workload: w.Name, Value: o.value, Workers: n, Rate: o.rate, Sessions: o.sessions, Keys: o.keys,
 					Duration: o.duration, BytesPerSession: t.BytesPerSession, ServerBytesPerSession: t.ServerBytesPerSession,
 				})
 			}
@@ -97,13 +100,6 @@ func runCases[T any](ctx context.Context, o *options, r *report.Report, p *progr
 		}
 	}
 	return nil
-}
-
-func label(name string, delay time.Duration, spec system.Spec) string {
-	if delay > 0 && address.Kind(spec.URL) == "redis" {
-		name += " +" + delay.String()
-	}
-	return name
 }
 
 // reach finds out at once whether a backend can be used, and not after minutes.

@@ -47,8 +47,7 @@ func (w *worker[T]) open(p *pacer) int64 {
 			break
 		}
 		time.Sleep(time.Until(at))
-		op := &w.plan[w.at&(len(w.plan)-1)]
-		w.at++
+		op := w.next()
 		n++
 		err := w.do(ctx, op)
 		w.rec.latency(op.Kind, time.Since(at))

@@ -104,15 +104,17 @@ type worker[T any] struct {
 	stop  *atomic.Bool
 }
 
+// next returns the next operation of the plan.
+func (w *worker[T]) next() *workload.Op {
+	op := &w.plan[w.at&(len(w.plan)-1)]
+	w.at++
+	return op
+}
+
 // Caller returns a function that does the next operation of a plan.
 func (t *Target[T]) Caller(w workload.Workload, seed uint64) func() error {
-	plan := w.Plan(seed, t.initial, len(t.keys))
-	caller, next := worker[T]{t: t}, 0
-	return func() error {
-		op := &plan[next&(len(plan)-1)]
-		next++
-		return caller.do(context.Background(), op)
-	}
+	caller := worker[T]{t: t, plan: w.Plan(seed, t.initial, len(t.keys))}
+	return func() error { return caller.do(context.Background(), caller.next()) }
 }
 
 // closed starts the next operation when the last is done, and returns their
@@ -121,8 +123,7 @@ func (w *worker[T]) closed() int64 {
 	ctx := context.Background()
 	var n int64
 	for until := 0; n == 0 || !w.stop.Load(); until-- {
-		op := &w.plan[w.at&(len(w.plan)-1)]
-		w.at++
+		op := w.next()
 		n++
 		if until > 0 {
 			w.count(w.do(ctx, op))

@@ -39,11 +39,15 @@ func (r *Report) casesText(w io.Writer) {
 			fmt.Fprintf(w, "%s\t%s\t%d\tnot measured\t\t\t\t\t\t\t\t\t\t\t\n", c.System, name, c.Workers)
 			continue
 		}
-		s, l := c.Summary, c.Summary.Latency
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%.0f%%\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.0f\t%s\t%s\t\n", c.System, name, c.Workers,
-			count(s.PerSecond), 100*s.Spread, Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max),
-			s.Allocs, s.Bytes, c.held(), c.errors())
+		s := c.Summary
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%.0f%%\t%s\t%.1f\t%.0f\t%s\t%s\t\n", c.System, name, c.Workers,
+			count(s.PerSecond), 100*s.Spread, s.Latency, s.Allocs, s.Bytes, c.held(), c.errors())
 	}
+}
+
+// String returns the columns of a table.
+func (l Latency) String() string {
+	return strings.Join([]string{Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max)}, "\t")
 }
 
 // held is the memory per session, in the process and on the server.
@@ -81,9 +85,7 @@ func (r *Report) kindsText(w io.Writer) {
 			head = true
 		}
 		for _, kind := range slices.Sorted(maps.Keys(c.Summary.Kinds)) {
-			l := c.Summary.Kinds[kind]
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", c.System, c.Workload, c.Workers, kind,
-				Duration(l.P50), Duration(l.P95), Duration(l.P99), Duration(l.P999), Duration(l.Max))
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t\n", c.System, c.Workload, c.Workers, kind, c.Summary.Kinds[kind])
 		}
 	}
 }

@@ -26,20 +26,20 @@ func openOtter[T any](copied bool) (System[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &flat[T]{
-		get: func(_ context.Context, key string) (T, error) {
-			t, err := typed[T](c.GetIfPresent(key))
+	return &keyed[T]{
+		get: func(_ context.Context, name, key string) (T, error) {
+			t, err := typed[T](c.GetIfPresent(flat(name, key)))
 			if claims, ok := any(&t).(*workload.Claims); ok && copied {
 				claims.Scopes = slices.Clone(claims.Scopes)
 			}
 			return t, err
 		},
-		set: func(_ context.Context, key string, value T) error { c.Set(key, value); return nil },
-		has: func(_ context.Context, key string) (bool, error) {
-			_, ok := c.GetIfPresent(key)
+		set: func(_ context.Context, name, key string, value T) error { c.Set(flat(name, key), value); return nil },
+		has: func(_ context.Context, name, key string) (bool, error) {
+			_, ok := c.GetIfPresent(flat(name, key))
 			return ok, nil
 		},
-		remove: func(_ context.Context, key string) error { c.Invalidate(key); return nil },
+		remove: func(_ context.Context, name, key string) error { c.Invalidate(flat(name, key)); return nil },
 		close:  func(context.Context) error { c.StopAllGoroutines(); return nil },
 	}, nil
 }
@@ -47,31 +47,31 @@ func openOtter[T any](copied bool) (System[T], error) {
 // openGocache is gocache over its go-cache store, with its marshaler (msgpack) for typed values, as its README has it.
 func openGocache[T any]() System[T] {
 	m := marshaler.New(cache.New[any](go_cache.NewGoCache(gocache.New(time.Hour, 10*time.Minute))))
-	return &flat[T]{
-		get: func(ctx context.Context, key string) (v T, err error) {
-			if _, err = m.Get(ctx, key, &v); errors.Is(err, store.NotFound{}) {
+	return &keyed[T]{
+		get: func(ctx context.Context, name, key string) (v T, err error) {
+			if _, err = m.Get(ctx, flat(name, key), &v); errors.Is(err, store.NotFound{}) {
 				err = ErrAbsent
 			}
 			return v, err
 		},
-		set:    func(ctx context.Context, key string, value T) error { return m.Set(ctx, key, value) },
-		remove: func(ctx context.Context, key string) error { return m.Delete(ctx, key) },
+		set:    func(ctx context.Context, name, key string, value T) error { return m.Set(ctx, flat(name, key), value) },
+		remove: func(ctx context.Context, name, key string) error { return m.Delete(ctx, flat(name, key)) },
 		close:  m.Clear,
 	}
 }
 
 // openGokv is a gokv store with its default codec, JSON. Its entries never expire.
 func openGokv[T any](s gokv.Store) System[T] {
-	return &flat[T]{
-		get: func(_ context.Context, key string) (v T, err error) {
-			ok, err := s.Get(key, &v)
+	return &keyed[T]{
+		get: func(_ context.Context, name, key string) (v T, err error) {
+			ok, err := s.Get(flat(name, key), &v)
 			if err == nil && !ok {
 				err = ErrAbsent
 			}
 			return v, err
 		},
-		set:    func(_ context.Context, key string, value T) error { return s.Set(key, value) },
-		remove: func(_ context.Context, key string) error { return s.Delete(key) },
+		set:    func(_ context.Context, name, key string, value T) error { return s.Set(flat(name, key), value) },
+		remove: func(_ context.Context, name, key string) error { return s.Delete(flat(name, key)) },
 		close:  func(context.Context) error { return s.Close() },
 	}
 }

@@ -9,10 +9,9 @@ import (
 	"github.com/sessionkv/store/bench/internal/address"
 )
 
-// goRedis is the plain go-redis client.
-type goRedis struct{ c redis.UniversalClient }
-
-func openGoRedis(ctx context.Context, url string) (hashes, error) {
+// openGoRedis is the plain go-redis client: a hash per session, HGET and HSET. Nothing is fenced, and the hash's expiry is set
+// once, at its creation.
+func openGoRedis[T any](ctx context.Context, url string) (System[T], error) {
 	o, err := address.Redis(url)
 	if err != nil {
 		return nil, err
@@ -22,37 +21,36 @@ func openGoRedis(ctx context.Context, url string) (hashes, error) {
 		c.Close()
 		return nil, err
 	}
-	return goRedis{c}, nil
+	return &keyed[T]{
+		create: func(ctx context.Context, id string, keys []string, values []T) (string, error) {
+			fields, err := fields(keys, values)
+			if err != nil {
+				return "", err
+			}
+			name := "raw:" + id
+			p := c.TxPipeline()
+			p.HSet(ctx, name, fields)
+			p.Expire(ctx, name, rivalLease)
+			_, err = p.Exec(ctx)
+			return name, err
+		},
+		get: func(ctx context.Context, name, key string) (T, error) {
+			text, err := c.HGet(ctx, name, key).Result()
+			if errors.Is(err, redis.Nil) {
+				err = ErrAbsent
+			}
+			return fromText[T](text, err)
+		},
+		set: func(ctx context.Context, name, key string, value T) error {
+			text, err := toText(value)
+			if err != nil {
+				return err
+			}
+			return c.HSet(ctx, name, key, text).Err()
+		},
+		has:     func(ctx context.Context, name, key string) (bool, error) { return c.HExists(ctx, name, key).Result() },
+		remove:  func(ctx context.Context, name, key string) error { return c.HDel(ctx, name, key).Err() },
+		destroy: func(ctx context.Context, name string) error { return c.Unlink(ctx, name).Err() },
+		close:   func(context.Context) error { return c.Close() },
+	}, nil
 }
-
-func (g goRedis) create(ctx context.Context, name string, fieldsAndValues []string) error {
-	p := g.c.TxPipeline()
-	p.HSet(ctx, name, fieldsAndValues)
-	p.Expire(ctx, name, rivalLease)
-	_, err := p.Exec(ctx)
-	return err
-}
-
-func (g goRedis) get(ctx context.Context, name, field string) (string, error) {
-	text, err := g.c.HGet(ctx, name, field).Result()
-	if errors.Is(err, redis.Nil) {
-		err = ErrAbsent
-	}
-	return text, err
-}
-
-func (g goRedis) set(ctx context.Context, name, field, value string) error {
-	return g.c.HSet(ctx, name, field, value).Err()
-}
-
-func (g goRedis) has(ctx context.Context, name, field string) (bool, error) {
-	return g.c.HExists(ctx, name, field).Result()
-}
-
-func (g goRedis) remove(ctx context.Context, name, field string) error {
-	return g.c.HDel(ctx, name, field).Err()
-}
-
-func (g goRedis) destroy(ctx context.Context, name string) error { return g.c.Unlink(ctx, name).Err() }
-
-func (g goRedis) close() error { return g.c.Close() }

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -26,24 +25,24 @@ func openHazelcast[T any](ctx context.Context, url string) (System[T], error) {
 		c.Shutdown(ctx)
 		return nil, err
 	}
-	return &flat[T]{
-		get: func(ctx context.Context, key string) (T, error) {
-			v, err := m.Get(ctx, key)
-			if text, ok := v.(string); ok && err == nil {
-				return fromText[T](text)
+	return &keyed[T]{
+		get: func(ctx context.Context, name, key string) (T, error) {
+			v, err := m.Get(ctx, flat(name, key))
+			text, ok := v.(string)
+			if err == nil && !ok {
+				err = ErrAbsent
 			}
-			var zero T
-			return zero, cmp.Or(err, ErrAbsent)
+			return fromText[T](text, err)
 		},
-		set: func(ctx context.Context, key string, value T) error {
+		set: func(ctx context.Context, name, key string, value T) error {
 			text, err := toText(value)
 			if err != nil {
 				return err
 			}
-			return m.SetWithTTL(ctx, key, text, rivalLease)
+			return m.SetWithTTL(ctx, flat(name, key), text, rivalLease)
 		},
-		has:    func(ctx context.Context, key string) (bool, error) { return m.ContainsKey(ctx, key) },
-		remove: func(ctx context.Context, key string) error { return m.Delete(ctx, key) },
+		has:    func(ctx context.Context, name, key string) (bool, error) { return m.ContainsKey(ctx, flat(name, key)) },
+		remove: func(ctx context.Context, name, key string) error { return m.Delete(ctx, flat(name, key)) },
 		close:  c.Shutdown,
 	}, nil
 }

@@ -58,13 +58,13 @@ func open[T any](ctx context.Context, spec Spec) (System[T], error) {
 	case "gocache":
 		return openGocache[T](), nil
 	case "scs-memstore":
-		return openSCSMemory[T]()
+		return openSCSMemory[T](), nil
 	case "goredis":
-		return hashed[T](openGoRedis(ctx, spec.URL))
+		return openGoRedis[T](ctx, spec.URL)
 	case "rueidis":
-		return hashed[T](openRueidis(spec.URL, false))
+		return openRueidis[T](spec.URL, false)
 	case "rueidis-cache":
-		return hashed[T](openRueidis(spec.URL, true))
+		return openRueidis[T](spec.URL, true)
 	case "gokv-redis":
 		return openGokvRedis[T](spec.URL)
 	case "scs-redis":

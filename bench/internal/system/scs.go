@@ -13,17 +13,9 @@ import (
 	"github.com/sessionkv/store/bench/internal/address"
 )
 
-// scsManager is the session manager of scs. It is made for HTTP: a request loads
-// the whole session and commits it at the end. Each operation is such a request,
-// since a realtime server's messages come one by one and to several nodes.
-type scsManager[T any] struct {
-	m     *scs.SessionManager
-	close func() error
-}
-
-func openSCSMemory[T any]() (System[T], error) {
+func openSCSMemory[T any]() System[T] {
 	// Without its cleaner, whose start and stop race with each other; nothing expires during a measurement.
-	return newSCS[T](memstore.NewWithCleanupInterval(0), func() error { return nil }), nil
+	return newSCS[T](memstore.NewWithCleanupInterval(0), func() error { return nil })
 }
 
 func openSCSRedis[T any](url string) (System[T], error) {
@@ -35,76 +27,61 @@ func openSCSRedis[T any](url string) (System[T], error) {
 	return newSCS[T](goredisstore.New(c), c.Close), nil
 }
 
-func newSCS[T any](s scs.Store, close func() error) System[T] {
+// newSCS is the session manager of scs. It is made for HTTP: a request loads the whole session and commits it at the end. Each
+// operation is such a request, since a realtime server's messages come one by one and to several nodes.
+func newSCS[T any](s scs.Store, end func() error) System[T] {
 	var v T
 	gob.Register(v)
 	m := scs.New()
 	m.Store = s
 	m.Lifetime = time.Hour
-	return &scsManager[T]{m, close}
-}
-
-func (m *scsManager[T]) Create(ctx context.Context, _ string, keys []string, values []T) (Session[T], error) {
-	ctx, err := m.m.Load(ctx, "")
-	if err != nil {
-		return nil, err
+	write := func(ctx context.Context, name string, do func(ctx context.Context)) (string, error) {
+		ctx, err := m.Load(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		do(ctx)
+		token, _, err := m.Commit(ctx)
+		return token, err
 	}
-	for i, k := range keys {
-		m.m.Put(ctx, k, values[i])
+	return &keyed[T]{
+		create: func(ctx context.Context, _ string, keys []string, values []T) (string, error) {
+			return write(ctx, "", func(ctx context.Context) {
+				for i, k := range keys {
+					m.Put(ctx, k, values[i])
+				}
+			})
+		},
+		get: func(ctx context.Context, name, key string) (v T, err error) {
+			ctx, err = m.Load(ctx, name)
+			if err != nil {
+				return v, err
+			}
+			v, ok := m.Get(ctx, key).(T)
+			if !ok {
+				err = ErrAbsent
+			}
+			return v, err
+		},
+		set: func(ctx context.Context, name, key string, value T) error {
+			_, err := write(ctx, name, func(ctx context.Context) { m.Put(ctx, key, value) })
+			return err
+		},
+		has: func(ctx context.Context, name, key string) (bool, error) {
+			ctx, err := m.Load(ctx, name)
+			return err == nil && m.Exists(ctx, key), err
+		},
+		remove: func(ctx context.Context, name, key string) error {
+			_, err := write(ctx, name, func(ctx context.Context) { m.Remove(ctx, key) })
+			return err
+		},
+		destroy: func(ctx context.Context, name string) error {
+			ctx, err := m.Load(ctx, name)
+			if err != nil {
+				return err
+			}
+			return m.Destroy(ctx)
+		},
+		close: func(context.Context) error { return end() },
 	}
-	token, _, err := m.m.Commit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &scsSession[T]{m.m, token}, nil
-}
-
-func (m *scsManager[T]) Close(context.Context) error { return m.close() }
-
-type scsSession[T any] struct {
-	m     *scs.SessionManager
-	token string
-}
-
-// request loads the session, does what a request does with it, and commits it where that changes it.
-func (s *scsSession[T]) request(ctx context.Context, changes bool, do func(ctx context.Context)) error {
-	ctx, err := s.m.Load(ctx, s.token)
-	if err != nil {
-		return err
-	}
-	do(ctx)
-	if changes {
-		_, _, err = s.m.Commit(ctx)
-	}
-	return err
-}
-
-func (s *scsSession[T]) Get(ctx context.Context, key string) (v T, err error) {
-	there := false
-	err = s.request(ctx, false, func(ctx context.Context) { v, there = s.m.Get(ctx, key).(T) })
-	if err == nil && !there {
-		err = ErrAbsent
-	}
-	return v, err
-}
-
-func (s *scsSession[T]) Set(ctx context.Context, key string, value T) error {
-	return s.request(ctx, true, func(ctx context.Context) { s.m.Put(ctx, key, value) })
-}
-
-func (s *scsSession[T]) Has(ctx context.Context, key string) (has bool, err error) {
-	err = s.request(ctx, false, func(ctx context.Context) { has = s.m.Exists(ctx, key) })
-	return has, err
-}
-
-func (s *scsSession[T]) Delete(ctx context.Context, key string) error {
-	return s.request(ctx, true, func(ctx context.Context) { s.m.Remove(ctx, key) })
-}
-
-func (s *scsSession[T]) Destroy(ctx context.Context) error {
-	ctx, err := s.m.Load(ctx, s.token)
-	if err != nil {
-		return err
-	}
-	return s.m.Destroy(ctx)
 }
