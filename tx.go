@@ -63,7 +63,7 @@ func (s *Session) Update(ctx context.Context, fn func(tx *Tx) error) error {
 			return opError("update", err)
 		}
 		if len(tx.written.all) == 0 && len(tx.read.all) <= 1 {
-			return nil // a single read is consistent on its own
+			return nil // a single read is consistent
 		}
 		current, err := s.commit(ctx, tx.read.all, tx.written.all)
 		if err == nil {

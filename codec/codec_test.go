@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// gobCodec is a codec that this package does not know.
+// gobCodec is a codec from outside this package.
 type gobCodec struct{}
 
 func (gobCodec) Name() string { return "gob" }

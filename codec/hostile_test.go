@@ -147,7 +147,7 @@ func TestWhatTheLibraryCanEncodeCanBeDecoded(t *testing.T) {
 	}
 }
 
-// checkLibrary wants that v has the library's bytes and survives a round trip.
+// checkLibrary checks that v has the library's bytes and survives a round trip.
 func checkLibrary[T any](t *testing.T, v T) {
 	t.Helper()
 	want, err := msgpack.Marshal(&v)

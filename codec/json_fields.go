@@ -23,7 +23,8 @@ type jsonField struct {
 type fieldClash struct{ first, second, name string }
 
 // jsonFields returns the fields of the struct type t that encoding/json stores, in its order, and the first clash if
-// there is one. A field that one at a lesser depth hides is no clash: Go itself resolves such a name to the outer field.
+// there is one. A field that one at a lesser depth hides does not clash: Go itself resolves such a name to the outer
+// field.
 func jsonFields(t reflect.Type) ([]jsonField, *fieldClash) {
 	type embedded struct {
 		typ reflect.Type

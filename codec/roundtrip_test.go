@@ -2,7 +2,7 @@ package codec
 
 import "testing"
 
-// check encodes v with Msgpack, wants the bytes, and decodes them again, through the functions
+// check encodes v with Msgpack, compares the bytes, and decodes them again, through the functions
 // and through the methods.
 func check[T any](t *testing.T, v T, want string) {
 	t.Helper()

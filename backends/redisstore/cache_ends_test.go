@@ -85,7 +85,7 @@ func TestCacheForgetsWhatIsFoundEnded(t *testing.T) {
 }
 
 // Without the protocol by which the server tells what has changed nothing is kept, whatever the client's options
-// say. On a server that does not know HELLO, connections go on without it.
+// say. On a server without HELLO, connections go on without it.
 func TestCacheNeedsTheProtocol(t *testing.T) {
 	server := testserver.Redis(t, testserver.WithArgs("--rename-command", "HELLO", ""))
 	ns := namespace(t)
