@@ -289,8 +289,10 @@ func indexSchedule(t *testing.T, seed uint64) {
 			if !faults || chance(25) > 0 {
 				return
 			}
-			ops := []storetest.Op{storetest.OpPutEntries, storetest.OpCommit, storetest.OpTimeLeft, storetest.OpRemoveEntries, storetest.OpRenew,
-				storetest.OpGet, storetest.OpSuspend, storetest.OpResume, storetest.OpCreate}
+			ops := []storetest.Op{
+				storetest.OpPutEntries, storetest.OpCommit, storetest.OpTimeLeft, storetest.OpRemoveEntries, storetest.OpRenew,
+				storetest.OpGet, storetest.OpSuspend, storetest.OpResume, storetest.OpCreate,
+			}
 			if op := ops[chance(len(ops))]; chance(2) == 0 {
 				faulty.FailOnce(op, nil)
 			} else {
