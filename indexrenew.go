@@ -53,7 +53,7 @@ func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, 
 		known := r.learnAll(ctx, handles, todo, errs)
 		todo = living(todo, errs)
 		// First the entries, then the session.
-		r.cover(ctx, handles, todo, known, errs, lease+margin, lease+r.lease+margin)
+		r.cover(ctx, handles, todo, known, errs, lease+margin/2, lease+r.lease+margin)
 		todo = living(todo, errs)
 		if len(todo) == 0 {
 			break
@@ -71,10 +71,10 @@ func (r *renewals) renewIndexed(ctx context.Context, handles []*Session, lease, 
 			// Whoever writes from now on sees how long the session lives. What was written up to now is looked at.
 			r.lookAgain(ctx, handles, todo, known, errs, math.MaxInt64)
 		}
-		// Then the entries once more, where the next renewal would be beyond them. That they end before it
-		// is found then, if it cannot be helped now.
+		// Then the entries once more, where the renewal took so long that the session may live for longer. That they end before
+		// it is found then, if it cannot be helped now.
 		done = living(done, errs)
-		r.cover(ctx, handles, done, known, nil, lease+r.lease/renewalsPerLease+margin/2, lease+r.lease+margin)
+		r.cover(ctx, handles, done, known, nil, lease, lease+r.lease+margin)
 		todo = again
 	}
 	for i, err := range errs {
