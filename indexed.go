@@ -69,12 +69,10 @@ func (k *indexed) rawMark() []byte {
 	return value
 }
 
-// listed reports whether the mark names an entry.
+// listed reports whether the mark may name an entry.
 func (k *indexed) listed() bool {
-	for range entriesOf(k.rawMark()) {
-		return true
-	}
-	return false
+	_, all, _ := markedLease(k.rawMark())
+	return len(all) > 0
 }
 
 // nextValue returns the first of packed values, and the others.
