@@ -10,13 +10,15 @@
 local call,ttl,now,gt,bad=redis.pcall,tonumber(ARGV[1]),clock(),true,{#KEYS}
 local till=string.format('%.0f',now+ttl)
 call('ZREM',KEYS[1],'')
+local last
 for i=1,#KEYS do
   local k=KEYS[i]
   local added=call('ZADD',k,'GT',till,ARGV[i+1])
   local done=type(added)=='number'
-  -- A member that was there is of a list with an expiry. Only then is GT right: a key without one is never given one by it.
-  local set=false
-  if done and added==0 and gt then
+  -- The list before has its expiry. A member that was there is of a list with an expiry. Only then is GT right: a key without
+  -- one is never given one by it.
+  local set=done and k==last
+  if done and not set and added==0 and gt then
     set=type(call('PEXPIRE',k,ARGV[1],'GT'))=='number'
     gt=set
   end
@@ -31,5 +33,6 @@ for i=1,#KEYS do
     if not done then call('ZREM',k,ARGV[i+1]) end
   end
   if not done then bad[#bad+1]=i end
+  last=done and k or nil
 end
 return bad
