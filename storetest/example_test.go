@@ -22,7 +22,7 @@ func ExampleRun() {
 	// Output:
 }
 
-// A backend on a server gets a client of its own for every node, closed when the test ends. Leases
+// A backend on a server gets a client of its own for each node, closed when the test ends. Leases
 // are kept to a fraction of a second.
 func ExampleHarness() {
 	var newBackend func(t testing.TB, namespace string) store.Backend // dials; closes with t.Cleanup

@@ -181,7 +181,7 @@ func (b *Backend) Namespace() string {
 func (b *Backend) made() bool { return b != nil && b.ctx != nil }
 
 // Close ends the calls in progress and waits for them. While no member can be reached, that takes
-// up to about two seconds: so long the client does not look up. It shuts the client down only if
+// up to about two seconds, the longest pause of the client between attempts. It shuts the client down only if
 // [Open] started it. A write in progress fails with [store.ErrUnknownOutcome].
 func (b *Backend) Close() error {
 	if !b.made() {

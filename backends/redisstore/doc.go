@@ -71,7 +71,7 @@ DragonflyDB,
 
 	HSETEX chat:u%3A1 FXX FIELDS 3 "\x00r" "" "\x00LxV3R1oEJ0yb8dXpKk0-Zvw" "" userId "\xa4u-42"
 
-which writes if all three fields exist, and otherwise nothing. After such a refusal, and for every
+which writes if all three fields exist, and otherwise nothing. After such a refusal, and for each
 other write, the backend sends one Lua script by its hash (EVALSHA). The script compares the token,
 keeps the limit of keys, and writes, in one step. Its only key is the session's hash. A server that
 does not have a script yet, or any longer, is sent it again, unnoticed.

@@ -22,7 +22,7 @@ import (
 	"github.com/sessionkv/store/bench/internal/workload"
 )
 
-// figures are what targets reached, one of each for every round.
+// figures are what targets reached, by target and round.
 type figures struct{ rates, p99s [][]float64 }
 
 // together measures n callers of each target, the targets one after the other, in turns of a fifth of a run: what disturbs the
