@@ -75,6 +75,14 @@ func distinct(entries []Entry) error {
 	return nil
 }
 
+// distinctEach is distinct for what a Commit expects and for what it writes.
+func distinctEach(expect, write []Entry) error {
+	if err := distinct(expect); err != nil {
+		return err
+	}
+	return distinct(write)
+}
+
 func twice(key string) error {
 	return &keyError{key, "it appears twice in one batch; name each key once"}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,12 @@ func newSlowIndexed(inner store.Backend, pause func()) *slowIndexed {
 	b := &slowIndexed{pause: pause}
 	b.Backend = store.WrapStores(inner, func(s store.Store) store.Store { return &slowIndexedStore{s, b} })
 	return b
+}
+
+// newPaused is newSlowIndexed with operations that take as long before as after they take effect, so many nanoseconds as are stored.
+func newPaused(inner store.Backend) (*slowIndexed, *atomic.Int64) {
+	pause := new(atomic.Int64)
+	return newSlowIndexed(inner, func() { time.Sleep(time.Duration(pause.Load())) }), pause
 }
 
 // steps calls step with the name of an operation that comes.

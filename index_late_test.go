@@ -63,8 +63,8 @@ func TestWriterAndOwnerDie(t *testing.T) {
 					backend := newTrackedLists(t)
 					opts := withIndex(store.Options{Lease: lease})
 					owner, judge := indexedSessions(t, backend, opts), indexedSessions(t, backend, opts)
-					var pause, put atomic.Int64
-					slow := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
+					var put atomic.Int64
+					slow, pause := newPaused(backend)
 					slow.untimed = c.untimed
 					slow.step = func(op string) {
 						switch op {
@@ -364,8 +364,7 @@ func TestIndexedWriteTakesOneTripMore(t *testing.T) {
 				backend := newTrackedLists(t)
 				opts := withIndex(store.Options{Lease: lease})
 				owner := indexedSessions(t, backend, opts)
-				var pause atomic.Int64
-				slow := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
+				slow, pause := newPaused(backend)
 				writer := indexedSessions(t, slow, opts)
 				var s *store.Session
 				var err error

@@ -56,11 +56,9 @@ func TestWriterDiesAtOnce(t *testing.T) {
 						backend := newTrackedLists(t)
 						opts := withIndex(store.Options{Lease: lease})
 						owner := indexedSessions(t, backend, opts)
-						var pause atomic.Int64
-						// The writer's operations take as long before as after they take effect.
-						slowly := newSlowIndexed(backend, func() { time.Sleep(time.Duration(pause.Load())) })
-						slowly.untimed = untimed
-						writer := indexedSessions(t, slowly, opts)
+						behind, pause := newPaused(backend)
+						behind.untimed = untimed
+						writer := indexedSessions(t, behind, opts)
 						s, attached := shared(t, owner, writer)
 						if held {
 							must(t, indexedUser.Set(ctx, attached, "early"))

@@ -380,10 +380,7 @@ func (s *Session) begun(err error) {
 
 // commitIndexed is Commit where write has indexed keys.
 func (s *Session) commitIndexed(ctx context.Context, expect, write []Entry) (current [][]byte, err error) {
-	if err := distinct(expect); err != nil {
-		return nil, err
-	}
-	if err := distinct(write); err != nil {
+	if err := distinctEach(expect, write); err != nil {
 		return nil, err
 	}
 	ss := s.sessions
@@ -468,7 +465,7 @@ type indexedWrite struct {
 	fresh  map[string]*marked
 	unsure bool          // the mark that was read may not fit the other values
 	got    []IndexEntry  // entries that were put
-	lease  time.Duration // for so long they are to stay after the session
+	lease  time.Duration // they are to stay for it after the session
 	until  int64         // until when they stay
 	asked  int64         // when the session was asked how long it lives
 	lives  int64         // it lives until then; 0 not asked yet

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -169,17 +168,11 @@ func Commit(ctx context.Context, s Store, expect, write []Entry) (current [][]by
 	if !ok {
 		return nil, unsupported("conditional writes (Committer)")
 	}
-	if err := distinct(expect); err != nil {
-		return nil, err
-	}
-	if err := distinct(write); err != nil {
+	if err := distinctEach(expect, write); err != nil {
 		return nil, err
 	}
 	current, err = c.Commit(ctx, expect, write)
-	if errors.Is(err, ErrConflict) && len(current) != len(expect) {
-		return nil, errCommitContract
-	}
-	return current, err
+	return current, checkRefusal(expect, current, err)
 }
 
 // A TimedCommitter is a [Committer] that says how long the session lives. Writes of indexed keys save a round trip by that.
@@ -198,14 +191,19 @@ func CommitTimed(ctx context.Context, s Store, expect, write []Entry) (current [
 		current, err = Commit(ctx, s, expect, write)
 		return current, 0, err
 	}
-	if err := cmp.Or(distinct(expect), distinct(write)); err != nil {
+	if err := distinctEach(expect, write); err != nil {
 		return nil, 0, err
 	}
 	current, left, err = c.CommitTimed(ctx, expect, write)
+	return current, left, checkRefusal(expect, current, err)
+}
+
+// checkRefusal returns the error of a Commit, unless a refusal comes without the current values.
+func checkRefusal(expect []Entry, current [][]byte, err error) error {
 	if errors.Is(err, ErrConflict) && len(current) != len(expect) {
-		return nil, 0, errCommitContract
+		return errCommitContract
 	}
-	return current, left, err
+	return err
 }
 
 // errCommitContract keeps a mistake in a backend from becoming a panic above it.

@@ -127,18 +127,20 @@ func (s *wrappedStore) GetCurrent(ctx context.Context, key string) ([]byte, erro
 }
 
 func (s *wrappedStore) Commit(ctx context.Context, expect, write []Entry) ([][]byte, error) {
-	if c, ok := s.Store.(Committer); ok {
-		return c.Commit(ctx, expect, write)
-	}
-	return Commit(ctx, s.inner, expect, write)
+	return Commit(ctx, s.committer(), expect, write)
 }
 
 // CommitTimed is Commit, of a wrapper without a time where it has only that.
 func (s *wrappedStore) CommitTimed(ctx context.Context, expect, write []Entry) ([][]byte, time.Duration, error) {
+	return CommitTimed(ctx, s.committer(), expect, write)
+}
+
+// committer returns the wrapper if it is a Committer, and otherwise the Store beneath.
+func (s *wrappedStore) committer() Store {
 	if _, ok := s.Store.(Committer); ok {
-		return CommitTimed(ctx, s.Store, expect, write)
+		return s.Store
 	}
-	return CommitTimed(ctx, s.inner, expect, write)
+	return s.inner
 }
 
 func (s *wrappedStore) Keys(ctx context.Context) ([]string, error) {

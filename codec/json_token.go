@@ -318,27 +318,6 @@ func plainText(data []byte) bool {
 	return utf8.Valid(data) && !bytes.Contains(data, []byte(`\ud`)) && !bytes.Contains(data, []byte(`\uD`))
 }
 
-// holdsText reports whether what is between the quotes of a string is UTF-8, without half a pair of surrogates.
-func holdsText(b []byte) bool {
-	if !utf8.Valid(b) {
-		return false
-	}
-	for i := bytes.IndexByte(b, '\\'); i >= 0 && i+1 < len(b); i++ {
-		if b[i] != '\\' {
-			continue
-		}
-		i++
-		if b[i] != 'u' || !utf16.IsSurrogate(hex4(b[i+1:])) {
-			continue
-		}
-		if len(b)-i < 11 || b[i+5] != '\\' || b[i+6] != 'u' || utf16.DecodeRune(hex4(b[i+1:]), hex4(b[i+7:])) == utf8.RuneError {
-			return false
-		}
-		i += 10
-	}
-	return true
-}
-
 // skipText is skip for what is decoded as text.
 func (d *jsonTaker) skipText() error {
 	d.texts = true
@@ -425,13 +404,15 @@ func (d *jsonTaker) skip() error {
 }
 
 func (d *jsonTaker) skipString() error {
-	start := d.pos + 1
-	for i := unplain(d.data, start); i < len(d.data); {
+	if d.texts {
+		if _, err := d.string(); err != nil { // of what encoding/json decodes, string reads all but such text
+			return lossOfText()
+		}
+		return nil
+	}
+	for i := unplain(d.data, d.pos+1); i < len(d.data); {
 		switch c := d.data[i]; {
 		case c == '"':
-			if d.texts && !holdsText(d.data[start:i]) {
-				return lossOfText()
-			}
 			d.pos = i + 1
 			return nil
 		case c < ' ':

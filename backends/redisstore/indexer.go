@@ -174,10 +174,13 @@ func (b *Backend) TimeLeft(ctx context.Context, session store.Store) (time.Durat
 	return left, nil
 }
 
-// timeOf returns the time that a list of milliseconds says.
+// timeOf returns the time that a list of milliseconds says, and zero where it is too long to be one.
 func timeOf(list []any) (time.Duration, error) {
 	left, err := strconv.ParseInt(list[0].(string), 10, 64)
-	return time.Duration(left+1) * time.Millisecond, err // PTTL rounds down
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(left+1) * time.Millisecond, nil // PTTL rounds down
 }
 
 // sameKeys reports whether the same keys are expected of all sessions of a group.

@@ -323,10 +323,7 @@ func (s *handle) commit(ctx context.Context, script *script, expect, write []sto
 		if list == nil {
 			return nil, 0, nil
 		}
-		left, err := timeOf(list)
-		if err != nil {
-			left = 0 // the write took effect all the same
-		}
+		left, _ := timeOf(list) // the write took effect all the same
 		return nil, left, nil
 	}
 	switch {
